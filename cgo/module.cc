@@ -1,0 +1,148 @@
+#include <caffe2/serialize/read_adapter_interface.h>
+#include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/csrc/jit/serialization/import.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "fusion.h"
+#include "tensor.h"
+
+struct tb_module {
+  torch::jit::Module value;
+  std::string extra;
+  tb_engine engine = TB_ENGINE_AUTO;
+  at::ScalarType precision = at::kFloat;
+  tb_module() { tb::live().modules++; }
+  ~tb_module() { tb::live().modules--; }
+};
+
+namespace {
+
+using tb::require;
+
+// Lets libtorch read an archive from the caller's bytes without another copy of them.
+class BytesReader : public caffe2::serialize::ReadAdapterInterface {
+ public:
+  BytesReader(const void* data, size_t size) : data_(static_cast<const char*>(data)), size_(size) {}
+  size_t size() const override { return size_; }
+  size_t read(uint64_t pos, void* buf, size_t n, const char*) const override {
+    if (pos >= size_) return 0;
+    n = std::min<uint64_t>(n, size_ - pos);
+    std::memcpy(buf, data_ + pos, n);
+    return n;
+  }
+
+ private:
+  const char* data_;
+  size_t size_;
+};
+
+tb_engine chosen_engine(int32_t engine) {
+  switch (engine) {
+    case TB_ENGINE_AUTO:
+      return tb::has_fuser() ? TB_ENGINE_FUSED : TB_ENGINE_OPTIMIZED;
+    case TB_ENGINE_FUSED:
+      require(tb::has_fuser(), TB_UNAVAILABLE, "this libtorch has no oneDNN Graph fuser");
+      return TB_ENGINE_FUSED;
+    case TB_ENGINE_OPTIMIZED:
+    case TB_ENGINE_PLAIN:
+      return static_cast<tb_engine>(engine);
+    default:
+      throw tb::Failure(TB_INVALID_ARGUMENT, "unknown engine " + std::to_string(engine));
+  }
+}
+
+// Convolutions run fastest on channels-last weights; freezing then folds the reordered copies into the graph.
+void to_channels_last(torch::jit::Module& module) {
+  at::NoGradGuard no_grad;
+  for (at::Tensor parameter : module.parameters())
+    if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
+}
+
+// Optimises module.value in place as its engine and precision say; the unfrozen original is dropped.
+void prepare(tb_module& module) {
+  module.value.eval();
+  if (module.precision != at::kFloat) module.value.to(module.precision);
+  if (module.engine == TB_ENGINE_PLAIN) return;
+  to_channels_last(module.value);
+  if (module.engine == TB_ENGINE_FUSED) {
+    tb::register_fuser();
+    module.value = torch::jit::freeze(module.value);
+  } else {
+    module.value = torch::jit::optimize_for_inference(module.value);
+  }
+}
+
+template <typename Source>
+tb_status* load_from(Source&& source, const char* extra_name, const tb_module_options* options, tb_module** out) {
+  return tb::guarded(TB_BAD_MODEL, [&] {
+    require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
+    *out = nullptr;
+    require(options != nullptr, TB_INVALID_ARGUMENT, "options is NULL");
+    require(options->precision == TB_FLOAT32 || options->precision == TB_BFLOAT16, TB_INVALID_ARGUMENT,
+            "the precision is float32 or bfloat16");
+    auto module = std::make_unique<tb_module>();
+    module->engine = chosen_engine(options->engine);
+    module->precision = static_cast<at::ScalarType>(options->precision);
+    torch::jit::ExtraFilesMap extra;
+    if (extra_name != nullptr) extra[extra_name] = "";
+    module->value = source(extra);
+    if (extra_name != nullptr) module->extra = std::move(extra[extra_name]);
+    require(module->value.find_method("forward").has_value(), TB_BAD_MODEL, "the module has no forward method");
+    prepare(*module);
+    *out = module.release();
+  });
+}
+
+}  // namespace
+
+extern "C" {
+
+tb_status* tb_module_load(const char* path, const char* extra_name, const tb_module_options* options, tb_module** out) {
+  return load_from(
+      [path](torch::jit::ExtraFilesMap& extra) {
+        require(path != nullptr, TB_INVALID_ARGUMENT, "path is NULL");
+        std::FILE* file = std::fopen(path, "rb");  // libtorch's own error for a missing file names its source lines instead
+        if (file == nullptr) throw tb::Failure(TB_NOT_FOUND, std::strerror(errno));
+        std::fclose(file);
+        return torch::jit::load(std::string(path), at::kCPU, extra);
+      },
+      extra_name, options, out);
+}
+
+tb_status* tb_module_load_bytes(const void* data, size_t size, const char* extra_name, const tb_module_options* options, tb_module** out) {
+  return load_from(
+      [data, size](torch::jit::ExtraFilesMap& extra) {
+        require(data != nullptr && size > 0, TB_INVALID_ARGUMENT, "there are no bytes to load");
+        return torch::jit::load(std::make_shared<BytesReader>(data, size), at::kCPU, extra);
+      },
+      extra_name, options, out);
+}
+
+void tb_module_extra(const tb_module* module, const char** out, size_t* size) {
+  if (out != nullptr) *out = module ? module->extra.data() : nullptr;
+  if (size != nullptr) *size = module ? module->extra.size() : 0;
+}
+
+tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tensor** out) {
+  return tb::guarded(TB_FORWARD_FAILED, [&] {
+    require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
+    *out = nullptr;
+    require(module != nullptr && input != nullptr, TB_INVALID_ARGUMENT, "module or input is NULL");
+    c10::InferenceMode guard;  // per thread, so in every call
+    // Off for the plain engine: the fuser's pass is registered for the whole process and must not touch it.
+    torch::jit::GraphOptimizerEnabledGuard optimise(module->engine != TB_ENGINE_PLAIN);
+    torch::jit::IValue result = module->value.forward({input->value});
+    if (!result.isTensor())
+      throw tb::Failure(TB_BAD_MODEL, "the model returned a " + result.tagKind() + "; a classifier returns one tensor");
+    *out = new tb_tensor(result.toTensor());
+  });
+}
+
+void tb_module_free(tb_module* module) { delete module; }
+
+}  // extern "C"

@@ -1,0 +1,65 @@
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/cpu/Utils.h>
+#include <malloc.h>
+#include <torch/csrc/api/include/torch/version.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <mutex>
+
+// jpeglib.h needs FILE and size_t to be declared before it.
+#include <jpeglib.h>
+
+#include "fusion.h"
+#include "status.h"
+
+namespace {
+
+void init_once() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    // Inter-op threads are for TorchScript's fork(), which traced classifiers do not use; they would only sit there.
+    at::set_num_interop_threads(1);
+    // Quantised models pack their weights for one engine when they are loaded. X86 picks oneDNN or FBGEMM per layer.
+    const auto& engines = at::globalContext().supportedQEngines();
+    if (std::find(engines.begin(), engines.end(), at::QEngine::X86) != engines.end()) at::globalContext().setQEngine(at::QEngine::X86);
+  });
+}
+
+}  // namespace
+
+extern "C" {
+
+tb_status* tb_runtime_init(tb_runtime* out) {
+  return tb::guarded(TB_UNAVAILABLE, [&] {
+    tb::require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
+    init_once();
+    *out = {};
+    out->abi_version = TB_ABI_VERSION;
+    out->has_fuser = tb::has_fuser();
+    out->has_amx = at::cpu::is_amx_tile_supported();
+    out->has_native_bf16 = at::cpu::is_avx512_bf16_supported() || at::cpu::is_amx_tile_supported();
+    out->has_vnni = at::cpu::is_avx512_vnni_supported();
+#ifdef LIBJPEG_TURBO_VERSION_NUMBER
+    out->jpeg_version = LIBJPEG_TURBO_VERSION_NUMBER;
+#endif
+    std::snprintf(out->torch_version, sizeof(out->torch_version), "%s", TORCH_VERSION);
+    std::snprintf(out->cpu_capability, sizeof(out->cpu_capability), "%s", at::get_cpu_capability().c_str());
+  });
+}
+
+tb_status* tb_thread_set_count(int32_t n) {
+  return tb::guarded(TB_INTERNAL, [&] {
+    tb::require(n >= 1 && n <= 1024, TB_INVALID_ARGUMENT, "the number of threads is 1 to 1024");
+    // ATen sets a thread's count lazily, from the last one set anywhere: asking first makes that happen now, so that it
+    // cannot overwrite what is set below.
+    at::get_num_threads();
+    at::set_num_threads(n);
+  });
+}
+
+void tb_memory_trim(void) { malloc_trim(0); }
+
+}  // extern "C"

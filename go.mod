@@ -1,0 +1,3 @@
+module github.com/vidi-vision/vidi
+
+go 1.25

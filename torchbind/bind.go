@@ -1,0 +1,228 @@
+package torchbind
+
+// The border to C: the only file with import "C". Functions here translate types, copy texts, and turn statuses into
+// errors; they hold no policy. Pointers to Go memory are passed for the time of one call only, which cgo pins.
+
+/*
+#cgo CFLAGS: -I${SRCDIR}/../cgo -std=c11
+#cgo LDFLAGS: -ldl
+#include <stdlib.h>
+#include "loader.h"
+*/
+import "C"
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unsafe"
+)
+
+// Opaque C objects as the rest of the package sees them.
+type (
+	cTensor = *C.tb_tensor
+	cModule = *C.tb_module
+)
+
+// openLibrary opens the shim at path. It must succeed before any other function of this file is called.
+func openLibrary(path string) error {
+	name := C.CString(path)
+	defer C.free(unsafe.Pointer(name))
+	if text := C.tb_open(name); text != nil {
+		defer C.free(unsafe.Pointer(text))
+		return fmt.Errorf("%s", C.GoString(text))
+	}
+	return nil
+}
+
+// check takes ownership of status and returns it as an *Error, or nil. subject names the file or thing at hand, "" for none.
+func check(op, subject string, status *C.tb_status) error {
+	if status == nil {
+		return nil
+	}
+	defer C.tb_status_free(status)
+	return &Error{
+		Op:      op,
+		Subject: subject,
+		Code:    Code(C.tb_status_code(status)),
+		Message: C.GoString(C.tb_status_message(status)),
+		Detail:  C.GoString(C.tb_status_detail(status)),
+	}
+}
+
+func runtimeInit() (RuntimeInfo, error) {
+	var r C.tb_runtime
+	if err := check("start libtorch", "", C.tb_runtime_init(&r)); err != nil {
+		return RuntimeInfo{}, err
+	}
+	if r.abi_version != C.TB_ABI_VERSION {
+		return RuntimeInfo{}, &Error{Op: "start libtorch", Code: Unavailable,
+			Message: fmt.Sprintf("the shim speaks ABI version %d, this program %d: rebuild the shim", r.abi_version, C.TB_ABI_VERSION)}
+	}
+	v := int(r.jpeg_version)
+	return RuntimeInfo{
+		TorchVersion:  C.GoString(&r.torch_version[0]),
+		CPUCapability: C.GoString(&r.cpu_capability[0]),
+		JPEGVersion:   fmt.Sprintf("%d.%d.%d", v/1000000, v/1000%1000, v%1000),
+		HasFuser:      r.has_fuser != 0,
+		HasNativeBF16: r.has_native_bf16 != 0,
+		HasAMX:        r.has_amx != 0,
+		HasVNNI:       r.has_vnni != 0,
+	}, nil
+}
+
+func liveCounts() LiveObjects {
+	var live C.tb_live
+	C.tb_live_counts(&live)
+	return LiveObjects{Modules: int64(live.modules), Tensors: int64(live.tensors), Statuses: int64(live.statuses)}
+}
+
+func setThreadCount(n int) error {
+	return check("set thread count", "", C.tb_thread_set_count(C.int32_t(min(max(n, -1), 1<<20))))
+}
+
+func memoryTrim() { C.tb_memory_trim() }
+
+// bytesPointer is the address of b's first byte, or nil; cgo may not be handed &b[0] of an empty slice.
+func bytesPointer(b []byte) *C.uint8_t { return (*C.uint8_t)(unsafe.SliceData(b)) }
+
+func tensorNew(dtype DType, shape []int64, data []byte) (cTensor, error) {
+	var out cTensor
+	err := check("new tensor", "", C.tb_tensor_new(C.tb_dtype(dtype), (*C.int64_t)(unsafe.SliceData(shape)), C.int32_t(len(shape)),
+		unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)), &out))
+	return out, err
+}
+
+func tensorFromRGB(rgb []byte, count, height, width int, mean, std [3]float32, dtype DType) (cTensor, error) {
+	var out cTensor
+	err := check("new input", "", C.tb_tensor_from_rgb(bytesPointer(rgb), C.size_t(len(rgb)), C.int64_t(count), C.int64_t(height),
+		C.int64_t(width), (*C.float)(&mean[0]), (*C.float)(&std[0]), C.tb_dtype(dtype), &out))
+	return out, err
+}
+
+func tensorDescribe(t cTensor) (dtype DType, shape []int64, elements, elementBytes int64, err error) {
+	var info C.tb_tensor_info
+	if err = check("describe tensor", "", C.tb_tensor_describe(t, &info)); err != nil {
+		return 0, nil, 0, 0, err
+	}
+	shape = make([]int64, info.ndim)
+	for i := range shape {
+		shape[i] = int64(info.shape[i])
+	}
+	return DType(info.dtype), shape, int64(info.elements), int64(info.element_bytes), nil
+}
+
+func tensorCopy(t cTensor, dst []byte) error {
+	return check("copy tensor", "", C.tb_tensor_copy(t, unsafe.Pointer(unsafe.SliceData(dst)), C.size_t(len(dst))))
+}
+
+func tensorCopyFloat32(t cTensor, dst []float32) error {
+	return check("copy tensor", "", C.tb_tensor_copy_float32(t, (*C.float)(unsafe.SliceData(dst)), C.size_t(len(dst))))
+}
+
+func tensorFree(t cTensor) { C.tb_tensor_free(t) }
+
+func tensorHandle(t cTensor) unsafe.Pointer { return C.tb_tensor_handle(t) }
+
+func tensorFromHandle(p unsafe.Pointer) (cTensor, error) {
+	var out cTensor
+	err := check("tensor from handle", "", C.tb_tensor_from_handle(p, &out))
+	return out, err
+}
+
+// extraName is a C string for name, nil if name is empty. The caller frees it.
+func extraName(name string) *C.char {
+	if name == "" {
+		return nil
+	}
+	return C.CString(name)
+}
+
+func moduleLoad(path string, o Options) (cModule, error) {
+	if strings.ContainsRune(path, 0) || strings.ContainsRune(o.ExtraFile, 0) {
+		return nil, &Error{Op: "load", Subject: path, Code: InvalidArgument, Message: "the name has a NUL byte"}
+	}
+	name, extra := C.CString(path), extraName(o.ExtraFile)
+	defer C.free(unsafe.Pointer(name))
+	defer C.free(unsafe.Pointer(extra))
+	options := C.tb_module_options{engine: C.int32_t(o.Engine), precision: C.int32_t(o.Precision.dtype())}
+	var out cModule
+	err := check("load", path, C.tb_module_load(name, extra, &options, &out))
+	return out, err
+}
+
+func moduleLoadBytes(data []byte, o Options) (cModule, error) {
+	if strings.ContainsRune(o.ExtraFile, 0) {
+		return nil, &Error{Op: "load bytes", Code: InvalidArgument, Message: "the extra file's name has a NUL byte"}
+	}
+	extra := extraName(o.ExtraFile)
+	defer C.free(unsafe.Pointer(extra))
+	options := C.tb_module_options{engine: C.int32_t(o.Engine), precision: C.int32_t(o.Precision.dtype())}
+	var out cModule
+	err := check("load bytes", "", C.tb_module_load_bytes(unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)), extra, &options, &out))
+	return out, err
+}
+
+// moduleExtra copies the extra file's content.
+func moduleExtra(m cModule) []byte {
+	var data *C.char
+	var size C.size_t
+	C.tb_module_extra(m, &data, &size)
+	if size == 0 {
+		return nil
+	}
+	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(data)), int(size))...)
+}
+
+func moduleForward(m cModule, input cTensor) (cTensor, error) {
+	var out cTensor
+	err := check("run", "", C.tb_module_forward(m, input, &out))
+	return out, err
+}
+
+func moduleFree(m cModule) { C.tb_module_free(m) }
+
+func jpegProbe(data []byte) (JPEGInfo, error) {
+	var info C.tb_jpeg_info
+	if err := check("probe JPEG", "", C.tb_jpeg_probe(bytesPointer(data), C.size_t(len(data)), &info)); err != nil {
+		return JPEGInfo{}, err
+	}
+	return JPEGInfo{
+		Width:        int(info.width),
+		Height:       int(info.height),
+		Colors:       JPEGColors(info.colors),
+		Progressive:  info.progressive != 0,
+		DecoderBytes: int64(info.decoder_bytes),
+	}, nil
+}
+
+func jpegDecode(data []byte, o JPEGOptions, dst []byte, stride int) (JPEGReport, error) {
+	limits := C.tb_jpeg_limits{
+		max_pixels:        C.int64_t(o.MaxPixels),
+		max_scan_pixels:   C.int64_t(o.MaxScanPixels),
+		max_decoder_bytes: C.int64_t(o.MaxDecoderBytes),
+		max_cpu_ms:        C.int64_t((o.MaxCPU + time.Millisecond - 1) / time.Millisecond),
+	}
+	var report C.tb_jpeg_report
+	err := check("decode JPEG", "", C.tb_jpeg_decode(bytesPointer(data), C.size_t(len(data)), &limits, C.int32_t(o.Scale.eighths()), bytesPointer(dst), C.size_t(stride),
+		C.size_t(len(dst)), &report))
+	if err != nil {
+		return JPEGReport{}, err
+	}
+	return JPEGReport{Warnings: int(report.warnings), FirstWarning: C.GoString(&report.first_warning[0])}, nil
+}
+
+func imageResize(pixels []byte, width, height, stride int, r Resize, dst []byte) error {
+	spec := C.tb_resize{
+		width:       C.int64_t(r.Width),
+		height:      C.int64_t(r.Height),
+		crop_x:      C.int64_t(r.Crop.Min.X),
+		crop_y:      C.int64_t(r.Crop.Min.Y),
+		crop_width:  C.int64_t(r.Crop.Dx()),
+		crop_height: C.int64_t(r.Crop.Dy()),
+		filter:      C.int32_t(r.Filter),
+	}
+	err := check("resize", "", C.tb_image_resize(bytesPointer(pixels), C.int64_t(width), C.int64_t(height), C.size_t(stride), &spec,
+		bytesPointer(dst), C.size_t(len(dst))))
+	return err
+}

@@ -1,0 +1,127 @@
+package torchbind
+
+import (
+	"fmt"
+	"image"
+	"time"
+)
+
+// JPEGColors is how a JPEG file stores colour.
+type JPEGColors int
+
+// The kinds of colour in JPEG files.
+const (
+	JPEGGray JPEGColors = 1
+	JPEGRGB  JPEGColors = 3
+	JPEGCMYK JPEGColors = 4
+)
+
+// JPEGInfo is what a JPEG's header says.
+type JPEGInfo struct {
+	Width, Height int // pixels, both > 0
+	Colors        JPEGColors
+	Progressive   bool  // several scans over the whole picture
+	DecoderBytes  int64 // estimate of what decoding needs beside the pixels
+}
+
+// ProbeJPEG reads the header only. Errors: [CorruptImage], [UnsupportedImage]. Safe for concurrent use.
+func ProbeJPEG(data []byte) (JPEGInfo, error) {
+	if err := Open(); err != nil {
+		return JPEGInfo{}, err
+	}
+	if len(data) == 0 {
+		return JPEGInfo{}, &Error{Op: "probe JPEG", Code: CorruptImage, Message: "the file is empty"}
+	}
+	return jpegProbe(data)
+}
+
+// JPEGScale is the fraction of its size that a JPEG is decoded to.
+type JPEGScale int
+
+// The scales. Below [FullSize] the inverse DCT itself shrinks the picture: faster, and not what Pillow does.
+const (
+	FullSize    JPEGScale = 0
+	HalfSize    JPEGScale = 1
+	QuarterSize JPEGScale = 2
+	EighthSize  JPEGScale = 3
+)
+
+func (s JPEGScale) eighths() int { return 8 >> s }
+
+// Size is how large a picture of width × height becomes.
+func (s JPEGScale) Size(width, height int) (int, int) {
+	round := 1<<s - 1
+	return (width + round) >> s, (height + round) >> s
+}
+
+// JPEGOptions say how to decode, and bound what one file may cost; a limit of 0 means none.
+type JPEGOptions struct {
+	Scale           JPEGScale
+	MaxPixels       int64         // width × height
+	MaxScanPixels   int64         // scans × width × height
+	MaxDecoderBytes int64         // memory beside the pixels
+	MaxCPU          time.Duration // CPU time of the call
+}
+
+// JPEGReport says how a decode went.
+type JPEGReport struct {
+	Warnings     int    // pieces of damage that were repaired or skipped
+	FirstWarning string // what the decoder said of the first
+}
+
+// DecodeJPEG decodes data into dst, whose bounds must have the size that [ProbeJPEG] found, scaled by [JPEGScale.Size]; alpha
+// becomes 255. At full size the pixels are those that Pillow gives. Errors: [CorruptImage] (also for data that ends early), [UnsupportedImage], [ImageTooLarge],
+// [ImageTooComplex], [OutOfMemory]. Safe for concurrent use with different dst; needs no [Worker].
+func DecodeJPEG(data []byte, o JPEGOptions, dst *image.NRGBA) (JPEGReport, error) {
+	if err := Open(); err != nil {
+		return JPEGReport{}, err
+	}
+	if len(data) == 0 || len(dst.Pix) == 0 {
+		return JPEGReport{}, &Error{Op: "decode JPEG", Code: InvalidArgument, Message: "no data, or an empty picture to decode into"}
+	}
+	return jpegDecode(data, o, dst.Pix, dst.Stride)
+}
+
+// Filter is an antialiasing resize filter, numbered as in Pillow.
+type Filter int32
+
+// The filters.
+const (
+	Bilinear Filter = 2
+	Bicubic  Filter = 3
+)
+
+// Resize says what size the whole picture is resized to, and which window of that is wanted.
+type Resize struct {
+	Width, Height int             // of the whole resized picture
+	Crop          image.Rectangle // inside 0,0–Width,Height; at most 8192 pixels a side
+	Filter        Filter
+}
+
+// ResizeRGB writes the crop as rows of RGB, Crop.Dy() × Crop.Dx() × 3 bytes without padding, bit for bit what Pillow's
+// resize((Width, Height), Filter).crop(Crop) gives. Alpha is ignored. It costs time and memory for the crop only. Safe for
+// concurrent use; needs no [Worker].
+func ResizeRGB(src *image.NRGBA, r Resize, dst []byte) error {
+	if err := Open(); err != nil {
+		return err
+	}
+	b := src.Rect
+	if b.Empty() || len(src.Pix) < (b.Dy()-1)*src.Stride+4*b.Dx() {
+		return &Error{Op: "resize", Code: InvalidArgument, Message: fmt.Sprintf("the picture is empty or shorter than its size says (%v)", b)}
+	}
+	return imageResize(src.Pix, b.Dx(), b.Dy(), src.Stride, r, dst)
+}
+
+// NewInput makes a network's input, count × 3 × height × width in channels-last memory, from count pictures of
+// height × width × 3 bytes of RGB one after the other: (value/255 − mean[c]) / std[c] in float32, as torchvision's ToTensor
+// and Normalize compute it, then converted to dtype, [Float32] or [BFloat16] (see [Module.InputDType]).
+func NewInput(rgb []byte, count, height, width int, mean, std [3]float32, dtype DType) (*Tensor, error) {
+	if err := Open(); err != nil {
+		return nil, err
+	}
+	ptr, err := tensorFromRGB(rgb, count, height, width, mean, std, dtype)
+	if err != nil {
+		return nil, err
+	}
+	return ownTensor(ptr)
+}

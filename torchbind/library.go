@@ -1,0 +1,85 @@
+package torchbind
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+)
+
+const libraryName = "libtorchbind.so"
+
+// LibraryVariable is the environment variable that names the shim's file, before every other place.
+const LibraryVariable = "VIDI_TORCHBIND_LIBRARY"
+
+var library struct {
+	once sync.Once
+	info RuntimeInfo
+	path string
+	err  error
+}
+
+// Open finds and opens the shim, libtorchbind.so, and starts libtorch: some 0.3 s and 100 MB. Every function of this package
+// that needs it calls Open by itself; call it to choose the moment, or to see the error. Only the first call does anything,
+// the others return its result. Safe for concurrent use.
+//
+// The first of these that exists is opened:
+//
+//  1. $VIDI_TORCHBIND_LIBRARY, the file itself;
+//  2. lib/libtorchbind.so and ../lib/libtorchbind.so beside the running program;
+//  3. bin/lib/libtorchbind.so in the source tree that this package was compiled from, which is what `make` builds: so tests
+//     and `go run` work, in this module and in one that replaces it with a checkout.
+//
+// libtorchbind.so in turn finds libtorch beside itself, or in a folder named libtorch beside itself.
+func Open() error {
+	library.once.Do(func() {
+		library.path, library.err = findLibrary()
+		if library.err != nil {
+			return
+		}
+		if err := openLibrary(library.path); err != nil {
+			library.err = &Error{Op: "open", Subject: library.path, Code: Unavailable, Message: err.Error()}
+			return
+		}
+		library.info, library.err = runtimeInit()
+	})
+	return library.err
+}
+
+// opened reports whether the shim is open, without opening it.
+func opened() bool { return library.path != "" && library.err == nil }
+
+func findLibrary() (string, error) {
+	if path := os.Getenv(LibraryVariable); path != "" {
+		if _, err := os.Stat(path); err != nil {
+			return "", &Error{Op: "open", Code: Unavailable, Message: fmt.Sprintf("%s: %v", LibraryVariable, err)}
+		}
+		return path, nil
+	}
+	candidates := libraryCandidates()
+	for _, path := range candidates {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", &Error{Op: "open", Code: Unavailable,
+		Message: fmt.Sprintf("%s was not found; build it with `make shim` in vidi's source tree, and set %s to it if it lies elsewhere (looked at %q)",
+			libraryName, LibraryVariable, candidates)}
+}
+
+func libraryCandidates() []string {
+	var candidates []string
+	if program, err := os.Executable(); err == nil {
+		if resolved, err := filepath.EvalSymlinks(program); err == nil {
+			program = resolved
+		}
+		dir := filepath.Dir(program)
+		candidates = append(candidates, filepath.Join(dir, "lib", libraryName), filepath.Join(dir, "..", "lib", libraryName))
+	}
+	// Under -trimpath the file name is not absolute, and this place drops out, as it should in a release.
+	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
+		candidates = append(candidates, filepath.Join(filepath.Dir(file), "..", "bin", "lib", libraryName))
+	}
+	return candidates
+}

@@ -1,0 +1,47 @@
+package torchbind
+
+import "fmt"
+
+// Engine is how a module is prepared for running.
+type Engine int
+
+// The engines. [EngineAuto] is right except for comparing.
+const (
+	EngineAuto      Engine = 0 // fused where libtorch has the fuser, else optimized
+	EngineFused     Engine = 1 // frozen and fused by oneDNN Graph
+	EngineOptimized Engine = 2 // torch::jit::optimize_for_inference
+	EnginePlain     Engine = 3 // as saved: the slow reference
+)
+
+// Precision is the element type a module computes in.
+type Precision string
+
+// The precisions. A file that was quantised to 8 bits is loaded as FP32: its operators are 8-bit already.
+const (
+	FP32 Precision = "fp32"
+	BF16 Precision = "bf16"
+)
+
+func (p Precision) dtype() DType {
+	if p == BF16 {
+		return BFloat16
+	}
+	return Float32
+}
+
+// Options say how a module is loaded; the zero value is a fused float32 module.
+type Options struct {
+	Engine    Engine
+	Precision Precision // "" is FP32
+	ExtraFile string    // name of a file inside the archive to keep for Module.Extra, such as "vidi.json"; "" for none
+}
+
+func (o Options) validate(subject string) error {
+	switch {
+	case o.Precision != "" && o.Precision != FP32 && o.Precision != BF16:
+		return &Error{Op: "load", Subject: subject, Code: InvalidArgument, Message: fmt.Sprintf("unknown precision %q: use fp32 or bf16", o.Precision)}
+	case o.Engine < EngineAuto || o.Engine > EnginePlain:
+		return &Error{Op: "load", Subject: subject, Code: InvalidArgument, Message: fmt.Sprintf("unknown engine %d", o.Engine)}
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+package torchbind
+
+import "log/slog"
+
+// RuntimeInfo describes the opened libtorch and what it found on this CPU.
+type RuntimeInfo struct {
+	TorchVersion  string // "2.7.1"
+	JPEGVersion   string // libjpeg-turbo's, "2.1.5"
+	CPUCapability string // what ATen's own kernels use: "AVX512", "AVX2", "DEFAULT", …
+	HasFuser      bool   // the oneDNN Graph fuser is there (x86-64)
+	HasNativeBF16 bool   // the CPU multiplies bfloat16 natively (AVX-512 BF16 or AMX): then [BF16] is several times faster
+	HasAMX        bool
+	HasVNNI       bool // AVX-512 VNNI: 8-bit models are fast
+}
+
+// Runtime opens libtorch if need be and describes it.
+func Runtime() (RuntimeInfo, error) {
+	err := Open()
+	return library.info, err
+}
+
+// LiveObjects counts C++ objects that were made and not yet freed.
+type LiveObjects struct {
+	Modules  int64
+	Tensors  int64
+	Statuses int64 // error objects; they live inside one call only, so anything but 0 is a bug of this package
+}
+
+// Live counts the objects that are alive now; all zero if libtorch was never opened. Cheap, safe for concurrent use.
+func Live() LiveObjects {
+	if !opened() {
+		return LiveObjects{}
+	}
+	return liveCounts()
+}
+
+// TrimMemory gives heap pages that libtorch no longer uses back to the system. Worth calling once after the models are
+// warm: loading leaves tens of megabytes behind.
+func TrimMemory() {
+	if opened() {
+		memoryTrim()
+	}
+}
+
+// OnLeak is called when the garbage collector finds a Tensor or Module that was never closed; kind is "tensor" or "module".
+// The object is freed right after. It runs on the collector's cleanup goroutine. Set it before using the package; the
+// default logs a warning, tests set it to fail.
+var OnLeak = func(kind string) {
+	slog.Warn("torchbind: an object was garbage-collected without Close; it was freed, but late", "kind", kind)
+}

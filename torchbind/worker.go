@@ -1,0 +1,99 @@
+package torchbind
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"sync"
+)
+
+// Worker is a goroutine that owns one OS thread for life. libtorch keeps a pool of OpenMP threads for every OS thread it was
+// ever called from; with a fixed set of workers the number of threads is workers × threads and stays so.
+//
+// A Worker is safe for concurrent use; it does one job at a time.
+type Worker struct {
+	jobs chan func()
+	stop chan struct{}
+	done chan struct{}
+	once sync.Once
+}
+
+// PanicError is what [Worker.Do] returns when the job panicked; the worker goes on.
+type PanicError struct {
+	Value any
+	Stack []byte // of the worker's goroutine
+}
+
+// Error says what was panicked with, without the stack.
+func (e *PanicError) Error() string { return fmt.Sprintf("torchbind: a job panicked: %v", e.Value) }
+
+// NewWorker starts a worker whose operations use the given number of threads, itself included (≥ 1).
+func NewWorker(threads int) (*Worker, error) {
+	if err := Open(); err != nil {
+		return nil, err
+	}
+	w := &Worker{jobs: make(chan func()), stop: make(chan struct{}), done: make(chan struct{})}
+	started := make(chan error)
+	go func() {
+		// Never unlocked: when this goroutine ends, its thread ends with it, and libtorch's pool of that thread too.
+		runtime.LockOSThread()
+		defer close(w.done)
+		err := setThreadCount(threads)
+		started <- err
+		if err != nil {
+			return
+		}
+		for {
+			select {
+			case job := <-w.jobs:
+				job()
+			case <-w.stop:
+				return
+			}
+		}
+	}()
+	if err := <-started; err != nil {
+		<-w.done
+		return nil, err
+	}
+	return w, nil
+}
+
+// Do runs job on the worker's thread and returns its error. ctx counts only while the job waits for its turn: once begun it
+// runs to its end. Errors of its own: ctx.Err(), [ErrClosed], [*PanicError].
+func (w *Worker) Do(ctx context.Context, job func() error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	result := make(chan error, 1)
+	run := func() {
+		returned := false
+		defer func() {
+			if !returned {
+				result <- &PanicError{Value: recover(), Stack: debug.Stack()}
+			}
+		}()
+		err := job()
+		returned = true
+		result <- err
+	}
+	select {
+	case w.jobs <- run:
+		return <-result
+	case <-w.stop:
+		return ErrClosed
+	case <-w.done: // a job ended its goroutine (runtime.Goexit) and the worker with it
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close lets the job under way finish, refuses waiting ones, and returns when the worker's thread has ended. Further calls
+// do nothing.
+func (w *Worker) Close() error {
+	w.once.Do(func() { close(w.stop) })
+	<-w.done
+	return nil
+}
