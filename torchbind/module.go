@@ -85,30 +85,15 @@ func (m *Module) Run(input *Tensor) (*Tensor, error) {
 	return ownTensor(ptr)
 }
 
-// warmRuns is how often a new input shape must be seen before the engine is at full speed: two runs to profile, the third
-// compiles, the fourth is the first fast one.
+// warmRuns is how often a new kind of input must be seen before the engine is at full speed: the first run records shapes,
+// the second compiles, and the answers of the third are the first final ones. One more to spare.
 const warmRuns = 4
 
-// Warm runs the module on zeros of the given shape until it is fully compiled for it. Every shape that will be used must be
-// warmed by one goroutine before others share the module, on a thread with the thread count that they will have: the count
-// is compiled into the fused kernels.
-func (m *Module) Warm(shape []int64) error {
-	n := int64(1)
-	for _, axis := range shape {
-		if axis <= 0 || n > 1<<30/axis {
-			return &Error{Op: "warm", Code: InvalidArgument, Message: "the input shape is out of range"}
-		}
-		n *= axis
-	}
-	width := int64(4)
-	if m.InputDType() == BFloat16 {
-		width = 2
-	}
-	input, err := NewTensor(m.InputDType(), shape, make([]byte, n*width))
-	if err != nil {
-		return err
-	}
-	defer input.Close()
+// Warm runs the module on input until it is fully compiled for inputs like it: of its shape, element type and memory layout
+// (an input made by [NewInput] is channels-last, one made by [NewTensor] is not, and each is compiled anew). Whatever will be
+// used must be warmed by one goroutine before others share the module, on a thread with the thread count that they will
+// have: the count is compiled into the fused kernels.
+func (m *Module) Warm(input *Tensor) error {
 	for range warmRuns {
 		output, err := m.Run(input)
 		if err != nil {

@@ -1,0 +1,102 @@
+# vidi's tasks. `make run` and `make test` set up everything they need first; a second run only does what has changed.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+MODELS ?= $(or $(VIDI_MODELS),$(or $(XDG_DATA_HOME),$(HOME)/.local/share)/vidi/models)
+PYTHON := build/venv/bin/python
+JOBS := $(shell nproc)
+
+# Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
+PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev ninja-build python3 python3-pip python3-venv unzip python3-torch python3-torchvision
+TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck
+
+.PHONY: help
+help: ## list the tasks
+	@echo "vidi tells what is in a picture, on your own machine. Tasks:"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+.PHONY: run
+run: packages vidi model ## set everything up, classify the sample photographs, then serve on 127.0.0.1:5000
+	@bin/vidi classify examples --models "$(MODELS)"
+	@echo "Starting the server; Ctrl-C stops it. In another terminal, try:"
+	@echo "    curl -F image=@examples/espresso.png http://127.0.0.1:5000/predict"
+	@exec bin/vidi serve --models "$(MODELS)"
+
+.PHONY: test
+test: test-packages vidi model test-models lint test-cpp test-python test-go ## set everything up, then run every test
+	@echo "All tests passed."
+
+.PHONY: packages
+packages: ## install the system packages that are missing (apt)
+	@third_party/system-packages.sh $(PACKAGES)
+
+.PHONY: test-packages
+test-packages:
+	@third_party/system-packages.sh $(PACKAGES) $(TEST_PACKAGES)
+
+# The shim, and a link to libtorch, lie in bin/lib, where bin/vidi and the tests look for them. The file is replaced in one
+# step, so that a running server keeps the one it has open.
+.PHONY: shim
+shim: ## build the C++ side, bin/lib/libtorchbind.so; fetches libtorch first if need be
+	@mkdir -p build bin/lib
+	@libtorch=$$(third_party/fetch-libtorch.sh); \
+	cmake -G Ninja -S . -B build/shim -DLIBTORCH="$$libtorch" >build/shim.log 2>&1 || { cat build/shim.log; exit 1; }; \
+	cmake --build build/shim -j $(JOBS) | { grep -v 'no work to do' || true; }; \
+	cmp -s build/shim/libtorchbind.so bin/lib/libtorchbind.so || { cp build/shim/libtorchbind.so bin/lib/.new && mv bin/lib/.new bin/lib/libtorchbind.so; }; \
+	ln -sfn "$$libtorch/lib" bin/lib/libtorch
+
+.PHONY: vidi
+vidi: shim ## build bin/vidi
+	@go=$$(third_party/find-go.sh); "$$go" build -o bin/vidi ./service/cmd/vidi
+
+.PHONY: python
+python: $(PYTHON) ## make the Python environment, build/venv (uses the system's torch)
+
+# Made afresh when the requirements change. --system-site-packages lets in python3-torch and python3-torchvision.
+$(PYTHON): tools/requirements.txt
+	@rm -rf build/venv && mkdir -p build && /usr/bin/python3 -m venv --system-site-packages build/venv
+	@echo "python: installing tools/requirements.txt"
+	@build/venv/bin/pip install -q --no-deps --require-hashes -r tools/requirements.txt || { rm -rf build/venv; exit 1; }
+	@touch $@
+
+.PHONY: model
+model: python ## make a real model: official ResNet-18 where its weights can be fetched, else EfficientNet-Lite0
+	@mkdir -p "$(MODELS)"
+	@$(PYTHON) tools/export/export.py auto --out "$(MODELS)"
+
+.PHONY: test-models
+test-models: python
+	@mkdir -p build/models build/fixtures
+	@$(PYTHON) tools/export/export.py efficientnet-lite0 --out build/models
+	@$(PYTHON) tools/export/export.py resnet18-seeded --out build/models
+	@$(PYTHON) tools/export/fixtures.py --out build/fixtures
+
+.PHONY: lint
+lint: ## formatting and static checks
+	@tools/lint.sh
+
+.PHONY: test-cpp
+test-cpp: shim ## GoogleTest of the shim under AddressSanitizer and UBSan
+	@libtorch=$$(third_party/fetch-libtorch.sh); \
+	cmake -G Ninja -S . -B build/shim-test -DTB_TESTS=ON -DTB_SANITIZE=ON -DLIBTORCH="$$libtorch" >build/shim-test.log 2>&1 || { cat build/shim-test.log; exit 1; }; \
+	cmake --build build/shim-test -j $(JOBS) | { grep -v 'no work to do' || true; }
+	@ctest --test-dir build/shim-test --output-on-failure
+
+.PHONY: test-python
+test-python: python
+	@$(PYTHON) -m unittest discover -s tools/tests
+
+.PHONY: test-go
+test-go: vidi test-models ## Go tests, with the real libtorch, models and Python reference
+	@tools/test-go.sh
+
+.PHONY: parity
+parity: vidi test-models ## the table of differences from the Python reference
+	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run Parity ./service/e2e
+
+.PHONY: clean
+clean: ## remove what was built here (downloads stay in the cache)
+	@rm -rf bin build

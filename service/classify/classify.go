@@ -1,0 +1,171 @@
+// Package classify is one picture's way from bytes to labels: preprocess, engine, top-k. The command line and the HTTP API
+// both go through it, and Go programs can use it in process:
+//
+//	c, err := classify.Open(ctx, "resnet18_traced.pt", classify.Config{})
+//	answers, err := c.ClassifyImage("espresso.jpg", 3)
+package classify
+
+import (
+	"context"
+	"math"
+	"os"
+	"runtime"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/engine"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/preprocess"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// Config says how a classifier is set up; the zero value is fp32, one worker per core, and the default limits.
+type Config struct {
+	Engine engine.Config
+	Limits preprocess.Limits // zero means preprocess.DefaultLimits
+}
+
+// Options are what a caller may choose per picture.
+type Options struct {
+	TopK      int     // how many answers; 0 means 3, more than the classes means all
+	Threshold float64 // leave out answers below this probability, 0–1
+	Image     preprocess.Options
+}
+
+// Prediction is one answer.
+type Prediction struct {
+	ClassID     int
+	Label       model.Label
+	Probability float64 // 0–1
+}
+
+// Confidence is the probability in percent, rounded to 0.1.
+func (p Prediction) Confidence() float64 { return math.Round(p.Probability*1000) / 10 }
+
+// Timing is where a picture's time went.
+type Timing struct {
+	Decode     time.Duration // bytes to pixels
+	Preprocess time.Duration // pixels to the network's input
+	Queue      time.Duration // waiting for a decoding slot or a worker
+	Inference  time.Duration
+}
+
+// Result is what is in a picture.
+type Result struct {
+	Width, Height int
+	Format        string
+	Warnings      []preprocess.Warning
+	Predictions   []Prediction // most likely first
+	Timing        Timing
+}
+
+// Classifier is a warm model behind a picture pipeline. All methods are safe for concurrent use, except Close.
+type Classifier struct {
+	engine   *engine.Engine
+	preparer *preprocess.Preparer
+	spec     preprocess.Spec
+	// decoding bounds how many goroutines are inside the C decoder, each of which holds an OS thread.
+	decoding chan struct{}
+}
+
+// Open loads the model file at path and warms it.
+func Open(ctx context.Context, path string, cfg Config) (*Classifier, error) {
+	if cfg.Limits == (preprocess.Limits{}) {
+		cfg.Limits = preprocess.DefaultLimits()
+	}
+	preparer, err := preprocess.New(cfg.Limits)
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.Load(ctx, path, cfg.Engine)
+	if err != nil {
+		return nil, err
+	}
+	in := e.Card().Input
+	spec := preprocess.Spec{Resize: in.Resize, Crop: in.Crop, Filter: torchbind.Bilinear}
+	if in.Interpolation == "bicubic" {
+		spec.Filter = torchbind.Bicubic
+	}
+	return &Classifier{engine: e, preparer: preparer, spec: spec, decoding: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
+}
+
+// Classify says what is in the picture whose file content is data. A picture that cannot be used is a [*preprocess.Error].
+func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Result, error) {
+	picture, waited, err := c.prepare(ctx, data, o.Image)
+	if err != nil {
+		return nil, err
+	}
+	output, timing, err := c.engine.Infer(ctx, picture.RGB)
+	if err != nil {
+		return nil, err
+	}
+	card := c.engine.Card()
+	p, err := model.Probabilities(card.Activation, output)
+	if err != nil {
+		return nil, err
+	}
+	result := &Result{
+		Width: picture.Width, Height: picture.Height, Format: picture.Format, Warnings: picture.Warnings,
+		Timing: Timing{Decode: picture.DecodeTime, Preprocess: picture.ResizeTime, Queue: waited + timing.Queue, Inference: timing.Inference},
+	}
+	k := o.TopK
+	if k == 0 {
+		k = 3
+	}
+	for _, class := range model.TopK(p, k) {
+		if p[class] < o.Threshold {
+			break
+		}
+		result.Predictions = append(result.Predictions, Prediction{ClassID: class, Label: card.Labels[class], Probability: p[class]})
+	}
+	return result, nil
+}
+
+func (c *Classifier) prepare(ctx context.Context, data []byte, o preprocess.Options) (*preprocess.Picture, time.Duration, error) {
+	start := time.Now()
+	select {
+	case c.decoding <- struct{}{}:
+	case <-ctx.Done():
+		return nil, 0, ctx.Err()
+	}
+	defer func() { <-c.decoding }()
+	waited := time.Since(start)
+	picture, err := c.preparer.Prepare(ctx, data, c.spec, o)
+	return picture, waited, err
+}
+
+// Answer is one answer in the form of the article's classify_image.
+type Answer struct {
+	Label      string  `json:"label"`
+	Confidence float64 `json:"confidence"` // percent, rounded to 0.1
+}
+
+// ClassifyImage is the article's function: the topK most likely labels of the picture file at path.
+func (c *Classifier) ClassifyImage(path string, topK int) ([]Answer, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	result, err := c.Classify(context.Background(), data, Options{TopK: topK})
+	if err != nil {
+		return nil, err
+	}
+	return result.Answers(), nil
+}
+
+// Answers is the predictions in the article's form.
+func (r *Result) Answers() []Answer {
+	answers := make([]Answer, len(r.Predictions))
+	for i, p := range r.Predictions {
+		answers[i] = Answer{Label: p.Label.Label, Confidence: p.Confidence()}
+	}
+	return answers
+}
+
+// Card is the model's card.
+func (c *Classifier) Card() model.Card { return c.engine.Card() }
+
+// Engine is the engine behind the classifier, for its figures.
+func (c *Classifier) Engine() *engine.Engine { return c.engine }
+
+// Close waits for pictures under way and frees the model.
+func (c *Classifier) Close() error { return c.engine.Close() }

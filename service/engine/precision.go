@@ -1,0 +1,48 @@
+package engine
+
+import (
+	"fmt"
+
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// Precision is what the operator asks for.
+type Precision string
+
+// The precisions. Int8 is not a switch but a kind of model file: asking for it refuses others.
+const (
+	FP32 Precision = "fp32"
+	BF16 Precision = "bf16"
+	Int8 Precision = "int8"
+	Auto Precision = "auto" // bf16 where the CPU has it natively, else fp32
+)
+
+// ParsePrecision checks what a person typed.
+func ParsePrecision(s string) (Precision, error) {
+	switch p := Precision(s); p {
+	case FP32, BF16, Int8, Auto:
+		return p, nil
+	case "fp16":
+		return "", fmt.Errorf("precision fp16 is not offered; use bf16, which saves as much and which CPUs compute natively")
+	}
+	return "", fmt.Errorf("precision %q is unknown; use fp32, bf16, int8 or auto", s)
+}
+
+func (p Precision) resolve(cpu torchbind.RuntimeInfo) torchbind.Precision {
+	if p == BF16 || p == Auto && cpu.HasNativeBF16 {
+		return torchbind.BF16
+	}
+	return torchbind.FP32
+}
+
+// check refuses to run a file in a precision that it is not made for.
+func (p Precision) check(card model.Card) error {
+	switch {
+	case p == Int8 && card.Precision != "int8":
+		return fmt.Errorf("model %s is not quantised; int8 needs a file of its own, usually named %s-int8", card.Name, card.Name)
+	case p == BF16 && card.Precision == "int8":
+		return fmt.Errorf("model %s is quantised to int8 and cannot run in bf16; leave --precision out", card.Name)
+	}
+	return nil
+}

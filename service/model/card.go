@@ -1,0 +1,158 @@
+// Package model says what a classifier is, without running it: its card (how a picture becomes its input and its output
+// becomes names), the names of ImageNet's classes, what a file is by the look of its bytes, and the folder models lie in.
+// It does not import libtorch.
+package model
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// CardFile is the name of the card inside a model's archive.
+const CardFile = "vidi.json"
+
+// Activation is what turns the network's output into probabilities.
+type Activation string
+
+// The activations: Softmax for one class of many, Sigmoid for labels that do not exclude each other, None for outputs that
+// are probabilities already.
+const (
+	Softmax Activation = "softmax"
+	Sigmoid Activation = "sigmoid"
+	None    Activation = "none"
+)
+
+// Input is how a picture becomes the network's input, in torchvision's terms: Resize the shorter side, CenterCrop, ToTensor,
+// Normalize.
+type Input struct {
+	Resize        int        `json:"resize"`        // pixels of the shorter side, ≥ Crop
+	Crop          int        `json:"crop"`          // pixels a side of the square in the middle
+	Interpolation string     `json:"interpolation"` // "bilinear" or "bicubic", antialiased
+	Mean          [3]float32 `json:"mean"`          // red, green, blue, of values in 0–1
+	Std           [3]float32 `json:"std"`
+}
+
+// Label is the name of one class.
+type Label struct {
+	Label string            `json:"label"`          // the unique English id
+	WNID  string            `json:"wnid,omitempty"` // WordNet's id, "n09193705"
+	Names map[string]string `json:"names,omitempty"`
+}
+
+// Display is the name in the language, "en" or "zh", or the id where there is none.
+func (l Label) Display(language string) string {
+	if name := l.Names[language]; name != "" {
+		return name
+	}
+	return l.Label
+}
+
+// Card is what travels with a model's weights, as vidi.json inside the .pt file. docs/models.md describes each field.
+type Card struct {
+	Format        int        `json:"format"` // 1
+	Task          string     `json:"task"`   // "classification"
+	Name          string     `json:"name"`
+	Version       string     `json:"version"`
+	Description   string     `json:"description,omitempty"`
+	Licence       string     `json:"licence,omitempty"`
+	Source        string     `json:"source,omitempty"`
+	WeightsSHA256 string     `json:"weights_sha256,omitempty"`
+	Precision     string     `json:"precision,omitempty"` // "fp32", or "int8" for a quantised file
+	Activation    Activation `json:"activation"`
+	Input         Input      `json:"input"`
+	Labels        []Label    `json:"labels"`
+
+	// Assumed is true for a bare TorchScript file, whose card is a guess (see BareCard).
+	Assumed bool `json:"-"`
+}
+
+// maxSide bounds the network's input: 4096 pixels a side are 200 MB of float32.
+const maxSide = 4096
+
+// ParseCard reads and checks a card. Unknown fields are ignored: newer exporters may add some.
+func ParseCard(data []byte) (Card, error) {
+	var c Card
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	if err := decoder.Decode(&c); err != nil {
+		return Card{}, fmt.Errorf("the card (%s) is not valid JSON: %w", CardFile, err)
+	}
+	if err := c.Validate(); err != nil {
+		return Card{}, fmt.Errorf("the card (%s) has mistakes:\n%w", CardFile, err)
+	}
+	return c, nil
+}
+
+// Validate reports every mistake of the card at once.
+func (c Card) Validate() error {
+	var mistakes []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			mistakes = append(mistakes, fmt.Errorf(format, args...))
+		}
+	}
+	check(c.Format == 1, "format is %d; this version reads format 1", c.Format)
+	check(c.Task == "classification", "task is %q; only \"classification\" is known", c.Task)
+	check(validName(c.Name), "name %q: use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit", c.Name)
+	check(c.Version != "", "version is empty")
+	check(c.Precision == "" || c.Precision == "fp32" || c.Precision == "int8", "precision is %q; use fp32 or int8", c.Precision)
+	check(c.Activation == Softmax || c.Activation == Sigmoid || c.Activation == None, "activation is %q; use softmax, sigmoid or none", c.Activation)
+	in := c.Input
+	check(in.Crop >= 1 && in.Crop <= maxSide, "input.crop is %d; it must be 1 to %d", in.Crop, maxSide)
+	check(in.Resize >= in.Crop && in.Resize <= maxSide, "input.resize is %d; it must be at least input.crop and at most %d", in.Resize, maxSide)
+	check(in.Interpolation == "bilinear" || in.Interpolation == "bicubic", "input.interpolation is %q; use bilinear or bicubic", in.Interpolation)
+	for i := range 3 {
+		check(finite(in.Mean[i]), "input.mean[%d] is not a number", i)
+		check(finite(in.Std[i]) && in.Std[i] > 0, "input.std[%d] is %g; it must be above 0", i, in.Std[i])
+	}
+	check(len(c.Labels) > 0, "labels is empty")
+	seen := make(map[string]int, len(c.Labels))
+	for i, l := range c.Labels {
+		check(l.Label != "", "labels[%d] has no label", i)
+		if first, ok := seen[l.Label]; ok && l.Label != "" {
+			check(false, "labels[%d] and labels[%d] are both %q; labels must be unique", first, i, l.Label)
+		}
+		seen[l.Label] = i
+	}
+	return errors.Join(mistakes...)
+}
+
+// BareCard is the card assumed for a TorchScript file without one: ImageNet's preprocessing and, if the network has 1000
+// outputs, ImageNet's labels, else class_0, class_1, …
+func BareCard(name string, outputs int) Card {
+	labels := make([]Label, outputs)
+	if outputs == len(ImageNet()) {
+		labels = ImageNet()
+	} else {
+		for i := range labels {
+			labels[i] = Label{Label: fmt.Sprintf("class_%d", i)}
+		}
+	}
+	return Card{
+		Format: 1, Task: "classification", Name: name, Version: "0", Description: "a TorchScript file without a card",
+		Activation: Softmax, Input: ImageNetInput(), Labels: labels, Assumed: true,
+	}
+}
+
+// ImageNetInput is the preprocessing that torchvision's ImageNet models are trained for.
+func ImageNetInput() Input {
+	return Input{Resize: 256, Crop: 224, Interpolation: "bilinear", Mean: [3]float32{0.485, 0.456, 0.406}, Std: [3]float32{0.229, 0.224, 0.225}}
+}
+
+func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
+
+// validName keeps model names harmless as file names, in URLs, in logs and as metric labels.
+func validName(s string) bool {
+	if len(s) == 0 || len(s) > 64 {
+		return false
+	}
+	for i, r := range s {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		if !letter && (i == 0 || r != '.' && r != '-' && r != '_') {
+			return false
+		}
+	}
+	return true
+}

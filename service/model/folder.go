@@ -1,0 +1,104 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+)
+
+// Folder is where models lie, one .pt file each.
+type Folder string
+
+// DefaultFolder is $XDG_DATA_HOME/vidi/models, or ~/.local/share/vidi/models.
+func DefaultFolder() Folder {
+	data := os.Getenv("XDG_DATA_HOME")
+	if data == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "models"
+		}
+		data = filepath.Join(home, ".local", "share")
+	}
+	return Folder(filepath.Join(data, "vidi", "models"))
+}
+
+// Entry is one .pt file of a folder.
+type Entry struct {
+	Name string // the card's name, or the file's without its ending
+	Path string
+	File *File // nil if the file cannot be used
+	Err  error // why not
+}
+
+// Default reports whether this model is taken where none is named.
+func (e Entry) isPreferred() bool { return e.Name == "resnet18" }
+
+// List looks at every .pt file of the folder, sorted by name, the default first. A folder that does not exist is empty.
+func (f Folder) List() ([]Entry, error) {
+	files, err := os.ReadDir(string(f))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var entries []Entry
+	for _, file := range files {
+		if file.IsDir() || filepath.Ext(file.Name()) != ".pt" {
+			continue
+		}
+		entry := Entry{Path: filepath.Join(string(f), file.Name()), Name: strings.TrimSuffix(file.Name(), ".pt")}
+		entry.File, entry.Err = Inspect(entry.Path)
+		if entry.File != nil && entry.File.Card != nil {
+			entry.Name = entry.File.Card.Name
+		}
+		entries = append(entries, entry)
+	}
+	sort.SliceStable(entries, func(i, j int) bool {
+		a, b := entries[i], entries[j]
+		if a.isPreferred() != b.isPreferred() {
+			return a.isPreferred()
+		}
+		return a.Name < b.Name
+	})
+	return entries, nil
+}
+
+// ErrNoModel is wrapped by Find where there is no model by that name, or none at all.
+var ErrNoModel = errors.New("no such model")
+
+// Find is the path of the model that name means: a file's path, or the name of a model in the folder; "" is the default:
+// resnet18 if it is there, else the first by name.
+func (f Folder) Find(name string) (string, error) {
+	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".pt" {
+		if _, err := os.Stat(name); err == nil {
+			return name, nil
+		} else if strings.ContainsRune(name, filepath.Separator) || !errors.Is(err, os.ErrNotExist) {
+			return "", fmt.Errorf("%w: %w", ErrNoModel, err)
+		}
+	}
+	entries, err := f.List()
+	if err != nil {
+		return "", err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.Err != nil {
+			if e.Name == name {
+				return "", e.Err
+			}
+			continue
+		}
+		if name == "" || e.Name == name || filepath.Base(e.Path) == name {
+			return e.Path, nil
+		}
+		names = append(names, e.Name)
+	}
+	if len(names) == 0 {
+		return "", fmt.Errorf("%w: there is no model in %s. `make model` in vidi's source tree makes one; or name a TorchScript file with --model FILE.pt", ErrNoModel, f)
+	}
+	return "", fmt.Errorf("%w: %q is not in %s; there are: %s", ErrNoModel, name, f, strings.Join(names, ", "))
+}

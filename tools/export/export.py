@@ -1,0 +1,136 @@
+"""Exports an image classifier as one TorchScript file with its card inside.
+
+    python tools/export/export.py MODEL --out DIR
+
+MODEL is resnet18, efficientnet-lite0, resnet18-seeded, or auto: resnet18 where its weights can be had, else efficientnet-lite0.
+Exit status: 0 good, 1 failed, 2 wrong use, 69 the download host cannot be reached.
+"""
+
+import argparse
+import dataclasses
+import sys
+import tempfile
+from pathlib import Path
+
+import card as cards
+import models
+import weights
+from models import Recipe
+from weights import ExportError, Unreachable
+
+ROOT = Path(__file__).resolve().parents[2]
+LABELS = ROOT / "service" / "model" / "imagenet.tsv"
+
+
+def main(argv: list[str] | None = None) -> int:
+    args = parse(argv)
+    try:
+        labels = cards.read_labels(args.labels)
+        recipe, weights_path = choose(args, labels)
+        if not args.force and up_to_date(recipe, args.out, labels):
+            print(f"{recipe.name}: {args.out / recipe.file} is up to date")
+            return 0
+        export(recipe, weights_path or find_weights(recipe, args), args.out, labels)
+        return 0
+    except (ExportError, OSError, ValueError) as error:
+        print(f"export: {error}", file=sys.stderr)
+        return getattr(error, "code", 1)
+    except ImportError as error:
+        print(f"export: {error}; run `make python` and use build/venv/bin/python", file=sys.stderr)
+        return 1
+
+
+def parse(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", choices=[*models.RECIPES, "auto"], metavar="MODEL", help="which model to export")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the model file")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="resnet18-f37072fd.pth, instead of downloading it")
+    parser.add_argument("--weights-url", metavar="URL", help="download resnet18's weights from a mirror (same checksum)")
+    parser.add_argument("--connect-timeout", type=float, default=weights.CONNECT_SECONDS, metavar="SECONDS")
+    parser.add_argument("--labels", type=Path, default=LABELS, metavar="FILE", help="label table (default: ImageNet's)")
+    parser.add_argument("--force", action="store_true", help="export even if the file is up to date")
+    args = parser.parse_args(argv)
+    if args.weights and args.model not in ("resnet18", "auto"):
+        parser.error(f"--weights is for resnet18; {args.model} brings its own")
+    return args
+
+
+def choose(args: argparse.Namespace, labels: list[dict]) -> tuple[Recipe, Path | None]:
+    """Settles which model `auto` is, and says so; returns the weights too where finding out needed them."""
+    if args.model != "auto":
+        return models.RECIPES[args.model], None
+    if not args.force and up_to_date(models.RESNET18, args.out, labels):
+        print("auto: resnet18, which is here already")
+        return models.RESNET18, None
+    try:
+        path = find_weights(models.RESNET18, args)
+    except Unreachable as error:
+        print(f"auto: efficientnet-lite0, because resnet18's weights cannot be fetched ({error})", flush=True)
+        return models.LITE0, None
+    print(f"auto: resnet18, with the weights in {path}", flush=True)
+    return models.RESNET18, path
+
+
+def find_weights(recipe: Recipe, args: argparse.Namespace) -> Path | None:
+    """The checked weights file of a model, or None for a model that has none."""
+    if recipe.weights is None:
+        return None
+    if recipe is models.LITE0:
+        return models.lite0_weights_path()
+    if args.weights:
+        weights.check(recipe.weights, args.weights)
+        return args.weights
+    pinned = dataclasses.replace(recipe.weights, url=args.weights_url or recipe.weights.url)
+    return weights.fetch(pinned, connect_seconds=args.connect_timeout)
+
+
+def make_card(recipe: Recipe, weights_sha256: str, labels: list[dict]) -> dict:
+    return cards.make(
+        name=recipe.name,
+        version=recipe.version,
+        description=recipe.description,
+        licence=recipe.licence,
+        source=recipe.source,
+        weights_sha256=weights_sha256,
+        labels=labels,
+        mean=recipe.mean,
+        std=recipe.std,
+    )
+
+
+def up_to_date(recipe: Recipe, out: Path, labels: list[dict]) -> bool:
+    """Whether the file is there, whole, and carries the card that would be written now."""
+    found = cards.read(out / recipe.file)
+    if found is None:
+        return False
+    # The seeded weights have no file whose digest is known beforehand; their recipe is named in the card's version and source.
+    digest = recipe.weights.sha256 if recipe.weights else found.get("weights_sha256", "")
+    return found == make_card(recipe, digest, labels)
+
+
+def export(recipe: Recipe, weights_path: Path | None, out: Path, labels: list[dict]) -> None:
+    """Builds, traces, writes, checks, and only then puts the file in place."""
+    print(f"{recipe.name}: building and tracing (some seconds)…", file=sys.stderr, flush=True)
+    import jitfile  # here because it loads torch
+
+    net = recipe.build(weights_path)
+    digest = models.weights_digest(recipe, weights_path, net)
+    card = make_card(recipe, digest, labels)
+    crop = card["input"]["crop"]
+    module = jitfile.trace(net, (1, 3, crop, crop))
+    out.mkdir(parents=True, exist_ok=True)
+    # In the same folder, so that the rename cannot cross file systems; the folder goes away with whatever failed in it.
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
+        draft = Path(folder) / recipe.file
+        jitfile.save(module, draft, card)
+        difference = jitfile.verify(draft, net, card)
+        target = draft.replace(out / recipe.file)
+    print(f"{recipe.name}: {target}")
+    print(f"  size                {target.stat().st_size} bytes")
+    print(f"  sha256              {weights.sha256_of(target)}")
+    print(f"  weights sha256      {digest}")
+    print(f"  largest difference  {difference:.3g} between the file and the original module's logits")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

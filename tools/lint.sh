@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Formatting and static checks of every language in the tree. Prints what is wrong, and fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+# Pinned, because a new release may find new things on any day.
+staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.7.0
+go=$(third_party/find-go.sh)
+gofmt=$("$go" env GOROOT)/bin/gofmt
+
+failed=0
+check() { # NAME OUTPUT: an empty output is good
+  [ -z "$2" ] && return
+  printf '%s:\n%s\n' "$1" "$2"
+  failed=1
+}
+check gofmt "$("$gofmt" -l service torchbind)"
+mapfile -t cpp < <(git ls-files '*.cc' '*.h' '*.c')
+clang-format --dry-run --Werror "${cpp[@]}" || failed=1
+mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
+shellcheck -x "${scripts[@]}" || failed=1
+"$go" vet ./... || failed=1
+"$go" run "$staticcheck" ./... || failed=1
+check "import \"C\" outside torchbind/bind.go" "$(git grep -lE '^import "C"' -- '*.go' ':!torchbind/bind.go' || true)"
+[ $failed = 0 ] && echo "lint: clean"
+exit $failed

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Runs the Go tests against the real libtorch, and fails unless the tests that need it ran.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+go=$(third_party/find-go.sh)
+export VIDI_TEST_MODELS=$PWD/build/models VIDI_TEST_FIXTURES=$PWD/build/fixtures VIDI_PYTHON=$PWD/build/venv/bin/python
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# -race is left to the packages without libtorch: its C++ is not instrumented, and its 450 MB make the detector crawl.
+"$go" test -count=1 -timeout 20m ./... | tee "$log"
+"$go" test -count=1 -race -timeout 10m ./service/model ./service/httpapi ./service/config ./service/api | tee -a "$log"
+
+# Green without running is red: these packages run forward passes through libtorch, so a missing line means a broken set-up.
+for package in torchbind service/engine service/classify service/preprocess service/e2e; do
+  if ! grep -Eq "^ok +github.com/vidi-vision/vidi/$package[[:space:]]" "$log"; then
+    echo "test-go: the tests of $package did not run"
+    exit 1
+  fi
+done
