@@ -119,7 +119,8 @@ void start(Decoder* d, const uint8_t* data, size_t size) {
 void prepare(Decoder* d, const tb_jpeg_limits& limits) {
   std::memset(d, 0, sizeof(*d));
   d->limits = limits;
-  if (limits.max_cpu_ms > 0) d->deadline_ns = thread_cpu_ns() + limits.max_cpu_ms * 1'000'000;
+  constexpr int64_t kForEver = INT64_MAX / 4 / 1'000'000;
+  if (limits.max_cpu_ms > 0 && limits.max_cpu_ms < kForEver) d->deadline_ns = thread_cpu_ns() + limits.max_cpu_ms * 1'000'000;
   d->cinfo.err = jpeg_std_error(&d->errors);
   d->errors.error_exit = on_error_exit;
   d->errors.emit_message = on_message;

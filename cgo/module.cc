@@ -63,10 +63,19 @@ void to_channels_last(torch::jit::Module& module) {
     if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
 }
 
+// Unlike torch::jit::Module::to, which also turns index buffers into bfloat16.
+void convert(torch::jit::Module& module, at::ScalarType precision) {
+  at::NoGradGuard no_grad;
+  for (at::Tensor parameter : module.parameters())
+    if (parameter.is_floating_point()) parameter.set_data(parameter.to(precision));
+  for (at::Tensor buffer : module.buffers())
+    if (buffer.is_floating_point()) buffer.set_data(buffer.to(precision));
+}
+
 // Optimises module.value in place as its engine and precision say; the unfrozen original is dropped.
 void prepare(tb_module& module) {
   module.value.eval();
-  if (module.precision != at::kFloat) module.value.to(module.precision);
+  if (module.precision != at::kFloat) convert(module.value, module.precision);
   if (module.engine == TB_ENGINE_PLAIN) return;
   to_channels_last(module.value);
   if (module.engine == TB_ENGINE_FUSED) {
@@ -108,7 +117,10 @@ tb_status* tb_module_load(const char* path, const char* extra_name, const tb_mod
         require(path != nullptr, TB_INVALID_ARGUMENT, "path is NULL");
         std::FILE* file = std::fopen(path, "rb");  // libtorch's own error for a missing file names its source lines instead
         if (file == nullptr) throw tb::Failure(TB_NOT_FOUND, std::strerror(errno));
+        bool readable = std::getc(file) != EOF || !std::ferror(file);  // a folder opens, but does not read
+        int error = errno;
         std::fclose(file);
+        if (!readable) throw tb::Failure(TB_NOT_FOUND, std::strerror(error));
         return torch::jit::load(std::string(path), at::kCPU, extra);
       },
       extra_name, options, out);

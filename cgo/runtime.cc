@@ -20,6 +20,8 @@ namespace {
 void init_once() {
   static std::once_flag once;
   std::call_once(once, [] {
+    // Before any module runs: libtorch's list of passes has no lock.
+    tb::register_fuser();
     // Inter-op threads are for TorchScript's fork(), which traced classifiers do not use; they would only sit there.
     at::set_num_interop_threads(1);
     // Quantised models pack their weights for one engine when they are loaded. X86 picks oneDNN or FBGEMM per layer.

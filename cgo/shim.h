@@ -104,7 +104,7 @@ typedef enum tb_dtype {
 #define TB_MAX_DIMS 8
 
 // A tensor of the given shape (ndim axes, each ≥ 0) with row-major elements copied from data, which must hold exactly
-// data_bytes = product(shape) × element size. Fails with TB_INVALID_ARGUMENT or TB_OUT_OF_MEMORY.
+// data_bytes = product(shape) × element size. Fails with TB_INVALID_ARGUMENT, TB_SHAPE (data_bytes) or TB_OUT_OF_MEMORY.
 tb_status* tb_tensor_new(tb_dtype dtype, const int64_t* shape, int32_t ndim, const void* data, size_t data_bytes, tb_tensor** out);
 
 typedef struct tb_tensor_info {
@@ -159,7 +159,7 @@ tb_status* tb_module_load_bytes(const void* data, size_t size, const char* extra
 // The extra file named at load: *out points at *size bytes that live as long as the module; *size is 0 if there is none.
 void tb_module_extra(const tb_module* module, const char** out, size_t* size);
 
-// Runs forward(input) and returns its output, which must be one tensor. The engine specialises on each new input shape
+// Runs forward(input) and returns its output, which must be one tensor. The engine specialises on each new input shape and layout
 // during the first three calls: make them (the warm-up) from one thread before several threads share the module.
 // Fails with TB_FORWARD_FAILED if the model throws, TB_BAD_MODEL if the result is not a tensor.
 tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tensor** out);

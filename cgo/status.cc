@@ -1,5 +1,6 @@
 #include "status.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace tb {
@@ -11,37 +12,47 @@ Live& live() {
 
 namespace {
 
-// Handed out when even a status cannot be allocated; tb_status_free knows it.
-tb_status* no_memory() {
-  static tb_status status{TB_OUT_OF_MEMORY, "not enough memory", ""};
-  return &status;
+// Handed out when even a status cannot be allocated; tb_status_free knows it. Made when the library is loaded: its text is too
+// long for a std::string to hold without allocating.
+tb_status no_memory{TB_OUT_OF_MEMORY, "not enough memory", ""};
+
+// Whether a line begins like "RuntimeError: ".
+bool names_an_error(const std::string& line) {
+  size_t end = line.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.");
+  return end != 0 && end != std::string::npos && line.compare(end, 2, ": ") == 0;
 }
 
-// libtorch's messages go on for pages. The first line says what happened, except for errors inside TorchScript, whose first
-// lines only say that there is a traceback: there the last line is the reason.
-std::string first_line(const char* text) {
-  std::string s(text);
-  const char* traceback = "Traceback of TorchScript";
-  if (s.find(traceback) != std::string::npos) {
-    size_t end = s.find_last_not_of(" \n");
-    s.resize(end == std::string::npos ? 0 : end + 1);
-    size_t start = s.rfind('\n');
-    if (start != std::string::npos) s.erase(0, start + 1);
+// libtorch's messages go on for pages. The first line with text on it says what happened, except for errors inside TorchScript:
+// there tracebacks come first, each with the source round a line marked "<--- HERE", and then "RuntimeError: " and the reason.
+std::string reason(const char* text) {
+  std::string all(text);
+  size_t start = 0;
+  bool traced = all.find("Traceback of TorchScript") != std::string::npos;
+  if (traced) {
+    size_t marker = all.rfind("<--- HERE");
+    if (marker != std::string::npos) start = marker;
   }
-  size_t newline = s.find('\n');
-  if (newline != std::string::npos) s.resize(newline);
-  return s;
+  std::string first;
+  while (start < all.size()) {
+    size_t end = std::min(all.find('\n', start), all.size());
+    std::string line = all.substr(start, end - start);
+    line.erase(line.find_last_not_of(" \t\r") + 1);
+    if (first.empty()) first = line;
+    if (traced ? names_an_error(line) : !line.empty()) return line;
+    start = end + 1;
+  }
+  return first.empty() ? "no reason was given" : first;
 }
 
 }  // namespace
 
 tb_status* make_status(tb_code code, const char* message, const char* detail) noexcept {
   try {
-    auto* status = new tb_status{code, first_line(message), std::strcmp(message, detail) == 0 && !std::strchr(detail, '\n') ? "" : detail};
+    auto* status = new tb_status{code, reason(message), std::strcmp(message, detail) == 0 && !std::strchr(detail, '\n') ? "" : detail};
     live().statuses++;
     return status;
   } catch (...) {
-    return no_memory();
+    return &no_memory;
   }
 }
 
@@ -54,7 +65,7 @@ const char* tb_status_message(const tb_status* status) { return status ? status-
 const char* tb_status_detail(const tb_status* status) { return status ? status->detail.c_str() : ""; }
 
 void tb_status_free(tb_status* status) {
-  if (status == nullptr || status == tb::no_memory()) return;
+  if (status == nullptr || status == &tb::no_memory) return;
   delete status;
   tb::live().statuses--;
 }

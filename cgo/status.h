@@ -4,6 +4,7 @@
 #include <c10/util/Exception.h>
 
 #include <atomic>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <string>
@@ -40,10 +41,11 @@ inline void require(bool ok, tb_code code, const char* message) {
 // Never throws; a shared static object stands in when there is no memory for a new one.
 tb_status* make_status(tb_code code, const char* message, const char* detail = "") noexcept;
 
-// libtorch's CPU allocator reports a failed allocation as a plain c10::Error; only its text tells it from others.
-inline bool ran_out_of_memory(const c10::Error& e) noexcept {
-  return e.msg().find("DefaultCPUAllocator: can't allocate memory") != std::string::npos ||
-         e.msg().find("DefaultCPUAllocator: not enough memory") != std::string::npos;
+// libtorch's CPU allocator reports a failed allocation as a plain c10::Error, which TorchScript's interpreter turns into yet
+// another type; only its text tells it from others.
+inline bool ran_out_of_memory(const char* what) noexcept {
+  return std::strstr(what, "DefaultCPUAllocator: can't allocate memory") != nullptr ||
+         std::strstr(what, "DefaultCPUAllocator: not enough memory") != nullptr;
 }
 
 // Runs body and turns whatever it throws into a status; `unforeseen` is the code for failures that libtorch reports.
@@ -55,11 +57,11 @@ tb_status* guarded(tb_code unforeseen, Body&& body) noexcept {
   } catch (const Failure& e) {
     return make_status(e.code, e.what());
   } catch (const c10::Error& e) {
-    return make_status(ran_out_of_memory(e) ? TB_OUT_OF_MEMORY : unforeseen, e.what_without_backtrace(), e.what());
+    return make_status(ran_out_of_memory(e.what_without_backtrace()) ? TB_OUT_OF_MEMORY : unforeseen, e.what_without_backtrace(), e.what());
   } catch (const std::bad_alloc&) {
     return make_status(TB_OUT_OF_MEMORY, "not enough memory");
   } catch (const std::exception& e) {
-    return make_status(unforeseen, e.what(), e.what());
+    return make_status(ran_out_of_memory(e.what()) ? TB_OUT_OF_MEMORY : unforeseen, e.what(), e.what());
   } catch (...) {
     return make_status(unforeseen, "an exception of unknown type");
   }

@@ -28,15 +28,26 @@ at::ScalarType scalar_type(int32_t dtype) {
   }
 }
 
-// Elements of a shape; refuses negative axes and products that do not fit, by division so that the check cannot overflow.
+// Elements of a shape; refuses negative axes and products that do not fit, by division so that the check cannot overflow. An
+// axis of 0 counts as 1 in that check: strides are products of the other axes all the same.
 int64_t element_count(at::IntArrayRef shape, int64_t element_bytes) {
   int64_t count = 1;
+  bool empty = false;
   for (int64_t axis : shape) {
     require(axis >= 0, TB_INVALID_ARGUMENT, "a tensor's axis is negative");
-    require(axis == 0 || count <= INT64_MAX / element_bytes / axis, TB_INVALID_ARGUMENT, "a tensor of that shape is too large");
+    if (axis == 0) {
+      empty = true;
+      continue;
+    }
+    require(count <= INT64_MAX / element_bytes / axis, TB_INVALID_ARGUMENT, "a tensor of that shape is too large");
     count *= axis;
   }
-  return count;
+  return empty ? 0 : count;
+}
+
+// A model may return, and a handle may hold, tensors that have no rows of elements in memory to copy.
+void require_elements(const at::Tensor& value) {
+  require(value.layout() == at::kStrided && value.device().is_cpu(), TB_SHAPE, "the tensor has no dense elements in memory");
 }
 
 // value → (value / 255 − mean) / std for each of the 256 values, in float32 with one rounding per operation, which is what
@@ -101,10 +112,11 @@ tb_status* tb_tensor_describe(const tb_tensor* tensor, tb_tensor_info* out) {
 tb_status* tb_tensor_copy(const tb_tensor* tensor, void* dst, size_t dst_bytes) {
   return tb::guarded(TB_INTERNAL, [&] {
     require(tensor != nullptr, TB_INVALID_ARGUMENT, "tensor is NULL");
+    require_elements(tensor->value);
     require(tensor->value.nbytes() == dst_bytes, TB_SHAPE, "the buffer is not as long as the tensor");
     require(dst != nullptr || dst_bytes == 0, TB_INVALID_ARGUMENT, "dst is NULL");
     c10::InferenceMode guard;
-    at::Tensor rows = tensor->value.contiguous();
+    at::Tensor rows = tensor->value.resolve_conj().resolve_neg().contiguous();
     if (dst_bytes > 0) std::memcpy(dst, rows.const_data_ptr(), dst_bytes);
   });
 }
@@ -112,11 +124,12 @@ tb_status* tb_tensor_copy(const tb_tensor* tensor, void* dst, size_t dst_bytes) 
 tb_status* tb_tensor_copy_float32(const tb_tensor* tensor, float* dst, size_t count) {
   return tb::guarded(TB_INTERNAL, [&] {
     require(tensor != nullptr, TB_INVALID_ARGUMENT, "tensor is NULL");
+    require_elements(tensor->value);
     require(static_cast<size_t>(tensor->value.numel()) == count, TB_SHAPE, "the buffer is not as long as the tensor");
     require(dst != nullptr || count == 0, TB_INVALID_ARGUMENT, "dst is NULL");
     require(!tensor->value.is_complex() && !tensor->value.is_quantized(), TB_SHAPE, "the tensor's elements are not real numbers");
     c10::InferenceMode guard;
-    at::Tensor rows = tensor->value.to(at::kFloat).contiguous();
+    at::Tensor rows = tensor->value.resolve_neg().to(at::kFloat).contiguous();
     if (count > 0) std::memcpy(dst, rows.const_data_ptr(), count * sizeof(float));
   });
 }

@@ -62,22 +62,26 @@ func Inspect(filePath string) (*File, error) {
 	if info.IsDir() {
 		return nil, fmt.Errorf("%s is a folder; name the .pt file in it", filePath)
 	}
-	refuse := func(is, do string) (*File, error) { return nil, &NotTorchScriptError{Path: filePath, Is: is, Do: do} }
+	return inspect(f, info.Size(), filePath)
+}
 
+// inspect looks at the size bytes of r. filePath is for messages.
+func inspect(r io.ReaderAt, size int64, filePath string) (*File, error) {
+	refuse := func(is, do string) (*File, error) { return nil, &NotTorchScriptError{Path: filePath, Is: is, Do: do} }
 	head := make([]byte, 512)
-	n, err := io.ReadFull(f, head)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
+	n, err := r.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	head = head[:n]
 	if !bytes.HasPrefix(head, []byte("PK\x03\x04")) {
-		return refuse(notZip(head, info.Size(), filePath))
+		return refuse(notZip(head, size, filePath))
 	}
-	archive, err := zip.NewReader(f, info.Size())
+	archive, err := zip.NewReader(r, size)
 	if err != nil {
 		return refuse("a damaged or truncated archive", exportAgain)
 	}
-	return inspectArchive(archive, filePath, info.Size(), refuse)
+	return inspectArchive(archive, filePath, size, refuse)
 }
 
 func inspectArchive(archive *zip.Reader, filePath string, size int64, refuse func(is, do string) (*File, error)) (*File, error) {
@@ -159,33 +163,41 @@ func pickled(entry *zip.File) (is, do string) {
 		return "a damaged archive", exportAgain
 	}
 	// A class is written as GLOBAL "module\nname\n" (opcode 'c').
-	for rest := data; ; {
-		_, after, found := bytes.Cut(rest, []byte("c"))
-		if !found {
-			return "a state_dict (weights without the network)", exportWeights
+	for len(data) > 0 {
+		at := bytes.IndexByte(data, 'c')
+		if at < 0 {
+			break
 		}
-		module, more, ok := bytes.Cut(after, []byte("\n"))
-		name, _, ok2 := bytes.Cut(more, []byte("\n"))
-		if ok && ok2 && isIdentifierPath(module) && isIdentifierPath(name) && !isTensorModule(string(module)) {
+		data = data[at+1:]
+		module, more, ok := identifierLine(data)
+		name, behind, ok2 := identifierLine(more)
+		if !ok || !ok2 {
+			continue
+		}
+		if !isTensorModule(module) {
 			return fmt.Sprintf("a pickled Python object (of class %s.%s)", module, name),
 				"It runs only inside the Python program that defines that class. There, load it, and trace it:\n" +
 					`    model = torch.load("model.pth")` + exportModule[strings.Index(exportModule, "\n"):]
 		}
-		rest = after
+		data = behind
 	}
+	return "a state_dict (weights without the network)", exportWeights
 }
 
-func isIdentifierPath(b []byte) bool {
-	if len(b) == 0 || len(b) > 200 {
-		return false
+// identifierLine is the dotted Python name that data begins with and the bytes behind its newline.
+func identifierLine(data []byte) (name string, behind []byte, ok bool) {
+	const longest = 200
+	end := bytes.IndexByte(data[:min(len(data), longest)], '\n')
+	if end <= 0 {
+		return "", nil, false
 	}
-	for i, c := range b {
+	for i, c := range data[:end] {
 		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_'
 		if !letter && (i == 0 || c != '.' && (c < '0' || c > '9')) {
-			return false
+			return "", nil, false
 		}
 	}
-	return true
+	return string(data[:end]), data[end+1:], true
 }
 
 func isTensorModule(module string) bool {
@@ -216,7 +228,7 @@ func notZip(head []byte, size int64, filePath string) (is, do string) {
 		return "an ONNX model", onnx
 	case starts("\x89HDF\r\n"):
 		return "an HDF5 file (Keras)", "vidi runs PyTorch networks only. " + exportModule
-	case len(head) > 8 && string(head[4:8]) == "TFL3":
+	case len(head) >= 8 && string(head[4:8]) == "TFL3":
 		return "a TensorFlow Lite model", "vidi runs PyTorch networks only. " + exportModule
 	case starts("\x1f\x8b"), len(head) > 262 && string(head[257:262]) == "ustar":
 		return "a compressed or tar archive", "Unpack it and name the .pt file inside."

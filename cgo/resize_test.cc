@@ -1,0 +1,259 @@
+// The resize: Pillow's results to the last bit, the properties that follow from what it is, and every refusal.
+#include <sstream>
+#include <thread>
+#include <tuple>
+
+#include "testing.h"
+
+// The same source compiled without its AVX2 half (CMakeLists.txt).
+extern "C" tb_status* tb_image_resize_portable(const uint8_t* pixels, int64_t width, int64_t height, size_t stride, const tb_resize* resize,
+                                               uint8_t* dst, size_t dst_bytes);
+
+namespace {
+
+using namespace tb::testing;
+using Bytes = std::vector<uint8_t>;
+
+// The pictures of testdata/make_resize.py.
+uint8_t sample(const std::string& pattern, int x, int y, int c) {
+  if (pattern == "noise") return static_cast<uint8_t>(x * 37 + y * 101 + c * 59 + x * y * 7 + (x * x * 3 >> 1));
+  if (pattern == "edges") return (x / 3 + y / 2 + c) % 2 ? 255 : 0;
+  return static_cast<uint8_t>((x * (2 + c) + y * (4 - c)) / 3);
+}
+
+struct Picture {
+  int64_t width, height;
+  size_t stride;
+  size_t bytes;
+  std::unique_ptr<uint8_t[]> pixels;  // ends with the last pixel of the last row
+};
+
+// `fourth` goes into the byte beside each pixel's colours, `padding` into the bytes between rows.
+Picture picture(const std::string& pattern, int width, int height, int fourth = 255, size_t padding = 0) {
+  Picture p{width, height, static_cast<size_t>(width) * 4 + padding, 0, nullptr};
+  p.bytes = p.stride * (height - 1) + static_cast<size_t>(width) * 4;
+  p.pixels = exact_buffer(p.bytes, 0xEE);
+  for (int y = 0; y < height; y++)
+    for (int x = 0; x < width; x++) {
+      uint8_t* pixel = &p.pixels[y * p.stride + static_cast<size_t>(x) * 4];
+      for (int c = 0; c < 3; c++) pixel[c] = sample(pattern, x, y, c);
+      pixel[3] = static_cast<uint8_t>(fourth);
+    }
+  return p;
+}
+
+// The window as a vector of exactly its bytes: writing past the end is seen by AddressSanitizer.
+Bytes resized(const Picture& p, const tb_resize& to, decltype(tb_image_resize)* resize = tb_image_resize) {
+  size_t size = static_cast<size_t>(to.crop_width * to.crop_height * 3);
+  auto dst = exact_buffer(size);
+  EXPECT_OK(resize(p.pixels.get(), p.width, p.height, p.stride, &to, dst.get(), size));
+  return Bytes(dst.get(), dst.get() + size);
+}
+
+tb_resize whole(int64_t width, int64_t height, tb_filter filter) { return {width, height, 0, 0, width, height, filter}; }
+
+Bytes cut(const Bytes& rgb, int64_t width, const tb_resize& window) {
+  Bytes out;
+  for (int64_t y = 0; y < window.crop_height; y++) {
+    auto row = rgb.begin() + ((window.crop_y + y) * width + window.crop_x) * 3;
+    out.insert(out.end(), row, row + window.crop_width * 3);
+  }
+  return out;
+}
+
+struct Golden {
+  std::string pattern, filter, hash;
+  int width, height;
+  tb_resize to;
+};
+
+std::vector<Golden> goldens() {
+  std::vector<Golden> all;
+  for (const std::string& line : testdata("resize.txt")) {
+    std::istringstream fields(line);
+    Golden g;
+    fields >> g.pattern >> g.width >> g.height >> g.to.width >> g.to.height >> g.to.crop_x >> g.to.crop_y >> g.to.crop_width >>
+        g.to.crop_height >> g.filter >> g.hash;
+    EXPECT_TRUE(fields && g.hash.size() == 16) << line;
+    g.to.filter = g.filter == "bilinear" ? TB_BILINEAR : TB_BICUBIC;
+    all.push_back(g);
+  }
+  EXPECT_EQ(all.size(), 264u) << "testdata/resize.txt is not whole";
+  return all;
+}
+
+TEST(Resize, ResultsArePillowsToTheLastBit) {
+  for (const Golden& g : goldens()) {
+    Bytes got = resized(picture(g.pattern, g.width, g.height), g.to);
+    EXPECT_EQ(fnv(got.data(), got.size()), std::stoull(g.hash, nullptr, 16))
+        << g.pattern << " " << g.width << " × " << g.height << " to " << g.to.width << " × " << g.to.height << " " << g.filter;
+  }
+}
+
+TEST(Resize, WithAndWithoutAvx2TheResultsAreTheSame) {
+  for (const Golden& g : goldens()) {
+    Picture p = picture(g.pattern, g.width, g.height);
+    EXPECT_EQ(resized(p, g.to), resized(p, g.to, tb_image_resize_portable)) << g.width << " × " << g.height << " " << g.filter;
+  }
+}
+
+class ResizeFilter : public ::testing::TestWithParam<tb_filter> {};
+INSTANTIATE_TEST_SUITE_P(Filters, ResizeFilter, ::testing::Values(TB_BILINEAR, TB_BICUBIC),
+                         [](const auto& info) { return info.param == TB_BILINEAR ? "Bilinear" : "Bicubic"; });
+
+TEST_P(ResizeFilter, APictureOfOneColourStaysThat) {
+  for (int value : {0, 1, 127, 254, 255})
+    for (auto [w, h] : {std::pair{3, 2}, {40, 30}, {97, 5}, {1, 1}, {200, 1}}) {
+      Picture p = picture("noise", 40, 30);
+      std::memset(p.pixels.get(), value, p.bytes);
+      EXPECT_EQ(resized(p, whole(w, h, GetParam())), Bytes(static_cast<size_t>(w) * h * 3, static_cast<uint8_t>(value)))
+          << value << ", " << w << " × " << h;
+    }
+}
+
+TEST_P(ResizeFilter, TheSameSizeChangesNothing) {
+  for (const char* pattern : {"noise", "edges", "smooth"}) {
+    Picture p = picture(pattern, 31, 17);
+    Bytes want;
+    for (int i = 0; i < 31 * 17; i++) want.insert(want.end(), &p.pixels[4 * i], &p.pixels[4 * i + 3]);
+    EXPECT_EQ(resized(p, whole(31, 17, GetParam())), want) << pattern;
+  }
+}
+
+TEST_P(ResizeFilter, AWindowIsThatPartOfTheWholeWhereverItLies) {
+  Picture p = picture("noise", 53, 37);
+  for (auto [w, h] : {std::pair{20, 14}, {53, 14}, {80, 90}, {7, 61}}) {
+    Bytes all = resized(p, whole(w, h, GetParam()));
+    for (int64_t cw : {1, 3, w / 2, w})
+      for (int64_t ch : {1, 2, h / 2, h})
+        for (int64_t x : {int64_t{0}, (w - cw) / 2, w - cw})
+          for (int64_t y : {int64_t{0}, (h - ch) / 3, h - ch}) {
+            tb_resize window{w, h, x, y, cw, ch, GetParam()};
+            ASSERT_EQ(resized(p, window), cut(all, w, window)) << w << " × " << h << ": " << x << ", " << y << ", " << cw << " × " << ch;
+          }
+  }
+}
+
+TEST_P(ResizeFilter, EveryPixelCanBeHadAlone) {
+  Picture p = picture("edges", 23, 19);
+  Bytes all = resized(p, whole(12, 25, GetParam()));
+  for (int64_t y = 0; y < 25; y++)
+    for (int64_t x = 0; x < 12; x++) {
+      tb_resize pixel{12, 25, x, y, 1, 1, GetParam()};
+      ASSERT_EQ(resized(p, pixel), cut(all, 12, pixel)) << x << ", " << y;
+    }
+}
+
+TEST_P(ResizeFilter, TheFourthByteAndThePaddingAreIgnored) {
+  tb_resize to = whole(19, 33, GetParam());
+  Bytes want = resized(picture("noise", 29, 21, 255), to);
+  EXPECT_EQ(resized(picture("noise", 29, 21, 0), to), want);
+  EXPECT_EQ(resized(picture("noise", 29, 21, 77, 5), to), want);
+}
+
+TEST_P(ResizeFilter, AWindowOfAnEnormousEnlargementCostsOnlyItself) {
+  Picture p = picture("smooth", 9, 9);
+  int64_t huge = (INT64_C(1) << 40) - 1;
+  for (int64_t at : {int64_t{0}, huge / 2, huge - 4}) {
+    Bytes corner = resized(p, {huge, huge, at, at, 4, 4, GetParam()});
+    for (int i = 3; i < 48; i++) EXPECT_EQ(corner[i], corner[i % 3]);  // so close together no two pixels differ
+  }
+}
+
+TEST_P(ResizeFilter, SeveralThreadsResizeAtOnce) {
+  Picture p = picture("noise", 200, 150);
+  tb_resize to = whole(64, 48, GetParam());
+  Bytes want = resized(p, to);
+  std::vector<Bytes> got(4);
+  std::vector<std::thread> threads;
+  for (Bytes& g : got)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 20; i++) g = resized(p, to);
+    });
+  for (std::thread& t : threads) t.join();
+  for (const Bytes& g : got) EXPECT_EQ(g, want);
+}
+
+// Each refusal: one value of a good call changed.
+
+struct Call {
+  int64_t width = 8, height = 6;
+  size_t stride = 32;
+  tb_resize to{4, 5, 1, 2, 3, 2, TB_BILINEAR};
+  size_t dst_bytes = 3 * 2 * 3;
+  tb_status* run() const {
+    Bytes pixels(8 * 6 * 4), dst(3 * 2 * 3);
+    return tb_image_resize(pixels.data(), width, height, stride, &to, dst.data(), dst_bytes);
+  }
+};
+
+TEST(ResizeRefuses, Nulls) {
+  Bytes pixels(8 * 6 * 4), dst(3 * 2 * 3);
+  Call good;
+  EXPECT_OK(good.run());
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_image_resize(nullptr, 8, 6, 32, &good.to, dst.data(), dst.size()));
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_image_resize(pixels.data(), 8, 6, 32, nullptr, dst.data(), dst.size()));
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_image_resize(pixels.data(), 8, 6, 32, &good.to, nullptr, dst.size()));
+}
+
+TEST(ResizeRefuses, SizesOutOfRange) {
+  for (int64_t bad : {int64_t{0}, int64_t{-1}, INT64_MIN, int64_t{INT32_MAX / 4 + 1}, INT64_MAX}) {
+    for (auto side : {&Call::width, &Call::height}) {
+      Call call;
+      call.*side = bad;
+      call.stride = SIZE_MAX;
+      EXPECT_FAILS(TB_INVALID_ARGUMENT, "picture's size", call.run()) << bad;
+    }
+  }
+  for (int64_t bad : {int64_t{0}, int64_t{-1}, INT64_MIN, INT64_C(1) << 40, INT64_MAX}) {
+    for (auto side : {&tb_resize::width, &tb_resize::height}) {
+      Call call;
+      call.to.*side = bad;
+      EXPECT_FAILS(TB_INVALID_ARGUMENT, "resized size", call.run()) << bad;
+    }
+  }
+}
+
+TEST(ResizeRefuses, AStrideShorterThanARow) {
+  for (size_t bad : {0, 1, 31}) {
+    Call call;
+    call.stride = bad;
+    EXPECT_FAILS(TB_INVALID_ARGUMENT, "stride", call.run()) << bad;
+  }
+}
+
+TEST(ResizeRefuses, WindowsOutsideTheResult) {
+  for (int64_t bad : {int64_t{0}, int64_t{-1}, int64_t{8193}, INT64_MIN, INT64_MAX})
+    for (auto side : {&tb_resize::crop_width, &tb_resize::crop_height}) {
+      Call call;
+      call.to.*side = bad;
+      EXPECT_FAILS(TB_INVALID_ARGUMENT, "1 to 8192", call.run()) << bad;
+    }
+  const std::tuple<int64_t tb_resize::*, int64_t> outside[] = {
+      {&tb_resize::crop_x, -1},    {&tb_resize::crop_x, 2},      {&tb_resize::crop_x, INT64_MAX}, {&tb_resize::crop_x, INT64_MIN},
+      {&tb_resize::crop_y, -1},    {&tb_resize::crop_y, 4},      {&tb_resize::crop_y, INT64_MAX}, {&tb_resize::crop_y, INT64_MIN},
+      {&tb_resize::crop_width, 4}, {&tb_resize::crop_height, 4}, {&tb_resize::crop_width, 8192},  {&tb_resize::crop_height, 8192}};
+  for (auto [member, bad] : outside) {
+    Call call;
+    call.to.*member = bad;
+    EXPECT_FAILS(TB_INVALID_ARGUMENT, "inside the resized picture", call.run()) << bad;
+  }
+}
+
+TEST(ResizeRefuses, OtherFilters) {
+  for (int32_t bad : {0, 1, 4, 5, -2, INT32_MAX}) {
+    Call call;
+    call.to.filter = bad;
+    EXPECT_FAILS(TB_INVALID_ARGUMENT, "bilinear or bicubic", call.run()) << bad;
+  }
+}
+
+TEST(ResizeRefuses, ABufferThatIsNotExactlyTheWindow) {
+  for (size_t bad : {size_t{0}, size_t{17}, size_t{19}, SIZE_MAX}) {
+    Call call;
+    call.dst_bytes = bad;
+    EXPECT_FAILS(TB_SHAPE, "dst is not as long", call.run()) << bad;
+  }
+}
+
+}  // namespace

@@ -1,0 +1,112 @@
+// Start-up, what it reports, and thread counts.
+#include <ATen/Context.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+
+#include <fstream>
+#include <set>
+#include <thread>
+
+#include "fusion.h"
+#include "testing.h"
+
+namespace {
+
+tb_runtime initialised() {
+  tb_runtime runtime;
+  EXPECT_OK(tb_runtime_init(&runtime));
+  return runtime;
+}
+
+TEST(Runtime, DescribesTheLibraryThatIsLinked) {
+  tb_runtime r = initialised();
+  EXPECT_EQ(r.abi_version, TB_ABI_VERSION);
+  EXPECT_STREQ(r.torch_version, "2.7.1");
+  EXPECT_EQ(r.has_fuser, tb::has_fuser());
+  EXPECT_GE(r.jpeg_version, 2'000'000);
+  EXPECT_EQ(r.cpu_capability, at::get_cpu_capability());
+}
+
+#ifdef __x86_64__
+TEST(Runtime, TheFuserIsInBuildsForX86) { EXPECT_EQ(initialised().has_fuser, 1); }
+
+TEST(Runtime, CpuFlagsAreThoseTheKernelReports) {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  std::string word;
+  std::set<std::string> flags;
+  while (cpuinfo >> word && word != "flags") {
+  }
+  std::getline(cpuinfo, word);
+  std::istringstream line(word);
+  while (line >> word) flags.insert(word);
+  ASSERT_TRUE(flags.count("sse2")) << "/proc/cpuinfo has no flags";
+  tb_runtime r = initialised();
+  EXPECT_EQ(r.has_amx, flags.count("amx_tile"));
+  EXPECT_EQ(r.has_native_bf16, flags.count("avx512_bf16") || flags.count("amx_tile"));
+  EXPECT_EQ(r.has_vnni, flags.count("avx512_vnni"));
+}
+
+TEST(Runtime, QuantisedModelsGetTheX86Engine) {
+  initialised();
+  EXPECT_EQ(at::globalContext().qEngine(), at::QEngine::X86);
+}
+#endif
+
+TEST(Runtime, OneInteropThread) {
+  initialised();
+  EXPECT_EQ(at::get_num_interop_threads(), 1);
+}
+
+TEST(Runtime, InitIsIdempotentAndMayBeCalledFromAnyThread) {
+  tb_runtime first = initialised();
+  std::vector<tb_runtime> others(8);
+  std::vector<std::thread> threads;
+  for (tb_runtime& other : others) threads.emplace_back([&other] { other = initialised(); });
+  for (std::thread& t : threads) t.join();
+  for (const tb_runtime& other : others) EXPECT_EQ(std::memcmp(&first, &other, sizeof(first)), 0);
+}
+
+TEST(Runtime, InitRefusesNull) { EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_runtime_init(nullptr)); }
+
+// In a process of its own, because libtorch takes the number of inter-op threads once.
+TEST(RuntimeDeathTest, InitFailsWhenLibtorchIsAlreadySetUpOtherwise) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(
+      {
+        at::set_num_interop_threads(3);
+        tb_runtime r;
+        tb::testing::Status status(tb_runtime_init(&r));
+        std::fprintf(stderr, "%s\n", tb_status_message(status.get()));
+        std::exit(tb_status_code(status.get()));
+      },
+      ::testing::ExitedWithCode(TB_UNAVAILABLE), "cannot set number of interop threads");
+}
+
+TEST(ThreadCount, HoldsForTheCallingThread) {
+  initialised();
+  std::vector<int> seen(3);
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; i++)
+    threads.emplace_back([&seen, i] {
+      EXPECT_OK(tb_thread_set_count(i + 1));  // the first thing this thread asks of libtorch
+      seen[i] = at::get_num_threads();
+    });
+  for (std::thread& t : threads) t.join();
+  EXPECT_EQ(seen, (std::vector<int>{1, 2, 3}));
+}
+
+TEST(ThreadCount, TheRangeIs1To1024) {
+  std::thread([] {
+    EXPECT_OK(tb_thread_set_count(1024));
+    EXPECT_OK(tb_thread_set_count(1));
+    for (int32_t n : {0, -1, 1025, INT32_MAX, INT32_MIN}) EXPECT_FAILS(TB_INVALID_ARGUMENT, "1 to 1024", tb_thread_set_count(n));
+    EXPECT_EQ(at::get_num_threads(), 1);  // a refusal changes nothing
+  }).join();
+}
+
+TEST(Memory, TrimmingMayBeCalledAtAnyTime) {
+  tb_memory_trim();
+  tb_memory_trim();
+}
+
+}  // namespace

@@ -1,0 +1,109 @@
+// Command vidi says what is in a picture, on your own machine.
+//
+// Exit codes: 0 all good, 1 some inputs failed, 2 wrong use, 3 could not start (model, port, libtorch).
+// Results go to standard output, everything else to standard error.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/vidi-vision/vidi/service/model"
+)
+
+const (
+	exitSomeFailed = 1
+	exitWrongUse   = 2
+	exitNoStart    = 3
+)
+
+type cli struct {
+	Classify classifyCmd `cmd:"" help:"Say what is in pictures: files, folders, patterns, or - for standard input."`
+	Serve    serveCmd    `cmd:"" help:"Answer over HTTP."`
+	Models   modelsCmd   `cmd:"" help:"List the models on this machine."`
+	Health   healthCmd   `cmd:"" help:"Ask a running server whether it is ready; for container probes."`
+	Version  versionCmd  `cmd:"" help:"Print the version."`
+}
+
+// app is what commands see of the world; tests put buffers in.
+type app struct {
+	ctx    context.Context
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+// exitError is an error with the exit code it leads to. A nil err means that everything was said already.
+type exitError struct {
+	code int
+	err  error
+}
+
+func (e *exitError) Error() string {
+	if e.err == nil {
+		return ""
+	}
+	return e.err.Error()
+}
+
+func (e *exitError) Unwrap() error { return e.err }
+
+func startFailure(err error) error { return &exitError{code: exitNoStart, err: err} }
+func usageError(err error) error   { return &exitError{code: exitWrongUse, err: err} }
+
+func main() {
+	os.Exit(run(os.Args[1:], &app{ctx: context.Background(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}))
+}
+
+// exited carries kong's wish to exit (after --help) through a panic, so that run can return the code to its caller.
+type exited int
+
+func run(args []string, a *app) (code int) {
+	defer func() {
+		if v := recover(); v != nil {
+			wish, ok := v.(exited)
+			if !ok {
+				panic(v)
+			}
+			code = int(wish)
+		}
+	}()
+	parser, err := kong.New(&cli{},
+		kong.Name("vidi"),
+		kong.Description("vidi tells what is in a picture, on your own machine: no account, no key, no network."),
+		kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Writers(a.stdout, a.stderr),
+		kong.Vars{"models": string(model.DefaultFolder())},
+		kong.Exit(func(code int) { panic(exited(code)) }),
+	)
+	if err != nil {
+		panic(err) // the declarations above are wrong: any test finds it
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if err != nil {
+		fmt.Fprintf(a.stderr, "vidi: %v\n", err)
+		fmt.Fprintln(a.stderr, "Run `vidi --help`, or `vidi COMMAND --help`, to see what there is.")
+		return exitWrongUse
+	}
+	err = command.Run(a)
+	if err == nil {
+		return 0
+	}
+	if text := err.Error(); text != "" {
+		fmt.Fprintf(a.stderr, "vidi: %s\n", text)
+	}
+	var withCode *exitError
+	if errors.As(err, &withCode) {
+		return withCode.code
+	}
+	return exitSomeFailed
+}

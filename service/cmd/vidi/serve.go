@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/config"
+	"github.com/vidi-vision/vidi/service/httpapi"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+type serveCmd struct{ config.Serve }
+
+// Run serves until a signal. Signals are caught before anything else: one that comes while the model loads would kill.
+func (c *serveCmd) Run(a *app) error {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	return c.serve(a, signals, c.load)
+}
+
+// loaded is a model that is ready, and what the log says about it.
+type loaded struct {
+	httpapi.Model
+	threads      int  // of each worker
+	bf16IsFaster bool // this CPU has it natively, and it was not chosen
+	close        func() error
+}
+
+// load finds, loads and warms the model.
+func (c *serveCmd) load(ctx context.Context) (*loaded, error) {
+	path, err := model.Folder(c.Models).Find(c.ModelName())
+	if err != nil {
+		return nil, err
+	}
+	classifier, err := classify.Open(ctx, path, classify.Config{Engine: c.Engine(), Limits: c.Limits()})
+	if err != nil {
+		return nil, err
+	}
+	engine := classifier.Engine()
+	precision := string(engine.Precision())
+	quantised := classifier.Card().Precision == "int8"
+	if quantised {
+		precision = "int8"
+	}
+	cpu, _ := torchbind.Runtime() // it was opened by now
+	return &loaded{
+		Model:        httpapi.Model{Classifier: classifier, Precision: precision, Workers: engine.Workers()},
+		threads:      engine.Threads(),
+		bf16IsFaster: cpu.HasNativeBF16 && !quantised && engine.Precision() == torchbind.FP32,
+		close:        classifier.Close,
+	}, nil
+}
+
+// serve listens first, so that a taken port is found out at once and probes are answered while load works.
+func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Context) (*loaded, error)) error {
+	begun := time.Now()
+	log := c.logger(a)
+	listener, err := net.Listen("tcp", c.Addr)
+	if err != nil {
+		return startFailure(listenFailure(c.Addr, err))
+	}
+	url := "http://" + listener.Addr().String()
+	server := httpapi.New(c.api(), log)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	log.Info("listening; the model is loading", "url", url)
+	if !config.Loopback(listener.Addr().String()) {
+		log.Warn("ANYONE WHO REACHES THIS PORT CAN USE THIS SERVER: it listens beyond this machine and asks for no key. "+
+			"Use --addr 127.0.0.1:5000 to keep it to this machine, or a firewall", "addr", listener.Addr().String())
+	}
+	now, cancelled := context.WithCancel(a.ctx)
+	cancelled() // to shut down without waiting
+
+	ctx, cancel := context.WithCancel(a.ctx)
+	defer cancel()
+	type outcome struct {
+		model *loaded
+		err   error
+	}
+	loading := make(chan outcome, 1)
+	go func() {
+		m, err := load(ctx)
+		loading <- outcome{m, err}
+	}()
+	var m *loaded
+	select {
+	case o := <-loading:
+		if o.err != nil {
+			_ = server.Shutdown(now)
+			return startFailure(o.err)
+		}
+		m = o.model
+	case sig := <-signals:
+		// libtorch cannot be interrupted while it reads a file. It need not be: the process ends.
+		log.Info("stopped while the model was loading", "signal", sig.String())
+		_ = server.Shutdown(now)
+		return nil
+	case err := <-served:
+		return startFailure(fmt.Errorf("cannot accept connections on %s: %w", c.Addr, err))
+	}
+
+	server.Ready(m.Model)
+	logReady(log, url, m, time.Since(begun))
+	select {
+	case sig := <-signals:
+		log.Info("stopping: finishing the requests under way; a second signal cuts them off", "signal", sig.String(),
+			"requests", server.Unfinished(), "grace", c.Grace.D.String())
+	case err := <-served:
+		return &exitError{code: exitSomeFailed, err: fmt.Errorf("cannot accept connections on %s any more: %w", c.Addr, err)}
+	}
+	if err := c.stop(a, server, signals); err != nil {
+		return err
+	}
+	if err := m.close(); err != nil {
+		log.Warn("the model was not freed", "error", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// stop finishes the requests under way, within the grace and until a second signal.
+func (c *serveCmd) stop(a *app, server *httpapi.Server, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithTimeout(a.ctx, c.Grace.D)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- server.Shutdown(ctx) }()
+	select {
+	case err := <-done:
+		if err == nil {
+			return nil
+		}
+		return &exitError{code: exitSomeFailed, err: fmt.Errorf("%d requests were not finished within --grace %v", server.Unfinished(), c.Grace.D)}
+	case <-signals:
+		return &exitError{code: exitSomeFailed, err: fmt.Errorf("stopped by a second signal; %d requests were cut off", server.Unfinished())}
+	}
+}
+
+func logReady(log *slog.Logger, url string, m *loaded, took time.Duration) {
+	card := m.Classifier.Card()
+	log.Info("ready", "url", url, "model", card.Name, "version", card.Version, "precision", m.Precision,
+		"workers", m.Workers, "threads_each", m.threads, "seconds", took.Round(10*time.Millisecond).Seconds())
+	if card.Assumed {
+		log.Warn("the model has no card: assuming ImageNet preprocessing and " + assumedLabels(card))
+	}
+	if m.bf16IsFaster {
+		log.Info("this CPU computes bf16 natively: --precision bf16 would be several times faster, with probabilities that differ slightly")
+	}
+}
+
+func (c *serveCmd) api() httpapi.Config {
+	cfg := httpapi.Default()
+	cfg.MaxBody, cfg.MaxImages, cfg.Image = c.MaxBody.N, int(c.MaxImages.N), c.Image()
+	return cfg
+}
+
+func (c *serveCmd) logger(a *app) *slog.Logger {
+	options := &slog.HandlerOptions{Level: c.Level()}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(a.stderr, options))
+	}
+	return slog.New(slog.NewTextHandler(a.stderr, options))
+}
+
+// listenFailure says who has the port, and what to do.
+func listenFailure(addr string, err error) error {
+	host, port, _ := net.SplitHostPort(addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("port %s is already in use by %s; choose another with --addr %s", port, portOwner(port), net.JoinHostPort(host, nextPort(port)))
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("port %s may not be opened without privileges; choose one above 1023 with --addr %s", port, net.JoinHostPort(host, "5000"))
+	}
+	return fmt.Errorf("cannot listen on %s: %w", addr, err)
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// version is the release; the build may set it with -ldflags "-X main.version=…".
+var version = "0.1.0-dev"
+
+type versionCmd struct {
+	Verbose bool `short:"v" help:"Open libtorch too, and print its version and what it found on this CPU."`
+}
+
+// Run prints the version; without --verbose it does not open libtorch.
+func (c *versionCmd) Run(a *app) error {
+	fmt.Fprintf(a.stdout, "vidi %s%s, %s %s/%s\n", version, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	if !c.Verbose {
+		return nil
+	}
+	info, err := torchbind.Runtime()
+	if err != nil {
+		return startFailure(err)
+	}
+	fmt.Fprintf(a.stdout, "libtorch %s, libjpeg-turbo %s\n", info.TorchVersion, info.JPEGVersion)
+	fmt.Fprintf(a.stdout, "CPU %s, native bf16 %s, AMX %s, VNNI %s, graph fuser %s; cores for vidi: %d\n",
+		info.CPUCapability, yesNo(info.HasNativeBF16), yesNo(info.HasAMX), yesNo(info.HasVNNI), yesNo(info.HasFuser), runtime.GOMAXPROCS(0))
+	return nil
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// revision is the commit that the program was built from, as " (1a2b3c4d)", with a plus for uncommitted changes.
+func revision() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return ""
+	}
+	var commit, modified string
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			modified = "+"
+		}
+	}
+	if len(commit) < 8 {
+		return ""
+	}
+	return " (" + commit[:8] + modified + ")"
+}

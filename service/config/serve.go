@@ -1,0 +1,157 @@
+// Package config is what `vidi serve` can be told: flags, each of which is also the environment variable VIDI_<FLAG>.
+// Mistakes are reported all at once, each by the name that the operator typed.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/engine"
+	"github.com/vidi-vision/vidi/service/preprocess"
+)
+
+// Serve is the settings of `vidi serve`. The tags are kong's; kong's variable "models" must be set to the default folder.
+type Serve struct {
+	Addr      string   `help:"Address and port to listen on." default:"127.0.0.1:5000" env:"VIDI_ADDR" placeholder:"HOST:PORT"`
+	Model     []string `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
+	Models    string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
+	Precision string   `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" env:"VIDI_PRECISION" placeholder:"fp32"`
+	Decode    string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures. Requests may choose otherwise." default:"exact" env:"VIDI_DECODE" placeholder:"exact|fast"`
+	NoExif    bool     `help:"Do not turn pictures as their EXIF orientation says. Requests may choose otherwise." env:"VIDI_NO_EXIF"`
+	Workers   Count    `help:"Pictures inferred at the same time; 0 is one per core." default:"0" env:"VIDI_WORKERS" placeholder:"N"`
+
+	MaxBody      Bytes    `help:"Largest request body." default:"20MiB" env:"VIDI_MAX_BODY" placeholder:"SIZE"`
+	MaxPixels    Count    `help:"Most pixels of one picture." default:"50M" env:"VIDI_MAX_PIXELS" placeholder:"N"`
+	MaxImages    Count    `help:"Most pictures in one request." default:"64" env:"VIDI_MAX_IMAGES" placeholder:"N"`
+	DecodeTime   Duration `help:"CPU time that decoding one picture may take." default:"2s" env:"VIDI_DECODE_TIME" placeholder:"TIME"`
+	DecodeMemory Bytes    `help:"Memory for decoding, all pictures together." default:"1GiB" env:"VIDI_DECODE_MEMORY" placeholder:"SIZE"`
+
+	Grace     Duration `help:"How long to finish accepted requests after a signal to stop." default:"25s" env:"VIDI_GRACE" placeholder:"TIME"`
+	LogFormat string   `help:"text or json." default:"text" env:"VIDI_LOG_FORMAT" placeholder:"text|json"`
+	LogLevel  string   `help:"debug, info, warn or error." default:"info" env:"VIDI_LOG_LEVEL" placeholder:"LEVEL"`
+}
+
+// Validate reports every mistake at once, one line each. kong calls it.
+func (s Serve) Validate() error {
+	m := &mistakes{}
+	m.add("--addr", checkAddress(s.Addr))
+	if len(s.Model) > 1 {
+		m.add("--model", fmt.Errorf("%d models are named, but this version serves one at a time; serving several comes with the model registry. "+
+			"Until then start one server for each, on ports of their own", len(s.Model)))
+	}
+	for _, name := range s.Model {
+		if name == "" {
+			m.add("--model", errors.New("is empty; give a model's name or a file, or leave it out"))
+		}
+	}
+	_, err := engine.ParsePrecision(s.Precision)
+	m.add("--precision", err)
+	m.add("--decode", oneOf(s.Decode, string(preprocess.Exact), string(preprocess.Fast)))
+	m.add("--workers", s.Workers.between(0, 1024))
+	m.add("--max-body", s.MaxBody.between(1<<10, 2<<30))
+	m.add("--max-pixels", s.MaxPixels.between(1, 2_000_000_000))
+	m.add("--max-images", s.MaxImages.between(1, 10_000))
+	m.add("--decode-time", s.DecodeTime.between(time.Millisecond, time.Hour))
+	m.add("--decode-memory", s.DecodeMemory.between(1<<20, 1<<50))
+	m.add("--grace", s.Grace.between(0, time.Hour))
+	m.add("--log-format", oneOf(s.LogFormat, "text", "json"))
+	m.add("--log-level", new(slog.Level).UnmarshalText([]byte(s.LogLevel)))
+	return m.err()
+}
+
+// Limits are what one picture, and all together, may cost to decode.
+func (s Serve) Limits() preprocess.Limits {
+	l := preprocess.DefaultLimits()
+	scans := l.MaxScanPixels / l.MaxPixels
+	l.MaxPixels, l.MaxScanPixels = s.MaxPixels.N, s.MaxPixels.N*scans
+	l.MaxCPU, l.MaxMemory = s.DecodeTime.D, s.DecodeMemory.N
+	return l
+}
+
+// Engine is how the model is to be run.
+func (s Serve) Engine() engine.Config {
+	return engine.Config{Precision: engine.Precision(s.Precision), Workers: int(s.Workers.N)}
+}
+
+// Image is what is done with a picture whose request does not choose.
+func (s Serve) Image() preprocess.Options {
+	return preprocess.Options{Decode: preprocess.Decode(s.Decode), IgnoreEXIF: s.NoExif}
+}
+
+// ModelName is the one model to serve; "" is the folder's default.
+func (s Serve) ModelName() string {
+	if len(s.Model) == 0 {
+		return ""
+	}
+	return s.Model[0]
+}
+
+// Level is the lowest level that is logged.
+func (s Serve) Level() slog.Level {
+	var level slog.Level
+	_ = level.UnmarshalText([]byte(s.LogLevel)) // Validate has checked it
+	return level
+}
+
+// Loopback reports whether only this machine can reach address, a HOST:PORT. Names other than localhost count as reachable.
+func Loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func checkAddress(address string) error {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = strconv.ParseUint(port, 10, 16)
+	}
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT; for example 127.0.0.1:5000, or 0.0.0.0:5000 to be reached from other machines", address)
+	}
+	return nil
+}
+
+func oneOf(value string, allowed ...string) error {
+	if slices.Contains(allowed, value) {
+		return nil
+	}
+	return fmt.Errorf("%q is unknown; use %s", value, strings.Join(allowed, " or "))
+}
+
+// mistakes collects what is wrong, by flag.
+type mistakes struct{ lines []string }
+
+func (m *mistakes) add(flag string, err error) {
+	if err != nil {
+		variable := "VIDI_" + strings.ToUpper(strings.ReplaceAll(strings.TrimPrefix(flag, "--"), "-", "_"))
+		m.lines = append(m.lines, fmt.Sprintf("%s (or %s): %v", flag, variable, err))
+	}
+}
+
+func (m *mistakes) err() error {
+	switch len(m.lines) {
+	case 0:
+		return nil
+	case 1:
+		return errors.New(m.lines[0])
+	}
+	return fmt.Errorf("%d settings are wrong:\n  %s", len(m.lines), strings.Join(m.lines, "\n  "))
+}
+
+func tooFar(value, least, most string) error {
+	return fmt.Errorf("is %s; it must be %s to %s", value, least, most)
+}
+
+const maxExact = 1 << 53 // the largest integer up to which float64 has every one
+
+func wholeNumber(f float64) bool { return f == math.Trunc(f) && math.Abs(f) <= maxExact }

@@ -1,0 +1,113 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/vidi-vision/vidi/service/preprocess"
+)
+
+func parse(t *testing.T, args ...string) (Serve, error) {
+	t.Helper()
+	var cli struct {
+		Serve struct{ Serve } `cmd:""`
+	}
+	parser, err := kong.New(&cli, kong.Vars{"models": "/models"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = parser.Parse(append([]string{"serve"}, args...))
+	return cli.Serve.Serve, err
+}
+
+func TestDefaults(t *testing.T) {
+	s, err := parse(t)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Addr != "127.0.0.1:5000" || s.MaxBody.N != 20<<20 || s.MaxImages.N != 64 || s.Grace.D != 25*time.Second || s.Models != "/models" {
+		t.Errorf("defaults are %+v", s)
+	}
+	if got := s.Limits(); got != preprocess.DefaultLimits() {
+		t.Errorf("limits are %+v, want preprocess's defaults %+v", got, preprocess.DefaultLimits())
+	}
+}
+
+func TestEnvironmentSetsEveryFlag(t *testing.T) {
+	t.Setenv("VIDI_ADDR", "0.0.0.0:80")
+	t.Setenv("VIDI_MAX_BODY", "3MB")
+	t.Setenv("VIDI_NO_EXIF", "true")
+	t.Setenv("VIDI_DECODE_TIME", "1500ms")
+	t.Setenv("VIDI_MODEL", "lite0")
+	s, err := parse(t, "--max-pixels=12M")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Addr != "0.0.0.0:80" || s.MaxBody.N != 3_000_000 || !s.NoExif || s.DecodeTime.D != 1500*time.Millisecond ||
+		s.MaxPixels.N != 12_000_000 || s.ModelName() != "lite0" {
+		t.Errorf("got %+v", s)
+	}
+}
+
+func TestAllMistakesAreReportedAtOnce(t *testing.T) {
+	_, err := parse(t, "--addr=5000", "--model=a", "--model=b", "--precision=fp16", "--decode=quick", "--workers=many",
+		"--max-body=huge", "--max-pixels=1.5", "--max-images=0", "--decode-time=2", "--decode-memory=1", "--grace=-1s",
+		"--log-format=xml", "--log-level=loud")
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, flag := range []string{"addr", "model", "precision", "decode", "workers", "max-body", "max-pixels", "max-images",
+		"decode-time", "decode-memory", "grace", "log-format", "log-level"} {
+		if strings.Count(err.Error(), "\n  --"+flag+" (or VIDI_") != 1 {
+			t.Errorf("--%s is not reported exactly once in:\n%v", flag, err)
+		}
+	}
+}
+
+func TestSeveralModelsAreAClearMistake(t *testing.T) {
+	_, err := parse(t, "--model=a", "--model=b")
+	if err == nil || !strings.Contains(err.Error(), "model registry") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestValues(t *testing.T) {
+	for text, want := range map[string]int64{"20MiB": 20 << 20, "20 MB": 20_000_000, "1024": 1024, "1GiB": 1 << 30} {
+		var b Bytes
+		if b.UnmarshalText([]byte(text)); b.mistake != nil || b.N != want {
+			t.Errorf("Bytes %q is %d (%v), want %d", text, b.N, b.mistake, want)
+		}
+	}
+	for _, text := range []string{"", "x", "-1", "1 apple", "99999999999999999999"} {
+		var b Bytes
+		if b.UnmarshalText([]byte(text)); b.between(0, 1<<40) == nil {
+			t.Errorf("Bytes %q was taken as %d", text, b.N)
+		}
+	}
+	for text, want := range map[string]int64{"0": 0, "50M": 50_000_000, "64": 64, "2k": 2000} {
+		var c Count
+		if c.UnmarshalText([]byte(text)); c.mistake != nil || c.N != want {
+			t.Errorf("Count %q is %d (%v), want %d", text, c.N, c.mistake, want)
+		}
+	}
+	for _, text := range []string{"", "x", "-1", "1.5", "50m", "5 apples", "1e300", "NaN"} {
+		var c Count
+		if c.UnmarshalText([]byte(text)); c.between(0, 1<<40) == nil {
+			t.Errorf("Count %q was taken as %d", text, c.N)
+		}
+	}
+}
+
+func TestLoopback(t *testing.T) {
+	for address, want := range map[string]bool{
+		"127.0.0.1:5000": true, "localhost:5000": true, "[::1]:5000": true, "127.9.9.9:1": true,
+		"0.0.0.0:5000": false, ":5000": false, "[::]:5000": false, "192.168.1.2:5000": false, "example.org:80": false, "junk": false,
+	} {
+		if Loopback(address) != want {
+			t.Errorf("Loopback(%q) is %v", address, !want)
+		}
+	}
+}

@@ -1,0 +1,92 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/dustin/go-humanize"
+)
+
+// The types below keep what is wrong with a value until Validate asks, because kong stops at the first flag that it cannot
+// parse.
+
+// Bytes is a size: "20MiB", "20MB" or "20971520".
+type Bytes struct {
+	N       int64 // bytes
+	mistake error
+}
+
+// UnmarshalText never fails: see Serve.Validate.
+func (b *Bytes) UnmarshalText(text []byte) error {
+	n, err := humanize.ParseBytes(string(text))
+	if err != nil || n > math.MaxInt64 {
+		b.mistake = fmt.Errorf("%q is not a size; for example 20MiB", text)
+	}
+	b.N = int64(n)
+	return nil
+}
+
+func (b Bytes) between(least, most int64) error {
+	switch {
+	case b.mistake != nil:
+		return b.mistake
+	case b.N < least, b.N > most:
+		return tooFar(humanize.IBytes(uint64(max(b.N, 0))), humanize.IBytes(uint64(least)), humanize.IBytes(uint64(most)))
+	}
+	return nil
+}
+
+// Count is a whole number: "64", "50M" or "50000000".
+type Count struct {
+	N       int64
+	mistake error
+}
+
+// UnmarshalText never fails: see Serve.Validate.
+func (c *Count) UnmarshalText(text []byte) error {
+	n, unit, err := humanize.ParseSI(string(text))
+	if err != nil || unit != "" || !wholeNumber(n) {
+		c.mistake = fmt.Errorf("%q is not a whole number; for example 64, or 50M for 50 million", text)
+		return nil
+	}
+	c.N = int64(n)
+	return nil
+}
+
+func (c Count) between(least, most int64) error {
+	switch {
+	case c.mistake != nil:
+		return c.mistake
+	case c.N < least, c.N > most:
+		return tooFar(strconv.FormatInt(c.N, 10), strconv.FormatInt(least, 10), strconv.FormatInt(most, 10))
+	}
+	return nil
+}
+
+// Duration is a length of time: "2s", "500ms" or "1m30s".
+type Duration struct {
+	D       time.Duration
+	mistake error
+}
+
+// UnmarshalText never fails: see Serve.Validate.
+func (d *Duration) UnmarshalText(text []byte) error {
+	value, err := time.ParseDuration(string(text))
+	if err != nil {
+		d.mistake = fmt.Errorf("%q is not a length of time; for example 25s, 500ms or 1m30s", text)
+	}
+	d.D = value
+	return nil
+}
+
+func (d Duration) between(least, most time.Duration) error {
+	switch {
+	case d.mistake != nil:
+		return d.mistake
+	case d.D < least, d.D > most:
+		return tooFar(d.D.String(), least.String(), most.String())
+	}
+	return nil
+}

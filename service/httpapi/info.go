@@ -1,0 +1,66 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/vidi-vision/vidi/service/api"
+)
+
+const welcomeText = `vidi tells what is in a picture.
+
+    curl -F file=@picture.jpg http://%s/predict
+
+GET /api/v1/models lists what is served, GET /readyz says whether it is ready.
+`
+
+// welcome is for the person who opens the address in a browser.
+func (s *Server) welcome(c echo.Context) error {
+	return c.String(http.StatusOK, fmt.Sprintf(welcomeText, c.Request().Host))
+}
+
+// livez says that the process answers; it says so while the model loads, too.
+func (s *Server) livez(c echo.Context) error { return c.JSON(http.StatusOK, api.Status{Status: "ok"}) }
+
+// readyz says whether a prediction would be answered now: the model is warm, and nobody asked the server to stop.
+func (s *Server) readyz(c echo.Context) error {
+	if err := s.unready(); err != nil {
+		return err
+	}
+	return c.JSON(http.StatusOK, api.Status{Status: "ready"})
+}
+
+// unready is why the server cannot predict now, nil if it can.
+func (s *Server) unready() error {
+	if s.requests.isClosed() {
+		return draining()
+	}
+	if s.model.Load() == nil {
+		return notReady()
+	}
+	return nil
+}
+
+func draining() error {
+	return fail(api.Draining, "the server is stopping; send the request to another, or again in a moment")
+}
+
+func notReady() error {
+	return fail(api.NotReady, "the model is still loading; try again in a moment")
+}
+
+func (s *Server) models(c echo.Context) error {
+	if err := s.unready(); err != nil {
+		return err
+	}
+	m := s.model.Load()
+	card := m.Classifier.Card()
+	return c.JSON(http.StatusOK, api.ModelsResponse{Models: []api.ModelInfo{{
+		Name: card.Name, Version: card.Version, Description: card.Description, Licence: card.Licence,
+		Precision: m.Precision, Classes: len(card.Labels),
+		Input:   api.InputSize{Width: card.Input.Crop, Height: card.Input.Crop},
+		Default: true,
+	}}})
+}

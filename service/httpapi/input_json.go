@@ -1,0 +1,140 @@
+package httpapi
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/vidi-vision/vidi/service/api"
+)
+
+// readJSON reads {"image": …} or {"images": […]} with parameters beside them. jsontext is what the standard library's
+// encoding/json/jsontext will be: it refuses duplicate names and invalid UTF-8, and shows long strings without copying them.
+func (in *input) readJSON(body *upload, maxImages int) error {
+	data, err := body.all()
+	if err != nil {
+		return err
+	}
+	if bytes.HasPrefix(data, []byte("\xef\xbb\xbf")) || bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
+		return fail(api.BadRequest, "the JSON begins with a byte-order mark; send UTF-8 without one")
+	}
+	decoder := jsontext.NewDecoder(bytes.NewBuffer(data))
+	if decoder.PeekKind() != '{' {
+		if _, err := decoder.ReadToken(); err != nil {
+			return jsonError(err)
+		}
+		return fail(api.BadRequest, `the JSON must be an object such as {"image": "<base64>"}`)
+	}
+	if _, err := decoder.ReadToken(); err != nil {
+		return jsonError(err)
+	}
+	for decoder.PeekKind() != '}' {
+		name, err := decoder.ReadToken()
+		if err != nil {
+			return jsonError(err)
+		}
+		if err := in.readField(decoder, name.String(), maxImages); err != nil {
+			return err
+		}
+	}
+	if _, err := decoder.ReadToken(); err != nil {
+		return jsonError(err)
+	}
+	if _, err := decoder.ReadToken(); !errors.Is(err, io.EOF) {
+		return fail(api.BadRequest, "the JSON object is followed by something else")
+	}
+	return nil
+}
+
+func (in *input) readField(decoder *jsontext.Decoder, name string, maxImages int) error {
+	switch {
+	case name != "image" && name != "images":
+		if !isParameter(name) {
+			return fail(api.BadRequest, "the JSON field %s is unknown; pictures go into image or images, and the parameters are %s", quote(name), parameterNames())
+		}
+		// Only now is it known what kind of value is wanted; nothing else is read, however deep it is nested.
+		if kind := decoder.PeekKind(); kind == '{' || kind == '[' {
+			return badParameter(name)
+		}
+		value, err := decoder.ReadValue()
+		if err != nil {
+			return jsonError(err)
+		}
+		return in.parameters.setJSON(name, value)
+	case len(in.pictures) > 0 || in.several:
+		return fail(api.BadRequest, "the JSON has both image and images; put all pictures into images")
+	case name == "image":
+		return in.readJSONPicture(decoder, "image must be a string of base64 or a data: URL", maxImages)
+	}
+	const wanted = "images must be a list of strings of base64 or data: URLs"
+	if decoder.PeekKind() != '[' {
+		return wrongKind(decoder, wanted)
+	}
+	in.several = true
+	if _, err := decoder.ReadToken(); err != nil {
+		return jsonError(err)
+	}
+	for decoder.PeekKind() != ']' {
+		if err := in.readJSONPicture(decoder, wanted, maxImages); err != nil {
+			return err
+		}
+	}
+	_, err := decoder.ReadToken()
+	if err != nil {
+		return jsonError(err)
+	}
+	return nil
+}
+
+func (in *input) readJSONPicture(decoder *jsontext.Decoder, wanted string, maxImages int) error {
+	if decoder.PeekKind() != '"' {
+		return wrongKind(decoder, wanted)
+	}
+	value, err := decoder.ReadValue()
+	if err != nil {
+		return jsonError(err)
+	}
+	text := []byte(value[1 : len(value)-1])
+	if bytes.IndexByte(text, '\\') >= 0 {
+		if text, err = jsontext.AppendUnquote(nil, value); err != nil {
+			return jsonError(err)
+		}
+	}
+	var p picture
+	p.data, p.err = decodeImageText(text)
+	return in.add(p, maxImages)
+}
+
+// wrongKind tells a value of the wrong kind from no JSON at all.
+func wrongKind(decoder *jsontext.Decoder, wanted string) error {
+	if decoder.PeekKind() == jsontext.KindInvalid {
+		if _, err := decoder.ReadToken(); err != nil {
+			return jsonError(err)
+		}
+	}
+	return fail(api.BadRequest, "%s", wanted)
+}
+
+func jsonError(err error) error {
+	var syntax *jsontext.SyntacticError
+	if !errors.As(err, &syntax) {
+		return fail(api.BadRequest, "the body ends in the middle of the JSON").because(err)
+	}
+	what := "it is malformed"
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		what = "a field is given twice"
+	case strings.Contains(syntax.Err.Error(), "UTF-8"):
+		what = "it is not UTF-8"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		what = "it ends too early"
+	}
+	where := ""
+	if field := syntax.JSONPointer.LastToken(); field != "" {
+		where = " in or near the field " + quote(field)
+	}
+	return fail(api.BadRequest, "the JSON cannot be read: %s, at byte %d%s", what, syntax.ByteOffset, where).because(err)
+}

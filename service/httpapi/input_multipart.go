@@ -1,0 +1,98 @@
+package httpapi
+
+import (
+	"errors"
+	"io"
+	"mime/multipart"
+	"strings"
+
+	"github.com/vidi-vision/vidi/service/api"
+)
+
+const (
+	maxBoundary    = 70 // RFC 2046
+	maxPartHeaders = 32 // browsers send two
+	maxTextFields  = 64 // there are fewer parameters; each may be given once
+	maxTextBytes   = 1 << 10
+)
+
+// readMultipart reads a form part by part. Nothing goes to temporary files, as it would through http.Request's own helpers.
+func (in *input) readMultipart(body *upload, boundary string, maxImages int) error {
+	if boundary == "" || len(boundary) > maxBoundary {
+		return fail(api.BadRequest, "the Content-Type of a multipart form needs a boundary of 1 to %d characters", maxBoundary)
+	}
+	reader := multipart.NewReader(body, boundary)
+	for parts := 1; ; parts++ {
+		part, err := reader.NextPart()
+		if err == io.EOF {
+			in.several = len(in.pictures) > 1
+			return nil
+		}
+		if err != nil {
+			return fail(api.BadRequest, "the multipart form is malformed or cut short").because(err)
+		}
+		if parts > maxImages+maxTextFields {
+			return fail(api.BadRequest, "the form has more than %d fields beside the pictures", maxTextFields)
+		}
+		if len(part.Header) > maxPartHeaders {
+			return fail(api.BadRequest, "a part of the form has more than %d headers", maxPartHeaders)
+		}
+		switch name := part.FormName(); name {
+		case "file", "image":
+			err = in.readPicturePart(part, maxImages)
+		case "":
+			err = fail(api.BadRequest, "a part of the form has no name; pictures go into file or image")
+		default:
+			err = in.readTextPart(part, name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// readPicturePart reads an upload, or a text field with base64 in it.
+func (in *input) readPicturePart(part *multipart.Part, maxImages int) error {
+	if len(in.pictures) == maxImages {
+		return tooManyImages(maxImages) // before its bytes take memory
+	}
+	data, err := readAll(part, -1)
+	if err != nil {
+		return formError(err)
+	}
+	filename := part.FileName()
+	_, isUpload := part.Header["Content-Type"]
+	if isUpload && filename == "" && len(data) == 0 {
+		return nil // a browser's file field in which no file was chosen
+	}
+	p := picture{filename: cleanFilename(filename), data: data}
+	if !isUpload && filename == "" {
+		p.data, p.err = decodeBase64(data)
+	}
+	return in.add(p, maxImages)
+}
+
+func (in *input) readTextPart(part *multipart.Part, name string) error {
+	if !isParameter(name) {
+		return fail(api.BadRequest, "the form field %s is unknown; pictures go into file or image, and the parameters are %s", quote(name), parameterNames())
+	}
+	value, err := io.ReadAll(io.LimitReader(part, maxTextBytes+1))
+	if err != nil {
+		return formError(err)
+	}
+	return in.parameters.setText(name, string(value))
+}
+
+func formError(err error) error {
+	var known *failure
+	if errors.As(err, &known) {
+		return known
+	}
+	return fail(api.BadRequest, "the multipart form is malformed or cut short").because(err)
+}
+
+// cleanFilename is the name without folders, those of Windows too, fit to be shown. It is only ever shown.
+func cleanFilename(name string) string {
+	name = name[strings.LastIndexAny(name, `/\`)+1:]
+	return strings.ToValidUTF8(name[:min(len(name), 255)], "")
+}

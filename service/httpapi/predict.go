@@ -1,0 +1,144 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/classify"
+)
+
+// predict answers POST /predict. Whatever can be refused without reading the body is refused first.
+func (s *Server) predict(c echo.Context) error {
+	if !s.requests.enter() {
+		return draining()
+	}
+	defer s.requests.leave()
+	m, r := s.model.Load(), requestOf(c)
+	if m == nil {
+		return notReady()
+	}
+	in, err := s.readInput(c.Request(), r.upload)
+	if err != nil {
+		return err
+	}
+	card := m.Classifier.Card()
+	if err := in.parameters.checkModel(card.Name); err != nil {
+		return err
+	}
+	ctx := c.Request().Context()
+	if in.parameters.deadline > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, r.begun.Add(in.parameters.deadline))
+		defer cancel()
+	}
+	answer := &api.PredictResponse{RequestID: r.id, Model: card.Name, ModelVersion: card.Version}
+	if in.several {
+		answer.Results, err = s.classifyAll(ctx, m, in, r.id)
+	} else {
+		answer.Results = make([]api.Result, 1)
+		answer.Results[0], err = classifyOne(ctx, m, in, 0)
+	}
+	if err != nil {
+		return err
+	}
+	answer.Timing.Total = milliseconds(time.Since(r.begun))
+	return c.JSON(http.StatusOK, answer)
+}
+
+// classifyAll classifies several pictures at the same time. A picture's error is its own; only a client that went away ends
+// them all.
+func (s *Server) classifyAll(ctx context.Context, m *Model, in *input, requestID string) ([]api.Result, error) {
+	results := make([]api.Result, len(in.pictures))
+	var group errgroup.Group
+	group.SetLimit(m.Workers + 1) // one more than can be inferred is decoded meanwhile
+	for i := range in.pictures {
+		group.Go(func() error {
+			result, err := classifyOne(ctx, m, in, i)
+			if err != nil {
+				result = s.failedResult(ctx, err, in, i, requestID)
+			}
+			results[i] = result
+			return nil
+		})
+	}
+	_ = group.Wait() // every error is in its result
+	if err := context.Cause(ctx); err == context.Canceled {
+		return nil, err
+	}
+	return results, nil
+}
+
+// failedResult is the result of a picture that could not be classified. Faults of the server's own are logged here: the
+// request as a whole answers 200.
+func (s *Server) failedResult(ctx context.Context, err error, in *input, i int, requestID string) api.Result {
+	f := asFailure(err)
+	p := f.problem(requestID)
+	if p.Status == http.StatusInternalServerError && !f.gone {
+		attributes := append([]slog.Attr{slog.String("request_id", requestID), slog.Int("index", i), slog.String("code", string(f.code))}, causes(f)...)
+		s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelError, "picture failed", attributes...)
+	}
+	return api.Result{
+		Index: i, Filename: in.pictures[i].filename, Warnings: []string{}, Predictions: []api.Prediction{}, Error: p,
+	}
+}
+
+func classifyOne(ctx context.Context, m *Model, in *input, i int) (api.Result, error) {
+	picture := &in.pictures[i]
+	if picture.err != nil {
+		return api.Result{}, picture.err
+	}
+	if err := ctx.Err(); err != nil {
+		return api.Result{}, err // too late: not even begun
+	}
+	var result *classify.Result
+	err := catch(func() (err error) {
+		result, err = m.Classifier.Classify(ctx, picture.data, in.parameters.options)
+		return err
+	})
+	if err != nil {
+		return api.Result{}, in.explain(inferenceFailure(err))
+	}
+	return present(result, i, picture.filename, in.parameters.language), nil
+}
+
+// present puts a result into the API's form.
+func present(r *classify.Result, index int, filename, language string) api.Result {
+	out := api.Result{
+		Index: index, Filename: filename, Width: r.Width, Height: r.Height, Format: r.Format,
+		Warnings: make([]string, len(r.Warnings)), Predictions: make([]api.Prediction, len(r.Predictions)),
+		Timing: api.TimingMS{
+			Decode: milliseconds(r.Timing.Decode), Preprocess: milliseconds(r.Timing.Preprocess),
+			Queue: milliseconds(r.Timing.Queue), Inference: milliseconds(r.Timing.Inference),
+		},
+	}
+	for i, w := range r.Warnings {
+		out.Warnings[i] = string(w)
+	}
+	for i, p := range r.Predictions {
+		out.Predictions[i] = api.Prediction{
+			Label: p.Label.Label, Display: p.Label.Display(language), Names: p.Label.Names, ClassID: p.ClassID, WNID: p.Label.WNID,
+			Confidence: p.Confidence(), Probability: math.Round(p.Probability*1e6) / 1e6,
+		}
+	}
+	return out
+}
+
+// milliseconds is rounded to 0.01.
+func milliseconds(d time.Duration) float64 { return math.Round(d.Seconds()*1e5) / 100 }
+
+// checkModel refuses a model that is not served; name is the one that is.
+func (p *parameters) checkModel(name string) error {
+	if p.model == "" || p.model == name {
+		return nil
+	}
+	return fail(api.ModelNotFound, "model %q is not served here; there is %s", p.model, name)
+}
+
+var _ Classifier = (*classify.Classifier)(nil)

@@ -1,0 +1,131 @@
+// Package httpapi is vidi's HTTP API. It is the only package that imports echo.
+//
+// A [Server] answers as soon as it listens: /livez at once, everything else with 503 until [Server.Ready] hands it a warm
+// model. A request's way: observe.go (id, headers, log, panics) → predict.go → input*.go (the forms a picture can come in)
+// → parameters.go → the [Classifier] → the answer. Handlers only return errors; problem.go turns every one into an answer.
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/preprocess"
+)
+
+// Classifier says what is in a picture; [*classify.Classifier] is the real one. It must be safe for concurrent use.
+type Classifier interface {
+	Classify(ctx context.Context, data []byte, o classify.Options) (*classify.Result, error)
+	Card() model.Card
+}
+
+// Model is a classifier that is ready to answer.
+type Model struct {
+	Classifier Classifier
+	Precision  string // what it computes in: "fp32", "bf16", "int8"
+	Workers    int    // pictures it infers at the same time
+}
+
+// Config is the server's limits and its defaults for requests that do not choose.
+type Config struct {
+	MaxBody   int64 // bytes
+	MaxImages int   // pictures in one request
+	Image     preprocess.Options
+
+	ReadHeaderTimeout time.Duration
+	ReadTimeout       time.Duration // headers and body
+	WriteTimeout      time.Duration // from the end of the headers to the end of the answer
+	IdleTimeout       time.Duration // between two requests on a connection
+	MaxHeaderBytes    int
+}
+
+// Default is 20 MiB, 64 pictures, and a minute for an upload: 20 MiB in that time are 2.8 Mbit/s.
+func Default() Config {
+	return Config{
+		MaxBody: 20 << 20, MaxImages: 64,
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+	}
+}
+
+// Server answers HTTP requests. All its methods are safe for concurrent use.
+type Server struct {
+	cfg      Config
+	log      *slog.Logger
+	echo     *echo.Echo
+	http     *http.Server
+	model    atomic.Pointer[Model] // nil until ready
+	requests inflight              // predictions under way
+}
+
+// New makes a server; it answers once Serve is called.
+func New(cfg Config, log *slog.Logger) *Server {
+	s := &Server{cfg: cfg, log: log, echo: echo.New()}
+	s.echo.HTTPErrorHandler = s.answerError
+	s.echo.Use(s.observe)
+	s.routes()
+	s.http = &http.Server{
+		Handler:           s.echo,
+		ReadHeaderTimeout: cfg.ReadHeaderTimeout, ReadTimeout: cfg.ReadTimeout,
+		WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout, MaxHeaderBytes: cfg.MaxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	return s
+}
+
+func (s *Server) routes() {
+	for _, path := range []string{"/predict", "/api/v1/predict"} {
+		s.echo.POST(path, s.predict)
+	}
+	get := func(path string, handler echo.HandlerFunc) {
+		s.echo.Match([]string{http.MethodGet, http.MethodHead}, path, handler)
+	}
+	get("/", s.welcome)
+	get("/livez", s.livez)
+	get("/readyz", s.readyz)
+	get("/api/v1/models", s.models)
+}
+
+// ServeHTTP answers one request, without the timeouts and header limits that Serve adds.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.ServeHTTP(w, r) }
+
+// Serve answers requests on l until Shutdown; it then returns nil.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Ready makes m the model that answers, and the server ready.
+func (s *Server) Ready(m Model) { s.model.Store(&m) }
+
+// Shutdown turns new predictions away at once (503 draining, as /readyz says too), lets those under way finish, and closes
+// the listener after the last one: until then a load balancer can learn that this server is leaving. When ctx ends first,
+// connections are cut and the error is ctx's.
+func (s *Server) Shutdown(ctx context.Context) error {
+	idle := s.requests.close()
+	s.http.SetKeepAlivesEnabled(false)
+	var err error
+	select {
+	case <-idle:
+		err = s.http.Shutdown(ctx)
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	if err != nil {
+		s.http.Close()
+	}
+	return err
+}
+
+// Unfinished is how many predictions are under way.
+func (s *Server) Unfinished() int { return s.requests.count() }

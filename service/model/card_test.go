@@ -1,0 +1,90 @@
+package model
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+func goodCard() Card {
+	return Card{
+		Format: 1, Task: "classification", Name: "tiny", Version: "1", Activation: Softmax, Input: ImageNetInput(),
+		Labels: []Label{{Label: "cat"}, {Label: "dog", WNID: "n1", Names: map[string]string{"en": "dog", "zh": "狗"}}},
+	}
+}
+
+func TestCardRoundTrip(t *testing.T) {
+	data, err := json.Marshal(goodCard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	card, err := ParseCard(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if card.Labels[1].Display("zh") != "狗" || card.Labels[1].Display("fr") != "dog" || card.Labels[0].Display("zh") != "cat" {
+		t.Errorf("labels came back as %+v", card.Labels)
+	}
+}
+
+func TestCardReportsEveryMistake(t *testing.T) {
+	c := goodCard()
+	c.Format, c.Task, c.Name, c.Version, c.Activation, c.Precision = 2, "detection", "../up", "", "relu", "int4"
+	c.Input = Input{Resize: 100, Crop: 224, Interpolation: "nearest"}
+	c.Labels = []Label{{Label: "cat"}, {Label: "cat"}, {}}
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"format is 2", `task is "detection"`, `name "../up"`, "version is empty", `activation is "relu"`, `precision is "int4"`,
+		"input.resize is 100", `input.interpolation is "nearest"`, "input.std[0]", `both "cat"`, "labels[2] has no label",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the error does not mention %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestParseCardRefusesWhatIsNotACard(t *testing.T) {
+	for _, text := range []string{"", "null", "[]", "{", `{"format":"1"}`, `{"labels":7}`} {
+		if _, err := ParseCard([]byte(text)); err == nil {
+			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+func TestBareCard(t *testing.T) {
+	if card := BareCard("x", 1000); card.Labels[970].Label != "alp" || !card.Assumed || card.Validate() != nil {
+		t.Errorf("1000 outputs: %q, %v", card.Labels[970].Label, card.Validate())
+	}
+	if card := BareCard("x", 10); card.Labels[9].Label != "class_9" || len(card.Labels) != 10 || card.Validate() != nil {
+		t.Errorf("10 outputs: %+v", card.Labels)
+	}
+}
+
+func TestImageNetLabels(t *testing.T) {
+	labels := ImageNet()
+	if len(labels) != 1000 {
+		t.Fatalf("%d labels", len(labels))
+	}
+	en, zh, wnid := map[string]int{}, map[string]int{}, map[string]int{}
+	for i, l := range labels {
+		for name, seen := range map[string]map[string]int{l.Names["en"]: en, l.Names["zh"]: zh, l.WNID: wnid} {
+			if first, twice := seen[name]; twice || name == "" || strings.TrimSpace(name) != name {
+				t.Errorf("class %d: %q is empty, untrimmed, or class %d's too", i, name, first)
+			}
+			seen[name] = i
+		}
+		if i > 0 && labels[i-1].WNID >= l.WNID {
+			t.Errorf("class %d: wnids are not in order", i)
+		}
+	}
+	// The classes that other label files confuse.
+	for class, want := range map[int]string{134: "crane", 517: "crane", 638: "maillot", 639: "maillot", 970: "alp"} {
+		t.Logf("%d: %s, %s", class, labels[class].Names["en"], labels[class].Names["zh"])
+		if class == 970 && (labels[class].Label != want || labels[class].Names["zh"] != "高山") {
+			t.Errorf("class 970 is %+v", labels[class])
+		}
+	}
+}

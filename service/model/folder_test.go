@@ -1,0 +1,71 @@
+package model
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func folderWith(t *testing.T, files map[string]string) Folder {
+	t.Helper()
+	dir := t.TempDir()
+	for name, source := range files {
+		data, err := os.ReadFile(fixture(t, source))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return Folder(dir)
+}
+
+func TestFolderList(t *testing.T) {
+	f := folderWith(t, map[string]string{"a.pt": "tiny.pt", "resnet18.pt": "bare_traced.pt", "broken.pt": "garbage.pt", "notes.txt": "tiny.pt"})
+	entries, err := f.List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name)
+		if (e.Err != nil) != (e.Name == "broken") {
+			t.Errorf("%s: %v", e.Name, e.Err)
+		}
+	}
+	if got := strings.Join(names, " "); got != "resnet18 broken tiny" {
+		t.Errorf("listed %q", got)
+	}
+	if entries, err := Folder(filepath.Join(string(f), "none")).List(); err != nil || len(entries) != 0 {
+		t.Errorf("a folder that does not exist: %v, %v", entries, err)
+	}
+}
+
+func TestFolderFind(t *testing.T) {
+	f := folderWith(t, map[string]string{"a.pt": "tiny.pt", "zebra.pt": "bare_traced.pt", "broken.pt": "garbage.pt"})
+	outside := fixture(t, "tiny.pt")
+	for name, want := range map[string]string{
+		"":      filepath.Join(string(f), "a.pt"), // the first by name
+		"tiny":  filepath.Join(string(f), "a.pt"), // the card's name
+		"zebra": filepath.Join(string(f), "zebra.pt"),
+		"a.pt":  filepath.Join(string(f), "a.pt"), // the file's name in the folder
+		outside: outside,
+	} {
+		path, err := f.Find(name)
+		if err != nil || path != want {
+			t.Errorf("Find(%q) = %q, %v; want %q", name, path, err, want)
+		}
+	}
+	for name, text := range map[string]string{"lion": "there are: tiny, zebra", "broken": "no known kind", "/no/such.pt": "no such file"} {
+		if _, err := f.Find(name); err == nil || !strings.Contains(err.Error(), text) {
+			t.Errorf("Find(%q): %v, want %q in it", name, err, text)
+		}
+	}
+	empty := Folder(t.TempDir())
+	if _, err := empty.Find(""); !errors.Is(err, ErrNoModel) || !strings.Contains(err.Error(), "make model") {
+		t.Errorf("an empty folder: %v", err)
+	}
+}

@@ -1,0 +1,49 @@
+package preprocess
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+func refuse(code Code, cause error, detail string, args ...any) *Error {
+	return &Error{Code: code, Detail: fmt.Sprintf(detail, args...), Err: cause}
+}
+
+func tooLarge(width, height int, maxPixels int64) *Error {
+	return refuse(ImageTooLarge, nil, "the picture has %d × %d pixels, more than the limit of %.4g million; send a smaller copy",
+		width, height, float64(maxPixels)/1e6)
+}
+
+func tooComplex(cause error, what string) *Error {
+	return refuse(ImageTooComplex, cause, "%s; save the picture again, as an ordinary JPEG or PNG of the size you need", what)
+}
+
+func corrupt(format string, cause error) *Error {
+	return refuse(CorruptImage, cause, "the %s is damaged or incomplete; send the original file again", formatNames[format])
+}
+
+func noPixels(format string) *Error {
+	return refuse(CorruptImage, nil, "the %s says that it has no pixels; send the original file again", formatNames[format])
+}
+
+func unsupportedVariant(format string, cause error, what string) *Error {
+	return refuse(UnsupportedVariant, cause, "this is a %s with %s, which vidi does not read; save it as an ordinary JPEG or PNG",
+		formatNames[format], what)
+}
+
+// fromTorchbind turns the shim's refusal of a JPEG into ours. What is not the picture's fault stays as it is.
+func fromTorchbind(err error, width, height int, limits Limits) error {
+	switch {
+	case errors.Is(err, torchbind.CorruptImage):
+		return corrupt("jpeg", err)
+	case errors.Is(err, torchbind.UnsupportedImage):
+		return unsupportedVariant("jpeg", err, "a rare kind of compression or of colours")
+	case errors.Is(err, torchbind.ImageTooLarge):
+		return tooLarge(width, height, limits.MaxPixels)
+	case errors.Is(err, torchbind.ImageTooComplex):
+		return tooComplex(err, "decoding the JPEG would take more time or memory than allowed")
+	}
+	return fmt.Errorf("preprocess: %w", err)
+}

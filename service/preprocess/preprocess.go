@@ -1,0 +1,138 @@
+// Package preprocess turns the bytes of a picture into a network's input: it sniffs the format, checks limits before
+// anything is decoded, decodes, applies the EXIF turn, and resizes and crops as the model's card says.
+//
+// JPEG is decoded, and every picture is resized, by torchbind, with the pixels that Pillow gives; the other formats are
+// decoded in Go. Nothing here trusts the input: every failure is an [*Error], and what a picture may cost in memory and time
+// is weighed before it is spent.
+package preprocess
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// Code names a kind of failure; the texts are those of the HTTP API's problem codes.
+type Code string
+
+// The codes an [Error] can have.
+const (
+	EmptyImage         Code = "empty_image"         // no bytes
+	UnsupportedFormat  Code = "unsupported_format"  // not a picture, or of a format that is not read here
+	UnsupportedVariant Code = "unsupported_variant" // a known format in a form that is not read here
+	CorruptImage       Code = "corrupt_image"       // damaged, or it ends early
+	ImageTooLarge      Code = "image_too_large"     // too many pixels
+	ImageTooComplex    Code = "image_too_complex"   // decoding would cost too much memory or time
+)
+
+// Error is why a picture was refused. Detail is a sentence for the person who sent it, and says what to do.
+type Error struct {
+	Code   Code
+	Detail string
+	Err    error // the cause, for logs; may be nil
+}
+
+// Error is the detail, and the cause if there is one.
+func (e *Error) Error() string {
+	if e.Err != nil {
+		return e.Detail + " (" + e.Err.Error() + ")"
+	}
+	return e.Detail
+}
+
+// Unwrap is the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Limits bound what one picture, and all that are decoded at the same time, may cost.
+type Limits struct {
+	MaxPixels     int64         // width × height of one picture
+	MaxScanPixels int64         // scans × width × height of one JPEG
+	MaxCPU        time.Duration // CPU time of decoding one picture
+	MaxMemory     int64         // bytes of decoding, all pictures together; one that alone needs more is refused
+}
+
+// DefaultLimits are 50 megapixels, ten full scans of them, 2 s, and 1 GiB.
+func DefaultLimits() Limits {
+	return Limits{MaxPixels: 50_000_000, MaxScanPixels: 500_000_000, MaxCPU: 2 * time.Second, MaxMemory: 1 << 30}
+}
+
+// Validate reports everything that is wrong with the limits.
+func (l Limits) Validate() error {
+	var errs []error
+	for _, v := range []struct {
+		name  string
+		value int64
+	}{
+		{"MaxPixels", l.MaxPixels}, {"MaxScanPixels", l.MaxScanPixels}, {"MaxCPU", int64(l.MaxCPU)}, {"MaxMemory", l.MaxMemory},
+	} {
+		if v.value <= 0 {
+			errs = append(errs, fmt.Errorf("preprocess: %s is %d; it must be more than 0", v.name, v.value))
+		}
+	}
+	if l.MaxPixels > maxMaxPixels {
+		errs = append(errs, fmt.Errorf("preprocess: MaxPixels is %d; it must not be more than %d", l.MaxPixels, int64(maxMaxPixels)))
+	}
+	return errors.Join(errs...)
+}
+
+// Beyond this, sizes in bytes would no longer be safe to multiply; no computer that runs this can hold such a picture.
+const maxMaxPixels = 1 << 34
+
+// Spec is what the model wants: the shorter side becomes Resize, of which the middle Crop × Crop is taken.
+type Spec struct {
+	Resize int // ≥ Crop
+	Crop   int
+	Filter torchbind.Filter
+}
+
+// Validate reports what is wrong with the spec.
+func (s Spec) Validate() error {
+	switch {
+	case s.Crop < 1 || s.Crop > maxCrop:
+		return fmt.Errorf("preprocess: the crop is %d; it must be from 1 to %d", s.Crop, maxCrop)
+	case s.Resize < s.Crop || s.Resize > maxCrop:
+		return fmt.Errorf("preprocess: the picture is resized to %d; it must be from %d, the crop, to %d", s.Resize, s.Crop, maxCrop)
+	case s.Filter != torchbind.Bilinear && s.Filter != torchbind.Bicubic:
+		return fmt.Errorf("preprocess: filter %d is not known; use torchbind.Bilinear or torchbind.Bicubic", s.Filter)
+	}
+	return nil
+}
+
+const maxCrop = 8192 // torchbind's limit
+
+// Decode is how JPEG is decoded.
+type Decode string
+
+// The ways to decode: Exact gives Pillow's pixels; Fast lets the JPEG decoder shrink large pictures, to no less than the
+// resize target.
+const (
+	Exact Decode = "exact"
+	Fast  Decode = "fast"
+)
+
+// Options are what a caller may choose per picture; the zero value is exact with the EXIF turn applied.
+type Options struct {
+	Decode     Decode
+	IgnoreEXIF bool
+}
+
+// Warning tells of something odd about a picture that was still usable.
+type Warning string
+
+// The warnings.
+const (
+	LowResolution Warning = "low_resolution" // a side is shorter than the crop: the picture was enlarged
+	DamagedImage  Warning = "damaged_image"  // the decoder repaired or skipped damage
+)
+
+// Picture is a picture ready for the network.
+type Picture struct {
+	Width, Height int    // as a person sees it: after the EXIF turn
+	Format        string // "jpeg", "png", "gif", "webp", "bmp", "tiff": what the bytes are, whatever the name says
+	Warnings      []Warning
+	RGB           []byte // Crop × Crop × 3, rows of RGB
+	DecodeTime    time.Duration
+	ResizeTime    time.Duration
+}

@@ -1,0 +1,193 @@
+package preprocess
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+
+	"golang.org/x/image/tiff"
+)
+
+// The tags of a TIFF directory that decide what decoding costs, and whether the decoder reads the file right.
+const (
+	tiffWidth         = 256
+	tiffHeight        = 257
+	tiffBitsPerSample = 258
+	tiffCompression   = 259
+	tiffPhotometric   = 262
+	tiffFillOrder     = 266
+	tiffSamples       = 277
+	tiffRowsPerStrip  = 278
+	tiffPlanarConfig  = 284
+	tiffTileWidth     = 322
+	tiffTileHeight    = 323
+	tiffExtraSamples  = 338
+)
+
+// Some of their values.
+const (
+	tiffBigVersion = 43 // of the file header: BigTIFF
+	tiffGroup3     = 3  // compressions of fax machines
+	tiffGroup4     = 4
+	tiffBlackZero  = 1 // photometric interpretations
+	tiffRGB        = 2
+)
+
+func readTIFFHeader(r request) (header, error) {
+	tags, err := readTIFFTags(r.data)
+	if err != nil {
+		return header{}, err
+	}
+	w, h := tags.first(tiffWidth, 0), tags.first(tiffHeight, 0)
+	if err := checkSize("tiff", w, h, r.limits); err != nil {
+		return header{}, err
+	}
+	if tags.first(tiffPlanarConfig, 1) == 2 && tags.first(tiffSamples, 1) > 1 {
+		return header{}, unsupportedVariant("tiff", nil, "colours in separate planes")
+	}
+	compression := tags.first(tiffCompression, 1)
+	fax := compression == tiffGroup3 || compression == tiffGroup4
+	if tags.first(tiffFillOrder, 1) == 2 && !fax {
+		return header{}, unsupportedVariant("tiff", nil, "its bits in reverse order")
+	}
+	if tags.first(tiffPhotometric, 0) == tiffRGB {
+		if n := tags.first(tiffSamples, 1); n != 3 && n != 4 || n == 4 && tags.first(tiffExtraSamples, 0) == 0 {
+			return header{}, unsupportedVariant("tiff", nil, "extra channels")
+		}
+	}
+	memory, err := tiffMemory(tags, w, h, int64(len(r.data)))
+	if err != nil {
+		return header{}, err
+	}
+	return header{
+		width: int(w), height: int(h), memory: memory, pixelBytes: 4 * w * h,
+		decode: decodeWith("tiff", int(w), int(h), func(m *meter) (image.Image, error) {
+			img, err := tiff.Decode(m)
+			var unsupported tiff.UnsupportedError
+			if errors.As(err, &unsupported) {
+				return nil, unsupportedVariant("tiff", err, "a rare kind of colours or of compression")
+			}
+			if err != nil {
+				return nil, corrupt("tiff", err)
+			}
+			if gray, ok := img.(*image.Gray); ok && fax && tags.first(tiffPhotometric, 0) == tiffBlackZero {
+				invert(gray) // the decoder takes white runs for white, where libtiff takes them for zeros, here black
+			}
+			return img, nil
+		}),
+	}, nil
+}
+
+func invert(img *image.Gray) {
+	for i := range img.Pix {
+		img.Pix[i] ^= 0xff
+	}
+}
+
+// tiffMemory estimates what the decoder holds: its own picture, one strip or tile unpacked, and the finished picture.
+func tiffMemory(tags tiffTags, w, h, fileBytes int64) (int64, error) {
+	blockWidth, blockHeight := w, min(h, tags.first(tiffRowsPerStrip, h))
+	if blockHeight == 0 {
+		blockHeight = h
+	}
+	if tw := tags.first(tiffTileWidth, 0); tw != 0 {
+		blockWidth, blockHeight = tw, tags.first(tiffTileHeight, 0)
+		if blockWidth > w+1024 || blockHeight > h+1024 {
+			return 0, corrupt("tiff", fmt.Errorf("tiles of %d × %d in a picture of %d × %d", blockWidth, blockHeight, w, h))
+		}
+	}
+	// The decoder unpacks up to 8 bytes a pixel, whatever the depth says, into a buffer that doubles as it grows.
+	block := blockWidth * blockHeight * 8 * 3
+	if tags.first(tiffCompression, 1) == 1 {
+		block = min(block, 2*fileBytes)
+	}
+	native := int64(1)
+	if tags.first(tiffPhotometric, 0) == tiffRGB {
+		native = 4
+	}
+	if tags.first(tiffBitsPerSample, 1) == 16 {
+		native *= 2
+	}
+	memory := native*w*h + block
+	if native < 4 {
+		memory += 4 * w * h
+	}
+	return memory, nil
+}
+
+// tiffTags are the first values of a directory's entries.
+type tiffTags map[uint16]uint32
+
+func (t tiffTags) first(tag uint16, missing int64) int64 {
+	if v, ok := t[tag]; ok {
+		return int64(v)
+	}
+	return missing
+}
+
+// readTIFFTags reads the entries of the first directory that hold small numbers, where they lie in data.
+func readTIFFTags(data []byte) (tiffTags, error) {
+	if len(data) < 8 {
+		return nil, corrupt("tiff", errors.New("no header"))
+	}
+	var order binary.ByteOrder = binary.LittleEndian
+	if data[0] == 'M' {
+		order = binary.BigEndian
+	}
+	if order.Uint16(data[2:]) == tiffBigVersion {
+		return nil, unsupportedVariant("tiff", nil, "64-bit offsets (BigTIFF)")
+	}
+	at := int64(order.Uint32(data[4:]))
+	if at+2 > int64(len(data)) {
+		return nil, corrupt("tiff", errors.New("the directory lies beyond the end"))
+	}
+	entries := data[at+2:]
+	n := int(order.Uint16(data[at:]))
+	if n*12 > len(entries) {
+		return nil, corrupt("tiff", errors.New("the directory is cut off"))
+	}
+	tags := make(tiffTags)
+	for i := range n {
+		entry := entries[i*12 : i*12+12]
+		if value, ok := tiffValue(entry, data, order); ok {
+			tags[order.Uint16(entry)] = value
+		}
+	}
+	return tags, nil
+}
+
+// tiffValue is the first number of an entry of the type byte, short or long.
+func tiffValue(entry, data []byte, order binary.ByteOrder) (uint32, bool) {
+	var size int64
+	switch order.Uint16(entry[2:]) {
+	case 1:
+		size = 1
+	case 3:
+		size = 2
+	case 4:
+		size = 4
+	default:
+		return 0, false
+	}
+	count := int64(order.Uint32(entry[4:]))
+	value := entry[8:]
+	if count == 0 || count > math.MaxInt32 {
+		return 0, false
+	}
+	if size*count > 4 {
+		at := int64(order.Uint32(value))
+		if at+size > int64(len(data)) {
+			return 0, false
+		}
+		value = data[at:]
+	}
+	switch size {
+	case 1:
+		return uint32(value[0]), true
+	case 2:
+		return uint32(order.Uint16(value)), true
+	}
+	return order.Uint32(value), true
+}

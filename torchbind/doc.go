@@ -1,0 +1,47 @@
+// Package torchbind runs TorchScript models on libtorch's CPU build from Go, and decodes and resizes pictures for them. It
+// can be used on its own, without vidi's service.
+//
+// # Lifetimes
+//
+// A [Tensor] and a [Module] hold C++ memory. Whoever gets one from a function must Close it; Close may be called twice, and
+// on nil. Use after Close is [ErrClosed], never a crash. Nothing is freed by the garbage collector as a matter of course: an
+// object that is collected unclosed is freed late and reported through [OnLeak]. [Live] counts what is alive.
+//
+// Elements and pixels are copied in and out. Slices given to a function may be reused when it returns; slices returned
+// belong to the caller.
+//
+// # Goroutines and threads
+//
+//   - Image functions, errors and [Live] may be used from any goroutine.
+//   - libtorch keeps a pool of OpenMP threads for every OS thread it was ever called from, and goroutines move between OS
+//     threads. So run models inside [Worker.Do]: a [Worker] is one goroutine on one OS thread for life. Workers × threads
+//     should not exceed the cores that the process may use (runtime.GOMAXPROCS knows a container's quota).
+//   - One [Module] may run on several workers at once after [Module.Warm] has returned; they share the weights.
+//   - One [Tensor] must not be used by two goroutines at a time.
+//   - Lock order: a Module's lock is the only one; it is held shared during Run and exclusively during Close, so Close waits.
+//
+// # The shim
+//
+// The C++ side, libtorchbind.so, is opened at run time, when the first function needs it; [Open] says where it is looked
+// for. Programs that import torchbind therefore build without it, start without its cost, and can print their help on a
+// machine that has no libtorch. In another module, build the shim once in a checkout of vidi (make shim), and either put
+// bin/lib beside your program as lib, or set VIDI_TORCHBIND_LIBRARY to the file. With a replace line that names the
+// checkout, it is found there:
+//
+//	require github.com/vidi-vision/vidi v0.1.0
+//	replace github.com/vidi-vision/vidi => ../vidi
+//
+// # Errors
+//
+// Failures of the C++ side are [*Error] with a [Code]: errors.Is(err, torchbind.CorruptImage). The message is one line for
+// people; Detail has libtorch's full text, for logs.
+//
+// # Trust
+//
+// A TorchScript file is a program. Load only files from people you trust.
+//
+// # Tensors of other libraries
+//
+// [Tensor.Handle] and [FromHandle] pass at::Tensor pointers, which is how github.com/wangkuiyi/gotorch and others hold
+// theirs. Both sides must be linked with the same libtorch, loaded once in the process.
+package torchbind
