@@ -28,6 +28,7 @@ TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+INVERSE = {Image.Transpose.ROTATE_270: Image.Transpose.ROTATE_90, Image.Transpose.ROTATE_90: Image.Transpose.ROTATE_270}
 # PNG gives its transparent colour in the file's own bit depth, Pillow the pixels in 8 bits: what one step is worth.
 PNG_STEP = {"1": 255, "L;2": 85, "L;4": 17}
 
@@ -46,7 +47,12 @@ def open_picture(path: Path, exif: bool = True, strict: bool = False) -> Picture
     with Image.open(path, formats=_formats()) as source:
         if source.width * source.height > MAX_PIXELS:
             raise ValueError(f"{source.width}×{source.height} is over the limit of {MAX_PIXELS // 1_000_000} megapixels")
-        mode, form, turn = source.mode, source.format, _turn(source) if exif else None
+        mode, form, turn = source.mode, source.format, _turn(source)
+        if source.format == "TIFF":
+            # Pillow turns a TIFF upright while it loads it, and leaves the tag in place: turning again would turn it over.
+            turn = None if exif else INVERSE.get(turn, turn)
+        elif not exif:
+            turn = None
         image = source.convert("RGB") if strict else _to_rgb(source)
     # Turning after the conversion is the same, pixel for pixel, and Pillow turns RGB reliably (16-bit modes not in all versions).
     return Picture(image.transpose(turn) if turn is not None else image, mode, form)

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/torchbind/torchtest"
+)
+
+func TestMain(m *testing.M) {
+	torchbind.OnLeak = func(kind string) { panic("a " + kind + " was garbage-collected without Close") }
+	goleak.VerifyTestMain(m)
+}
+
+func load(t *testing.T, name string, cfg Config) (*Engine, error) {
+	t.Helper()
+	e, err := Load(context.Background(), torchtest.File(t, "build/"+name), cfg)
+	if err == nil {
+		t.Cleanup(func() { e.Close() })
+	}
+	return e, err
+}
+
+func mustLoad(t *testing.T, name string, cfg Config) *Engine {
+	t.Helper()
+	e, err := load(t, name, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// picture is an RGB input of side × side pixels that depends on seed.
+func picture(side, seed int) []byte {
+	rgb := make([]byte, side*side*3)
+	for i := range rgb {
+		rgb[i] = byte(i*(seed+3) + i*i/(97+seed))
+	}
+	return rgb
+}
+
+func TestInferGivesTheSameAnswerOnEveryWorker(t *testing.T) {
+	torchtest.NoLeaks(t)
+	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 3, Threads: 1})
+	if e.Workers() != 3 || e.Threads() != 1 || e.Precision() != torchbind.FP32 || len(e.Card().Labels) != 5 {
+		t.Errorf("loaded as %d × %d, %s, %d labels", e.Workers(), e.Threads(), e.Precision(), len(e.Card().Labels))
+	}
+	want, _, err := e.Infer(context.Background(), picture(32, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for range 50 {
+		all.Go(func() {
+			got, timing, err := e.Infer(context.Background(), picture(32, 1))
+			if err != nil || timing.Inference <= 0 {
+				t.Errorf("%v, timing %+v", err, timing)
+				return
+			}
+			for i := range want {
+				if got[i] != want[i] {
+					t.Errorf("got %v, alone it was %v", got, want)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestBareFileGetsAssumedLabels(t *testing.T) {
+	torchtest.NoLeaks(t)
+	card := mustLoad(t, "fixtures/bare_traced.pt", Config{}).Card()
+	if !card.Assumed || card.Name != "bare_traced" || len(card.Labels) != 10 || card.Labels[9].Label != "class_9" || card.Input.Crop != 224 {
+		t.Errorf("assumed %+v", card)
+	}
+}
+
+func TestLoadRefusesWithTheReason(t *testing.T) {
+	torchtest.NoLeaks(t)
+	for name, want := range map[string]string{
+		"state_dict.pth":       "a state_dict",
+		"garbage.pt":           "no known kind",
+		"card_three_labels.pt": "5 outputs, but the card names 3 labels",
+		"nan.pt":               "not finite",
+		"tuple_output.pt":      "returned a Tuple",
+		"throws.pt":            "cannot classify a picture",
+		"int_output.pt":        "gives floating-point numbers",
+		"wrong_shape.pt":       "a classifier gives 1 × classes",
+	} {
+		if _, err := load(t, "fixtures/"+name, Config{}); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: want %q in: %v", name, want, err)
+		}
+	}
+	if _, err := Load(context.Background(), filepath.Join(t.TempDir(), "none.pt"), Config{}); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("missing file: %v", err)
+	}
+	stopped, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Load(stopped, torchtest.File(t, "build/fixtures/tiny.pt"), Config{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestPrecision(t *testing.T) {
+	torchtest.NoLeaks(t)
+	exact := mustLoad(t, "fixtures/tiny.pt", Config{Precision: FP32, Workers: 1})
+	rough := mustLoad(t, "fixtures/tiny.pt", Config{Precision: BF16, Workers: 1})
+	a, _, err := exact.Infer(context.Background(), picture(32, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _, err := rough.Infer(context.Background(), picture(32, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	largest := 0.0
+	for i := range a {
+		largest = math.Max(largest, math.Abs(float64(a[i]-b[i])))
+	}
+	if largest == 0 || largest > 0.1 { // 8 bits of each number, outputs of order 1
+		t.Errorf("bf16 is off by %g; want more than 0 and at most 0.1", largest)
+	}
+
+	cpu, err := torchbind.Runtime()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := mustLoad(t, "fixtures/tiny.pt", Config{Precision: Auto}).Precision(); (got == torchbind.BF16) != cpu.HasNativeBF16 {
+		t.Errorf("auto chose %s; native bf16: %v", got, cpu.HasNativeBF16)
+	}
+	if _, err := load(t, "fixtures/tiny.pt", Config{Precision: Int8}); err == nil || !strings.Contains(err.Error(), "not quantised") {
+		t.Errorf("int8: %v", err)
+	}
+	if err := BF16.check(model.Card{Name: "x", Precision: "int8"}); err == nil {
+		t.Error("bf16 of a quantised file was accepted")
+	}
+	if _, err := ParsePrecision("fp16"); err == nil || !strings.Contains(err.Error(), "use bf16") {
+		t.Errorf("fp16: %v", err)
+	}
+	if _, err := ParsePrecision("exact"); err == nil {
+		t.Error("an unknown precision was accepted")
+	}
+}
+
+func TestInferHonoursContextWhileWaiting(t *testing.T) {
+	torchtest.NoLeaks(t)
+	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 1})
+	worker := <-e.free // the only one is busy
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, err := e.Infer(ctx, picture(32, 1)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	e.free <- worker
+}
+
+func TestInferRefusesAPictureOfTheWrongSize(t *testing.T) {
+	torchtest.NoLeaks(t)
+	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 1})
+	if _, _, err := e.Infer(context.Background(), bytes.Repeat([]byte{1}, 100)); !errors.Is(err, torchbind.Shape) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPlanNeverUsesMoreThreadsThanCores(t *testing.T) {
+	cores := runtime.GOMAXPROCS(0)
+	for _, c := range []Config{{}, {Workers: 1}, {Threads: 1}, {Threads: cores}, {Workers: cores}} {
+		if workers, threads := c.plan(); workers*threads > cores || workers < 1 || threads < 1 {
+			t.Errorf("%+v: %d workers × %d threads on %d cores", c, workers, threads, cores)
+		}
+	}
+}
