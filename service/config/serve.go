@@ -19,23 +19,23 @@ import (
 
 // Serve is the settings of `vidi serve`. The tags are kong's; kong's variable "models" must be set to the default folder.
 type Serve struct {
-	Addr      string   `help:"Address and port to listen on." default:"127.0.0.1:5000" env:"VIDI_ADDR" placeholder:"HOST:PORT"`
+	Addr      string   `help:"Address and port to listen on." default:"127.0.0.1:5000" env:"VIDI_ADDR"`
 	Model     []string `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
 	Models    string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Precision string   `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" env:"VIDI_PRECISION" placeholder:"fp32"`
-	Decode    string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures. Requests may choose otherwise." default:"exact" env:"VIDI_DECODE" placeholder:"exact|fast"`
+	Precision string   `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" env:"VIDI_PRECISION"`
+	Decode    string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures. Requests may choose otherwise." default:"exact" env:"VIDI_DECODE"`
 	NoExif    bool     `help:"Do not turn pictures as their EXIF orientation says. Requests may choose otherwise." env:"VIDI_NO_EXIF"`
-	Workers   Count    `help:"Pictures inferred at the same time; 0 is one per core." default:"0" env:"VIDI_WORKERS" placeholder:"N"`
+	Workers   Count    `help:"Pictures inferred at the same time; 0 is one per core." default:"0" env:"VIDI_WORKERS"`
 
-	MaxBody      Bytes    `help:"Largest request body." default:"20MiB" env:"VIDI_MAX_BODY" placeholder:"SIZE"`
-	MaxPixels    Count    `help:"Most pixels of one picture." default:"50M" env:"VIDI_MAX_PIXELS" placeholder:"N"`
-	MaxImages    Count    `help:"Most pictures in one request." default:"64" env:"VIDI_MAX_IMAGES" placeholder:"N"`
-	DecodeTime   Duration `help:"CPU time that decoding one picture may take." default:"2s" env:"VIDI_DECODE_TIME" placeholder:"TIME"`
-	DecodeMemory Bytes    `help:"Memory for decoding, all pictures together." default:"1GiB" env:"VIDI_DECODE_MEMORY" placeholder:"SIZE"`
+	MaxBody      Bytes    `help:"Largest request body." default:"20MiB" env:"VIDI_MAX_BODY"`
+	MaxPixels    Count    `help:"Most pixels of one picture." default:"50M" env:"VIDI_MAX_PIXELS"`
+	MaxImages    Count    `help:"Most pictures in one request." default:"64" env:"VIDI_MAX_IMAGES"`
+	DecodeTime   Duration `help:"CPU time that decoding one picture may take." default:"2s" env:"VIDI_DECODE_TIME"`
+	DecodeMemory Bytes    `help:"Memory for decoding, all pictures together." default:"1GiB" env:"VIDI_DECODE_MEMORY"`
 
-	Grace     Duration `help:"How long to finish accepted requests after a signal to stop." default:"25s" env:"VIDI_GRACE" placeholder:"TIME"`
-	LogFormat string   `help:"text or json." default:"text" env:"VIDI_LOG_FORMAT" placeholder:"text|json"`
-	LogLevel  string   `help:"debug, info, warn or error." default:"info" env:"VIDI_LOG_LEVEL" placeholder:"LEVEL"`
+	Grace     Duration `help:"How long to finish accepted requests after a signal to stop." default:"25s" env:"VIDI_GRACE"`
+	LogFormat string   `help:"text or json." default:"text" env:"VIDI_LOG_FORMAT"`
+	LogLevel  string   `help:"debug, info, warn or error." default:"info" env:"VIDI_LOG_LEVEL"`
 }
 
 // Validate reports every mistake at once, one line each. kong calls it.

@@ -87,7 +87,7 @@ func TestHostileBodies(t *testing.T) {
 		"H5 empty boundary":  {"multipart/form-data; boundary=", fields(1, "file"), api.BadRequest},
 		"H5 long boundary":   {"multipart/form-data; boundary=" + strings.Repeat("b", 70_000), "", api.BadRequest},
 		"H5 other boundary":  {"multipart/form-data; boundary=c", fields(1, "file"), api.BadRequest},
-		"H5 twice boundary":  {"multipart/form-data; boundary=b; boundary=b", fields(1, "file"), api.BadRequest},
+		"H5 twice boundary":  {"multipart/form-data; boundary=b; boundary=c", fields(1, "file"), api.BadRequest},
 		"H5 padded boundary": {boundary, "--b" + strings.Repeat(" ", 1_000_000) + "\r\n", api.BadRequest},
 		"H5 empty":           {boundary, "", api.BadRequest},
 		"H5 no part":         {boundary, "--b--\r\n", api.NoImage},
@@ -97,7 +97,7 @@ func TestHostileBodies(t *testing.T) {
 		"H5 unknown field":   {boundary, fields(1, "picture"), api.BadRequest},
 		"H5 10,001 fields":   {boundary, fields(10_001, "top_k"), api.BadParameter},
 		"H5 10,001 no files": {boundary, strings.Repeat("--b\r\nContent-Disposition: form-data; name=file; filename=\"\"\r\nContent-Type: a/b\r\n\r\n\r\n", 10_001), api.BadRequest},
-		"H5 10,000 headers":  {boundary, "--b\r\nContent-Disposition: form-data; name=file\r\n" + strings.Repeat("a: b\r\n", 9_999) + "\r\n1\r\n--b--\r\n", api.EmptyImage},
+		"H5 10,000 headers":  {boundary, "--b\r\nContent-Disposition: form-data; name=file\r\n" + strings.Repeat("a: b\r\n", 9_999) + "\r\n1\r\n--b--\r\n", api.BadRequest},
 		"H5 2,000 names":     {boundary, "--b\r\nContent-Disposition: form-data; name=file\r\n" + manyHeaders(2_000) + "\r\n1\r\n--b--\r\n", api.BadRequest},
 		"H5 cut in picture":  {boundary, "--b\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\npicture", api.BadRequest},
 		"H5 cut in headers":  {boundary, "--b\r\nContent-Disposition: form-", api.BadRequest},
@@ -113,14 +113,8 @@ func TestHostileBodies(t *testing.T) {
 			s, _ := ready(&fake{}, nil)
 			begun := time.Now()
 			w := post(s, "/predict", c.contentType, strings.NewReader(c.body))
-			if took := time.Since(begun); took > 2*time.Second { // the aim is 100 ms; the machine may be busy
+			if took := time.Since(begun); took > 10*time.Second { // the aim is 100 ms, but the machine may be busy and the race detector on
 				t.Errorf("took %v", took)
-			}
-			if c.want == api.EmptyImage && strings.HasPrefix(name, "H5") {
-				c.want = api.BadRequest // whichever way the headers are counted
-				if w.Code == 400 && strings.Contains(w.Body.String(), "base64") {
-					c.want = api.BadBase64
-				}
 			}
 			wantProblem(t, w, c.want)
 			wantAlive(t, s)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"mime/multipart"
@@ -21,10 +22,11 @@ func (in *input) readMultipart(body *upload, boundary string, maxImages int) err
 	if boundary == "" || len(boundary) > maxBoundary {
 		return fail(api.BadRequest, "the Content-Type of a multipart form needs a boundary of 1 to %d characters", maxBoundary)
 	}
-	reader := multipart.NewReader(body, boundary)
+	end := &tail{r: body}
+	reader := multipart.NewReader(end, boundary)
 	for parts := 1; ; parts++ {
 		part, err := reader.NextPart()
-		if err == io.EOF {
+		if err == io.EOF && end.contains("--"+boundary+"--") {
 			in.several = len(in.pictures) > 1
 			return nil
 		}
@@ -34,7 +36,7 @@ func (in *input) readMultipart(body *upload, boundary string, maxImages int) err
 		if parts > maxImages+maxTextFields {
 			return fail(api.BadRequest, "the form has more than %d fields beside the pictures", maxTextFields)
 		}
-		if len(part.Header) > maxPartHeaders {
+		if countHeaders(part) > maxPartHeaders {
 			return fail(api.BadRequest, "a part of the form has more than %d headers", maxPartHeaders)
 		}
 		switch name := part.FormName(); name {
@@ -49,6 +51,13 @@ func (in *input) readMultipart(body *upload, boundary string, maxImages int) err
 			return err
 		}
 	}
+}
+
+func countHeaders(part *multipart.Part) (n int) {
+	for _, values := range part.Header {
+		n += len(values)
+	}
+	return n
 }
 
 // readPicturePart reads an upload, or a text field with base64 in it.
@@ -96,3 +105,24 @@ func cleanFilename(name string) string {
 	name = name[strings.LastIndexAny(name, `/\`)+1:]
 	return strings.ToValidUTF8(name[:min(len(name), 255)], "")
 }
+
+// tail remembers the last bytes that were read. multipart.Reader says io.EOF after a form's closing line, but also where the
+// form was cut off behind one of its pictures; only the bytes tell.
+type tail struct {
+	r    io.Reader
+	last []byte
+}
+
+// tailBytes is more than multipart.Reader reads ahead, which is 4 KiB, and a closing line together.
+const tailBytes = 8 << 10
+
+func (t *tail) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	t.last = append(t.last, p[:n]...)
+	if over := len(t.last) - tailBytes; over > 0 {
+		t.last = append(t.last[:0], t.last[over:]...)
+	}
+	return n, err
+}
+
+func (t *tail) contains(line string) bool { return bytes.Contains(t.last, []byte(line)) }

@@ -38,17 +38,12 @@ func TestBodyLimit(t *testing.T) {
 	}{
 		"raw":       {"image/png", func(n int) []byte { return pad("", "", n) }},
 		"multipart": {"multipart/form-data; boundary=b", func(n int) []byte { return pad(part, "\r\n--b--\r\n", n) }},
-		"json":      {"application/json", func(n int) []byte { return append(bytes.Repeat([]byte(" "), n-18), `{"image":"QUFBQQ=="`[:17]+"}"...) }},
+		"json":      {"application/json", func(n int) []byte { return []byte(`{"image":"QUFBQQ=="` + strings.Repeat(" ", n-20) + "}") }},
 	} {
 		for _, announced := range []bool{true, false} {
 			for extra := -1; extra <= 1; extra++ {
 				t.Run(fmt.Sprintf("%s %+d announced %v", name, extra, announced), func(t *testing.T) {
 					body := build.body(limit + extra)
-					if name == "json" {
-						body = pad(`{"image":"QUFBQQ=="`, "}", limit+extra)
-						body = bytes.ReplaceAll(body[:len(body)-1], []byte(`"A`), []byte(`" `))
-						body = append([]byte(`{"image":"QUFBQQ=="`+strings.Repeat(" ", limit+extra-20)), '}')
-					}
 					if len(body) != limit+extra {
 						t.Fatalf("the body has %d bytes", len(body))
 					}
@@ -170,7 +165,6 @@ func TestSmugglingAndMalformedChunks(t *testing.T) {
 		"H14 negative length":        "Content-Length: -1\r\n\r\n" + second,
 		"H14 length 2^64":            "Content-Length: 18446744073709551616\r\n\r\n" + second,
 		"H14 length with sign":       "Content-Length: +7\r\n\r\npicture" + second,
-		"H14 folded header":          "X: y\r\n Content-Length: 7\r\n\r\n" + second,
 		"H14 blank before the colon": "Content-Length : 7\r\n\r\npicture" + second,
 		"H13 chunk of no number":     "Transfer-Encoding: chunked\r\n\r\nzz\r\npicture\r\n0\r\n\r\n" + second,
 		"H13 chunk too long":         "Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n" + second,
@@ -184,7 +178,7 @@ func TestSmugglingAndMalformedChunks(t *testing.T) {
 			addr := listen(t, s)
 			conn := dial(t, addr)
 			go io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\n"+request) // the server may stop reading
-			all, _ := io.ReadAll(conn)                                                // to the close, or a reset
+			all, _ := io.ReadAll(conn)                                               // to the close, or a reset
 			if n := bytes.Count(all, []byte("HTTP/1.1 ")); n > 1 {
 				t.Errorf("%d answers:\n%s", n, all)
 			}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+
+	"github.com/vidi-vision/vidi/service/classify"
 )
 
 // request is what the server knows about a request beside its bytes.
@@ -90,7 +92,7 @@ func (s *Server) logRequest(c echo.Context, r *request) {
 	}
 	attributes := []slog.Attr{
 		slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", 0),
-		slog.Float64("ms", milliseconds(time.Since(r.begun))), slog.Int64("bytes_in", r.upload.read), slog.Int64("bytes_out", res.Size),
+		slog.Float64("ms", classify.Milliseconds(time.Since(r.begun))), slog.Int64("bytes_in", r.upload.read), slog.Int64("bytes_out", res.Size),
 		slog.String("remote", req.RemoteAddr), slog.String("request_id", r.id),
 	}
 	if f := r.failure; f != nil {

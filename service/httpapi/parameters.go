@@ -13,6 +13,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
@@ -45,7 +46,7 @@ var allParameters = []parameter{
 	}},
 	{"model", '"', "a model's name: 1 to 64 letters, digits, dots, dashes and underscores", func(p *parameters, text string) bool {
 		p.model = text
-		return modelName.MatchString(text)
+		return model.ValidName(text)
 	}},
 	{"threshold", '0', "a percentage, 0 to 100", func(p *parameters, text string) bool {
 		percent, ok := number(text)
@@ -134,7 +135,7 @@ func (p *parameters) setJSON(name string, value jsontext.Value) error {
 	if kind == 'f' {
 		kind = 't'
 	}
-	if kind != findParameter(name).kind {
+	if kind != findParameter(name).kind || len(value) > maxTextBytes {
 		return badParameter(name)
 	}
 	text := string(value)
@@ -147,9 +148,6 @@ func (p *parameters) setJSON(name string, value jsontext.Value) error {
 	}
 	return p.setText(name, text)
 }
-
-// modelName is what model.Card allows as a name.
-var modelName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // jsonNumber keeps Go's further spellings out: 0x10, 1_000, Inf, NaN.
 var jsonNumber = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)

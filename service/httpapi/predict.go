@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"log/slog"
-	"math"
 	"net/http"
 	"time"
 
@@ -48,7 +47,7 @@ func (s *Server) predict(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	answer.Timing.Total = milliseconds(time.Since(r.begun))
+	answer.Timing.Total = classify.Milliseconds(time.Since(r.begun))
 	return c.JSON(http.StatusOK, answer)
 }
 
@@ -105,33 +104,10 @@ func classifyOne(ctx context.Context, m *Model, in *input, i int) (api.Result, e
 	if err != nil {
 		return api.Result{}, in.explain(inferenceFailure(err))
 	}
-	return present(result, i, picture.filename, in.parameters.language), nil
+	wire := result.Wire(in.parameters.language)
+	wire.Index, wire.Filename = i, picture.filename
+	return wire, nil
 }
-
-// present puts a result into the API's form.
-func present(r *classify.Result, index int, filename, language string) api.Result {
-	out := api.Result{
-		Index: index, Filename: filename, Width: r.Width, Height: r.Height, Format: r.Format,
-		Warnings: make([]string, len(r.Warnings)), Predictions: make([]api.Prediction, len(r.Predictions)),
-		Timing: api.TimingMS{
-			Decode: milliseconds(r.Timing.Decode), Preprocess: milliseconds(r.Timing.Preprocess),
-			Queue: milliseconds(r.Timing.Queue), Inference: milliseconds(r.Timing.Inference),
-		},
-	}
-	for i, w := range r.Warnings {
-		out.Warnings[i] = string(w)
-	}
-	for i, p := range r.Predictions {
-		out.Predictions[i] = api.Prediction{
-			Label: p.Label.Label, Display: p.Label.Display(language), Names: p.Label.Names, ClassID: p.ClassID, WNID: p.Label.WNID,
-			Confidence: p.Confidence(), Probability: math.Round(p.Probability*1e6) / 1e6,
-		}
-	}
-	return out
-}
-
-// milliseconds is rounded to 0.01.
-func milliseconds(d time.Duration) float64 { return math.Round(d.Seconds()*1e5) / 100 }
 
 // checkModel refuses a model that is not served; name is the one that is.
 func (p *parameters) checkModel(name string) error {

@@ -114,13 +114,11 @@ func (s *Server) Ready(m Model) { s.model.Store(&m) }
 func (s *Server) Shutdown(ctx context.Context) error {
 	idle := s.requests.close()
 	s.http.SetKeepAlivesEnabled(false)
-	var err error
 	select {
 	case <-idle:
-		err = s.http.Shutdown(ctx)
-	case <-ctx.Done():
-		err = ctx.Err()
+	case <-ctx.Done(): // http.Server.Shutdown below finds out whether anything was left to wait for
 	}
+	err := s.http.Shutdown(ctx)
 	if err != nil {
 		s.http.Close()
 	}

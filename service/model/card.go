@@ -95,7 +95,7 @@ func (c Card) Validate() error {
 	}
 	check(c.Format == 1, "format is %d; this version reads format 1", c.Format)
 	check(c.Task == "classification", "task is %q; only \"classification\" is known", c.Task)
-	check(validName(c.Name), "name %q: use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit", c.Name)
+	check(ValidName(c.Name), "name %q: use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit", c.Name)
 	check(c.Version != "", "version is empty")
 	check(c.Precision == "" || c.Precision == "fp32" || c.Precision == "int8", "precision is %q; use fp32 or int8", c.Precision)
 	check(c.Activation == Softmax || c.Activation == Sigmoid || c.Activation == None, "activation is %q; use softmax, sigmoid or none", c.Activation)
@@ -143,8 +143,9 @@ func ImageNetInput() Input {
 
 func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
 
-// validName keeps model names harmless as file names, in URLs, in logs and as metric labels.
-func validName(s string) bool {
+// ValidName reports whether s can be a model's name. Such names are harmless as file names, in URLs, in logs and as metric
+// labels.
+func ValidName(s string) bool {
 	if len(s) == 0 || len(s) > 64 {
 		return false
 	}

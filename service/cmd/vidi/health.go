@@ -29,7 +29,7 @@ func (h *healthCmd) Run(a *app) error {
 		return usageError(fmt.Errorf("--addr %q is not HOST:PORT; for example 127.0.0.1:5000", h.Addr))
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost" // the server's own --addr means every address of this machine
+		host = "127.0.0.1" // the server's own --addr means every address of this machine
 	}
 	if err := checkReady(ctx, net.JoinHostPort(host, port)); err != nil {
 		return &exitError{code: exitSomeFailed, err: err}

@@ -1,0 +1,241 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/api"
+)
+
+func get(s *Server, path string) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))
+	return w
+}
+
+func TestReadiness(t *testing.T) {
+	s, _ := ready(nil, nil)
+	if w := get(s, "/livez"); w.Code != 200 {
+		t.Errorf("livez while loading: %d", w.Code)
+	}
+	wantProblem(t, get(s, "/readyz"), api.NotReady)
+	wantProblem(t, get(s, "/api/v1/models"), api.NotReady)
+	wantProblem(t, post(s, "/predict", "", strings.NewReader("picture")), api.NotReady)
+
+	s.Ready(Model{Classifier: &fake{}, Precision: "fp32", Workers: 1})
+	for _, path := range []string{"/livez", "/readyz", "/"} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			w := httptest.NewRecorder()
+			s.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+			if w.Code != 200 {
+				t.Errorf("%s %s: %d", method, path, w.Code)
+			}
+		}
+	}
+	wantAlive(t, s)
+
+	if err := s.Shutdown(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if w := get(s, "/livez"); w.Code != 200 {
+		t.Errorf("livez while draining: %d", w.Code)
+	}
+	wantProblem(t, get(s, "/readyz"), api.Draining)
+	wantProblem(t, post(s, "/predict", "", strings.NewReader("picture")), api.Draining)
+}
+
+func TestModels(t *testing.T) {
+	s, _ := ready(&fake{}, nil)
+	var got api.ModelsResponse
+	if err := json.Unmarshal(get(s, "/api/v1/models").Body.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	want := api.ModelInfo{Name: "resnet18", Version: "1", Description: "a fake", Licence: "MIT", Precision: "fp32", Classes: 3,
+		Input: api.InputSize{Width: 224, Height: 224}, Default: true}
+	if len(got.Models) != 1 || got.Models[0] != want {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestWelcomeShowsACommandThatWorksHere(t *testing.T) {
+	s, _ := ready(&fake{}, nil)
+	w := get(s, "http://box:5000/")
+	if !strings.Contains(w.Body.String(), "curl -F file=@picture.jpg http://box:5000/predict") || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/plain") {
+		t.Errorf("%v %s", w.Header(), w.Body)
+	}
+}
+
+// blocker is a classifier that waits until it is released, or its context ends.
+func blocker() (f *fake, begun, release chan struct{}) {
+	begun, release = make(chan struct{}, 100), make(chan struct{})
+	f = &fake{classify: func(ctx context.Context, _ []byte) error {
+		begun <- struct{}{}
+		select {
+		case <-release:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}}
+	return f, begun, release
+}
+
+func send(addr, id string) (answer chan string) {
+	answer = make(chan string, 1)
+	go func() {
+		request, _ := http.NewRequest(http.MethodPost, "http://"+addr+"/predict", strings.NewReader("picture"))
+		request.Header.Set("X-Request-Id", id)
+		response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		answer <- fmt.Sprint(response.StatusCode, " ", string(body), err)
+	}()
+	return answer
+}
+
+// S1: after a stop began, accepted requests get their answers, others are told to go elsewhere, and so are probes.
+func TestShutdownFinishesWhatWasAccepted(t *testing.T) {
+	f, begun, release := blocker()
+	s, _ := ready(f, nil)
+	addr := listen(t, s)
+	accepted := send(addr, "accepted")
+	<-begun
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Shutdown(context.Background()) }()
+	eventually(t, "draining", s.requests.isClosed)
+
+	for _, path := range []string{"/readyz", "/livez"} {
+		response, err := http.Get("http://" + addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, _ := io.ReadAll(response.Body)
+		response.Body.Close()
+		if path == "/readyz" {
+			checkProblem(t, response.StatusCode, response.Header, body, api.Draining)
+		} else if response.StatusCode != 200 {
+			t.Errorf("livez: %d", response.StatusCode)
+		}
+	}
+	if late := <-send(addr, "late"); !strings.HasPrefix(late, "503 ") {
+		t.Errorf("a late request: %s", late)
+	}
+	close(release)
+	if got := <-accepted; !strings.HasPrefix(got, "200 ") {
+		t.Errorf("the accepted request: %s", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+func TestShutdownGivesUpWhenItsContextEnds(t *testing.T) {
+	f, begun, _ := blocker()
+	s, _ := ready(f, nil)
+	addr := listen(t, s)
+	answer := send(addr, "slow")
+	<-begun
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := s.Shutdown(ctx); err == nil {
+		t.Error("Shutdown says that all is done")
+	}
+	if got := <-answer; strings.HasPrefix(got, "200 ") {
+		t.Errorf("got %s", got)
+	}
+	eventually(t, "the request ends", func() bool { return s.Unfinished() == 0 })
+}
+
+func TestShutdownWithoutGraceIsFineWhenIdle(t *testing.T) {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	for range 20 { // both channels are ready: select would choose by chance
+		s, _ := ready(&fake{}, nil)
+		if err := s.Shutdown(now); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// H15, while it waits for its answer.
+func TestClientGoesAwayWhileItWaits(t *testing.T) {
+	for _, body := range []string{"picture", `{"images": ["` + b64("picture") + `", "` + b64("picture") + `"]}`} {
+		f, begun, _ := blocker()
+		s, l := ready(f, nil)
+		conn := dial(t, listen(t, s))
+		contentType := "image/png"
+		if body[0] == '{' {
+			contentType = "application/json"
+		}
+		fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, len(body), body)
+		<-begun
+		conn.Close()
+		eventually(t, "the work is cancelled", func() bool { return s.Unfinished() == 0 })
+		eventually(t, "it is logged", func() bool { return strings.Contains(l.String(), "status=499") })
+		if strings.Contains(l.String(), "level=ERROR") {
+			t.Errorf("logged as an error of the server: %s", l)
+		}
+	}
+}
+
+// H20.
+func TestDeadline(t *testing.T) {
+	f, _, _ := blocker()
+	s, _ := ready(f, nil)
+	wantProblem(t, post(s, "/predict?deadline_ms=20", "", strings.NewReader("picture")), api.DeadlineExceeded)
+
+	answer := decodeAnswer(t, post(s, "/predict", "application/json", strings.NewReader(`{"deadline_ms": 20, "images": ["`+b64("picture")+`"]}`)))
+	if p := answer.Results[0].Error; p == nil || p.Code != api.DeadlineExceeded {
+		t.Errorf("in a list: %+v", p)
+	}
+}
+
+// What comes too late is not begun.
+func TestDeadlinePassedDuringTheUpload(t *testing.T) {
+	f := &fake{}
+	s, _ := ready(f, nil)
+	conn := dial(t, listen(t, s))
+	fmt.Fprintf(conn, "POST /predict?deadline_ms=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\npic")
+	eventually(t, "the request begins", func() bool { return s.Unfinished() == 1 })
+	time.Sleep(5 * time.Millisecond) // the deadline itself must pass
+	io.WriteString(conn, "ture")
+	status, header, body := readAnswer(t, bufio.NewReader(conn))
+	checkProblem(t, status, header, body, api.DeadlineExceeded)
+	if len(f.pictures()) != 0 {
+		t.Error("it was begun")
+	}
+}
+
+// The pictures of one request run at the same time, but no more than one beyond the workers.
+func TestConcurrencyWithinARequestIsBounded(t *testing.T) {
+	f, begun, release := blocker()
+	s, _ := ready(f, nil)
+	answer := make(chan *httptest.ResponseRecorder)
+	go func() {
+		answer <- post(s, "/predict", "application/json", strings.NewReader(`{"images": ["YQ==", "YQ==", "YQ==", "YQ==", "YQ==", "YQ=="]}`))
+	}()
+	for range 3 {
+		<-begun
+	}
+	select {
+	case <-begun:
+		t.Error("a fourth picture began beside three, with two workers")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(release)
+	if got := decodeAnswer(t, <-answer); len(got.Results) != 6 {
+		t.Errorf("%d results", len(got.Results))
+	}
+}
