@@ -73,7 +73,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-var listening = regexp.MustCompile(`http://[0-9.:]+`)
+var listening = regexp.MustCompile(`http://[0-9.:\[\]]+`)
 
 // start runs `vidi serve` on a free port and waits until it listens, which is before it is ready.
 func start(t *testing.T, args ...string) *server {

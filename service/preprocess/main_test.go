@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 // imagenet is the spec of the usual ImageNet models.
 var imagenet = Spec{Resize: 256, Crop: 224, Filter: torchbind.Bilinear}
 
-// want is what a test expects of a picture: a code, or "" for a picture that is prepared.
+// ok stands where a test expects a code, for a picture that is prepared.
 const ok Code = ""
 
 // prepare prepares a picture with the default limits, and checks what must hold of every answer.

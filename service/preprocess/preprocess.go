@@ -4,6 +4,11 @@
 // JPEG is decoded, and every picture is resized, by torchbind, with the pixels that Pillow gives; the other formats are
 // decoded in Go. Nothing here trusts the input: every failure is an [*Error], and what a picture may cost in memory and time
 // is weighed before it is spent.
+//
+// Every picture that Pillow 9.4 opens in one of these formats is read with Pillow's pixels, to the last bit, with two
+// differences that are meant: samples of 16 bits are scaled to 8 and not clipped, and what is transparent is laid over white.
+// testdata/pillow_exceptions.tsv lists the exceptions with their reasons, kinds of TIFF above all. Animations are their first picture;
+// colour profiles are ignored.
 package preprocess
 
 import (

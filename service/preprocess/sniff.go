@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 )
 
@@ -96,6 +97,9 @@ func sniff(data []byte) (string, error) {
 	}
 	if name := sniffText(data); name != "" {
 		return "", unsupportedFormat(name)
+	}
+	if bytes.Contains(data[:min(len(data), 24)], []byte("IHDR")) { // every PNG has it there, also after a transfer that changed line ends
+		return "", corrupt("png", errors.New("the signature is damaged"))
 	}
 	if len(data) < 12 { // the longest pattern of ours
 		return "", refuse(CorruptImage, nil, "the file has only %d bytes, too few for a picture; send the whole file", len(data))

@@ -24,6 +24,7 @@ const (
 	tiffTileWidth     = 322
 	tiffTileHeight    = 323
 	tiffExtraSamples  = 338
+	tiffSampleFormat  = 339
 )
 
 // Some of their values.
@@ -44,18 +45,8 @@ func readTIFFHeader(r request) (header, error) {
 	if err := checkSize("tiff", w, h, r.limits); err != nil {
 		return header{}, err
 	}
-	if tags.first(tiffPlanarConfig, 1) == 2 && tags.first(tiffSamples, 1) > 1 {
-		return header{}, unsupportedVariant("tiff", nil, "colours in separate planes")
-	}
-	compression := tags.first(tiffCompression, 1)
-	fax := compression == tiffGroup3 || compression == tiffGroup4
-	if tags.first(tiffFillOrder, 1) == 2 && !fax {
-		return header{}, unsupportedVariant("tiff", nil, "its bits in reverse order")
-	}
-	if tags.first(tiffPhotometric, 0) == tiffRGB {
-		if n := tags.first(tiffSamples, 1); n != 3 && n != 4 || n == 4 && tags.first(tiffExtraSamples, 0) == 0 {
-			return header{}, unsupportedVariant("tiff", nil, "extra channels")
-		}
+	if what := tags.notRead(); what != "" {
+		return header{}, unsupportedVariant("tiff", nil, what)
 	}
 	memory, err := tiffMemory(tags, w, h, int64(len(r.data)))
 	if err != nil {
@@ -72,12 +63,53 @@ func readTIFFHeader(r request) (header, error) {
 			if err != nil {
 				return nil, corrupt("tiff", err)
 			}
-			if gray, ok := img.(*image.Gray); ok && fax && tags.first(tiffPhotometric, 0) == tiffBlackZero {
+			if gray, ok := img.(*image.Gray); ok && tags.fax() && tags.first(tiffPhotometric, 0) == tiffBlackZero {
 				invert(gray) // the decoder takes white runs for white, where libtiff takes them for zeros, here black
 			}
 			return img, nil
 		}),
 	}, nil
+}
+
+// Compressions and colours that the decoder does not have, as a person would name them.
+var (
+	tiffForeignCompressions = map[int64]string{
+		2: "CCITT compression", 6: "JPEG compression", 7: "JPEG compression", 34925: "LZMA compression",
+		50000: "Zstandard compression", 50001: "WebP compression",
+	}
+	tiffForeignColors = map[int64]string{5: "CMYK colours", 6: "YCbCr colours", 8: "Lab colours", 9: "Lab colours", 10: "Lab colours"}
+)
+
+// notRead names what keeps the decoder from reading the file, "" for nothing. Some of it the decoder would not even notice:
+// planes, reversed bits.
+func (t tiffTags) notRead() string {
+	if what := tiffForeignCompressions[t.first(tiffCompression, 1)]; what != "" {
+		return what
+	}
+	photometric, samples := t.first(tiffPhotometric, 0), t.first(tiffSamples, 1)
+	if what := tiffForeignColors[photometric]; what != "" {
+		return what
+	}
+	bits := t.first(tiffBitsPerSample, 1)
+	switch {
+	case bits != 1 && bits != 8 && bits != 16:
+		return fmt.Sprintf("%d bits a sample", bits)
+	case t.first(tiffSampleFormat, 1) != 1:
+		return "signed or floating-point samples"
+	case t.first(tiffPlanarConfig, 1) == 2 && samples > 1:
+		return "colours in separate planes"
+	case t.first(tiffFillOrder, 1) == 2 && !t.fax():
+		return "its bits in reverse order"
+	case photometric == tiffRGB && samples != 3 && samples != 4, photometric == tiffRGB && samples == 4 && t.first(tiffExtraSamples, 0) == 0,
+		photometric != tiffRGB && samples > 1:
+		return "extra channels"
+	}
+	return ""
+}
+
+func (t tiffTags) fax() bool {
+	compression := t.first(tiffCompression, 1)
+	return compression == tiffGroup3 || compression == tiffGroup4
 }
 
 func invert(img *image.Gray) {

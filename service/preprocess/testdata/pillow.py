@@ -10,7 +10,7 @@ import signal
 import sys
 import warnings
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageMath, ImageOps
 
 RESIZE, CROP = 256, 224
 MAX_PIXELS = 50_000_000
@@ -23,19 +23,29 @@ def alarm(signum, frame):
 
 def open_upright(path):
     im = Image.open(path)
-    im.format  # the copies below forget it
-    fmt = im.format
+    fmt = im.format  # the copies below forget it
     if fmt == "TIFF":
         im.load()  # turns it already; exif_transpose would turn it a second time (Pillow 9.4)
         return fmt, im
     return fmt, ImageOps.exif_transpose(im)
 
 
+def grey16(im):
+    grey = im.point(lambda v: v * (1 / 256)).convert("L")
+    level = im.info.get("transparency")
+    if not isinstance(level, int):
+        return grey
+    opaque = ImageMath.eval("convert((v != level) * 255, 'L')", v=im, level=level)
+    white = Image.new("L", im.size, 255)
+    white.paste(grey, mask=opaque)
+    return white
+
+
 def to_rgb(im):
     if im.mode == "I;16B":
         im = im.convert("I")
     if im.mode in ("I", "I;16"):
-        im = im.point(lambda v: v * (1 / 256)).convert("L")
+        return grey16(im).convert("RGB")
     if im.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in im.info:
         rgba = im.convert("RGBA")
         white = Image.new("RGB", im.size, (255, 255, 255))

@@ -1,0 +1,141 @@
+package preprocess
+
+import (
+	"bytes"
+	"encoding/binary"
+	"image"
+	"testing"
+)
+
+// inverse is the turn that undoes another one.
+func (o orientation) inverse() orientation {
+	switch o {
+	case 6:
+		return 8
+	case 8:
+		return 6
+	}
+	return o
+}
+
+// TestC14Orientations stores one picture in the eight ways, and wants the same pixels from all of them.
+func TestC14Orientations(t *testing.T) {
+	upright := scene(320, 240)
+	want := expect(t, encode(t, "png", upright), ok)
+	for o := orientation(1); o <= 8; o++ {
+		stored := o.inverse().apply(scene(320, 240))
+		var gray []byte
+		for i := 0; i < len(stored.Pix); i += 4 {
+			gray = append(gray, stored.Pix[i])
+		}
+		size := stored.Rect.Size()
+		jpegData := encode(t, "jpeg", stored)
+		for name, c := range map[string]struct {
+			data    []byte
+			compare func(a, b []byte) bool
+		}{
+			"png":       {insert(encode(t, "png", stored), afterIHDR, pngChunkBytes("eXIf", exifTurn(o))), bytes.Equal},
+			"jpeg":      {jpegWithEXIF(jpegData, exifTurn(o)), similar},
+			"jpeg, II":  {jpegWithEXIF(jpegData, exifWith(binary.LittleEndian, 3, 1, uint16(o))), similar},
+			"tiff":      {rawTIFF(size.X, size.Y, gray, tiffEntry{274, 3, 1, int(o)}), sameRed},
+			"webp":      {webpOf(vp8x(8, size.X, size.Y), riffPiece("VP8L", losslessBits(size.X, size.Y, 0, nil, [4]uint32{})), riffPiece("EXIF", exifTurn(o))), nil},
+			"webp, old": {webpOf(vp8x(8, size.X, size.Y), riffPiece("VP8L", losslessBits(size.X, size.Y, 0, nil, [4]uint32{})), riffPiece("EXIF", append([]byte("Exif\x00\x00"), exifTurn(o)...))), nil},
+		} {
+			p := expect(t, c.data, ok)
+			if p == nil {
+				continue
+			}
+			if p.Width != 320 || p.Height != 240 {
+				t.Errorf("%s, orientation %d: %d × %d", name, o, p.Width, p.Height)
+			}
+			if c.compare != nil && !c.compare(p.RGB, want.RGB) {
+				t.Errorf("%s, orientation %d: other pixels than those of the upright picture", name, o)
+			}
+			stays, _ := prepare(t, c.data, Options{IgnoreEXIF: true})
+			if image.Pt(stays.Width, stays.Height) != size {
+				t.Errorf("%s, orientation %d ignored: %d × %d", name, o, stays.Width, stays.Height)
+			}
+		}
+	}
+}
+
+// similar allows what JPEG loses.
+func similar(a, b []byte) bool {
+	sum := 0
+	for i := range a {
+		sum += max(int(a[i])-int(b[i]), int(b[i])-int(a[i]))
+	}
+	return sum < 2*len(a)
+}
+
+func sameRed(a, b []byte) bool {
+	for i := 0; i < len(a); i += 3 {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// TestC14Upright holds the public orientation examples against their first ones.
+func TestC14Upright(t *testing.T) {
+	for _, name := range []string{"Landscape", "Portrait"} {
+		want := expect(t, corpusFile(t, "exif/"+name+"_1.jpg"), ok)
+		for _, digit := range "2345678" {
+			p := expect(t, corpusFile(t, "exif/"+name+"_"+string(digit)+".jpg"), ok)
+			if p != nil && (p.Width != want.Width || p.Height != want.Height || !similar(p.RGB, want.RGB)) {
+				t.Errorf("%s_%c: not the same picture", name, digit)
+			}
+		}
+	}
+}
+
+func TestC15CorruptEXIF(t *testing.T) {
+	photo := encode(t, "jpeg", scene(64, 48))
+	big := binary.BigEndian
+	long := append(exifTurn(1)[:8], 0, 200)
+	for i := range 5000 {
+		long = append(long, byte(i>>8), byte(i), 0, 3, 0, 0, 0, 1, 0, 6, 0, 0)
+	}
+	for name, exif := range map[string][]byte{
+		"orientation 0":          exifWith(big, 3, 1, 0),
+		"orientation 9":          exifWith(big, 3, 1, 9),
+		"orientation 65535":      exifWith(big, 3, 1, 65535),
+		"text":                   exifWith(big, 2, 1, 6),
+		"unknown type":           exifWith(big, 99, 1, 6),
+		"2³²−1 values":           exifWith(big, 3, 1<<32-1, 6),
+		"directory at 0":         edit(exifTurn(6), 4, 0, 0, 0, 0),
+		"directory past the end": edit(exifTurn(6), 4, 0xff, 0xff, 0xff, 0xff),
+		"directory in a loop":    append(exifTurn(1)[:22], 0, 0, 0, 8),
+		"no byte order":          edit(exifTurn(6), 0, 'X', 'X'),
+		"cut off":                exifTurn(6)[:15],
+		"empty":                  nil,
+		"60 KB":                  long,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if p := expect(t, jpegWithEXIF(photo, exif), ok); p != nil && p.Width != 64 {
+				t.Error("the picture was turned")
+			}
+			if p := expect(t, insert(encode(t, "png", scene(64, 48)), afterIHDR, pngChunkBytes("eXIf", exif)), ok); p != nil && p.Width != 64 {
+				t.Error("the PNG was turned")
+			}
+		})
+	}
+	t.Run("of two blocks the first counts", func(t *testing.T) {
+		if p := expect(t, jpegWithEXIF(jpegWithEXIF(photo, exifTurn(1)), exifTurn(6)), ok); p != nil && p.Width != 48 {
+			t.Error("the second block was used")
+		}
+	})
+}
+
+func TestPNGTextOrientation(t *testing.T) {
+	data := encode(t, "png", scene(64, 48))
+	for name, chunk := range map[string][]byte{
+		"XMP":         pngChunkBytes("iTXt", []byte("XML:com.adobe.xmp\x00\x00\x00\x00\x00<rdf tiff:Orientation=\"6\"/>")),
+		"ImageMagick": pngChunkBytes("tEXt", []byte("Raw profile type exif\x00\nexif\n      32\n4578696600004d4d002a000000080001\n01120003000000010006000000000000\n")),
+	} {
+		if p := expect(t, insert(data, afterIHDR, chunk), ok); p != nil && p.Width != 48 {
+			t.Errorf("%s: the picture was not turned", name)
+		}
+	}
+}
