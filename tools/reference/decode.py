@@ -47,13 +47,16 @@ def open_picture(path: Path, exif: bool = True, strict: bool = False) -> Picture
     with Image.open(path, formats=_formats()) as source:
         if source.width * source.height > MAX_PIXELS:
             raise ValueError(f"{source.width}×{source.height} is over the limit of {MAX_PIXELS // 1_000_000} megapixels")
-        mode, form, turn = source.mode, source.format, _turn(source)
+        mode, form = source.mode, source.format
+        raw_mode = source.tile[0][3] if form == "PNG" and source.tile else None  # gone after load()
+        source.load()  # before the EXIF block is read: that loads a PNG too, and would swallow its errors
+        turn = _turn(source)
         if source.format == "TIFF":
             # Pillow turns a TIFF upright while it loads it, and leaves the tag in place: turning again would turn it over.
             turn = None if exif else INVERSE.get(turn, turn)
         elif not exif:
             turn = None
-        image = source.convert("RGB") if strict else _to_rgb(source)
+        image = source.convert("RGB") if strict else _to_rgb(source, raw_mode)
     # Turning after the conversion is the same, pixel for pixel, and Pillow turns RGB reliably (16-bit modes not in all versions).
     return Picture(image.transpose(turn) if turn is not None else image, mode, form)
 
@@ -72,9 +75,7 @@ def _turn(source: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _to_rgb(source: Image.Image) -> Image.Image:
-    raw_mode = source.tile[0][3] if source.format == "PNG" and source.tile else None  # gone after load()
-    source.load()
+def _to_rgb(source: Image.Image, raw_mode: str | None) -> Image.Image:
     if source.mode.startswith("I;16") or (source.mode == "I" and source.format in ("PNG", "PPM")):
         return _grey16_to_rgb(source)
     if source.mode in ("RGBA", "LA", "PA", "RGBa", "La") or (source.mode == "P" and "transparency" in source.info):

@@ -118,6 +118,15 @@ class OrientationTest(FolderTest):
     def test_switched_off(self):
         self.assertEqual(self.pixels(self.picture(6), exif=False).shape, (32, 48, 3))
 
+    def test_tiff_is_turned_once(self):
+        """Pillow turns TIFFs by itself while loading, which must not be done twice, and must be undone where it is unwanted."""
+        stored = generated.generate(5, 48).crop((0, 0, 48, 32))
+        for orientation, turn in decode.TURNS.items():
+            path = self.save(stored, f"{orientation}.tiff", tiffinfo={decode.ORIENTATION: orientation})
+            with self.subTest(orientation):
+                np.testing.assert_array_equal(self.pixels(path), np.asarray(stored.transpose(turn)))
+                np.testing.assert_array_equal(self.pixels(path, exif=False), np.asarray(stored))
+
     def test_damaged_block_is_ignored(self):
         path = self.save(generated.generate(5, 48), "bad.jpg", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
         self.assertEqual(self.pixels(path).shape, (48, 48, 3))
