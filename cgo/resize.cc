@@ -5,11 +5,13 @@
 #include <cstring>
 #include <vector>
 
+#include "resize_rows.h"
 #include "status.h"
 
 namespace {
 
-constexpr int kPrecisionBits = 32 - 8 - 2;
+using tb::kPrecisionBits;
+using tb::Taps;
 
 struct Filter {
   double (*weight)(double);
@@ -28,14 +30,6 @@ double bicubic(double x) {  // Keys' kernel with a = −0.5
   if (x < 2.0) return (((x - 5) * x + 8) * x - 4) * a;
   return 0.0;
 }
-
-// For each output position of one axis: which input positions count, and how much.
-struct Taps {
-  int stride = 0;                // room for one position's weights
-  std::vector<int64_t> first;    // first input position
-  std::vector<int> count;        // how many
-  std::vector<int32_t> weights;  // stride per position, 1.0 = 1 << kPrecisionBits
-};
 
 // Taps for output positions [crop, crop + n) of an axis resized from `in` to `out` positions.
 Taps taps_for(int64_t in, int64_t out, int64_t crop, int64_t n, const Filter& filter) {
@@ -72,63 +66,46 @@ Taps taps_for(int64_t in, int64_t out, int64_t crop, int64_t n, const Filter& fi
   return taps;
 }
 
-using Int4 = int32_t __attribute__((vector_size(16)));
-using Byte4 = uint8_t __attribute__((vector_size(4)));
-
-inline uint8_t to_byte(int32_t sum) {
-  int32_t v = sum >> kPrecisionBits;
-  return static_cast<uint8_t>(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-// One row of pixels to one row of n pixels. The four bytes of a pixel go side by side through a vector register.
-[[gnu::always_inline]] inline void horizontal_row(const uint8_t* src, const Taps& taps, int64_t n, uint8_t* dst) {
-  for (int64_t i = 0; i < n; i++) {
-    const uint8_t* pixel = src + taps.first[i] * 4;
-    const int32_t* weights = &taps.weights[static_cast<size_t>(i) * taps.stride];
-    Int4 sum = {1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1)};
-    for (int k = 0; k < taps.count[i]; k++, pixel += 4) {
-      Byte4 bytes;
-      std::memcpy(&bytes, pixel, 4);
-      sum += __builtin_convertvector(bytes, Int4) * weights[k];
-    }
-    for (int c = 0; c < 4; c++) dst[4 * i + c] = to_byte(sum[c]);
-  }
-}
-
-// `count` rows of row_bytes each, weighted and added to one row of bytes. sums is scratch of row_bytes.
-[[gnu::always_inline]] inline void vertical_row(const uint8_t* src, size_t row_bytes, const int32_t* weights, int count, int32_t* sums,
-                                                uint8_t* dst) {
-  for (size_t x = 0; x < row_bytes; x++) sums[x] = 1 << (kPrecisionBits - 1);
-  for (int k = 0; k < count; k++, src += row_bytes)
-    for (size_t x = 0; x < row_bytes; x++) sums[x] += src[x] * weights[k];
-  for (size_t x = 0; x < row_bytes; x++) dst[x] = to_byte(sums[x]);
-}
-
-// The same loops compiled twice: for any CPU, and for AVX2, whose 32-bit multiply is what they wait for.
-void horizontal_any(const uint8_t* src, const Taps& taps, int64_t n, uint8_t* dst) { horizontal_row(src, taps, n, dst); }
-void vertical_any(const uint8_t* src, size_t row_bytes, const int32_t* weights, int count, int32_t* sums, uint8_t* dst) {
-  vertical_row(src, row_bytes, weights, count, sums, dst);
-}
+// Chooses the loops for this CPU and this picture.
+class Rows {
+ public:
+  Rows(const Taps& across, int64_t width) : across_(across) {
 #ifdef __x86_64__
-[[gnu::target("avx2")]] void horizontal_avx2(const uint8_t* src, const Taps& taps, int64_t n, uint8_t* dst) {
-  horizontal_row(src, taps, n, dst);
-}
-[[gnu::target("avx2")]] void vertical_avx2(const uint8_t* src, size_t row_bytes, const int32_t* weights, int count, int32_t* sums,
-                                           uint8_t* dst) {
-  vertical_row(src, row_bytes, weights, count, sums, dst);
-}
-const bool kHasAvx2 = __builtin_cpu_supports("avx2");
-const auto horizontal = kHasAvx2 ? horizontal_avx2 : horizontal_any;
-const auto vertical = kHasAvx2 ? vertical_avx2 : vertical_any;
+    avx2_ = __builtin_cpu_supports("avx2");
+    packed_ = avx2_ && across_packed_.pack(across, width);
 #else
-const auto horizontal = horizontal_any;
-const auto vertical = vertical_any;
+    (void)width;
 #endif
+  }
+
+  void horizontal(const uint8_t* src, uint8_t* dst) const {
+#ifdef __x86_64__
+    if (packed_) return tb::horizontal_avx2(src, across_packed_, dst);
+#endif
+    tb::horizontal_any(src, across_, dst);
+  }
+
+  void vertical(const uint8_t* src, size_t row_bytes, const int32_t* weights, int count, int32_t* sums, uint8_t* dst) const {
+#ifdef __x86_64__
+    if (avx2_) return tb::vertical_avx2(src, row_bytes, weights, count, sums, dst);
+#endif
+    tb::vertical_any(src, row_bytes, weights, count, sums, dst);
+  }
+
+ private:
+  const Taps& across_;
+#ifdef __x86_64__
+  tb::PackedTaps across_packed_;
+  bool avx2_ = false;
+  bool packed_ = false;
+#endif
+};
 
 void resize(const uint8_t* pixels, int64_t width, int64_t height, size_t stride, const tb_resize& r, uint8_t* dst) {
   const Filter filter = r.filter == TB_BILINEAR ? Filter{bilinear, 1.0} : Filter{bicubic, 2.0};
   Taps across = taps_for(width, r.width, r.crop_x, r.crop_width, filter);
   Taps down = taps_for(height, r.height, r.crop_y, r.crop_height, filter);
+  Rows loops(across, width);
 
   // The rows that the vertical pass will read, each resized horizontally first. Windows move down, so the first and the
   // last position of the crop bound them.
@@ -136,14 +113,13 @@ void resize(const uint8_t* pixels, int64_t width, int64_t height, size_t stride,
   int64_t bottom = down.first.back() + down.count.back();
   size_t row_bytes = static_cast<size_t>(r.crop_width) * 4;
   std::vector<uint8_t> rows(static_cast<size_t>(bottom - top) * row_bytes);
-  for (int64_t y = top; y < bottom; y++)
-    horizontal(pixels + static_cast<size_t>(y) * stride, across, r.crop_width, &rows[(y - top) * row_bytes]);
+  for (int64_t y = top; y < bottom; y++) loops.horizontal(pixels + static_cast<size_t>(y) * stride, &rows[(y - top) * row_bytes]);
 
   std::vector<int32_t> sums(row_bytes);
   std::vector<uint8_t> line(row_bytes);
   for (int64_t y = 0; y < r.crop_height; y++) {
-    vertical(&rows[(down.first[y] - top) * row_bytes], row_bytes, &down.weights[static_cast<size_t>(y) * down.stride], down.count[y],
-             sums.data(), line.data());
+    loops.vertical(&rows[(down.first[y] - top) * row_bytes], row_bytes, &down.weights[static_cast<size_t>(y) * down.stride], down.count[y],
+                   sums.data(), line.data());
     for (int64_t x = 0; x < r.crop_width; x++, dst += 3) std::memcpy(dst, &line[4 * x], 3);
   }
 }
