@@ -97,6 +97,10 @@ test-go: vidi test-models ## Go tests, with the real libtorch, models and Python
 parity: vidi test-models ## the table of differences from the Python reference
 	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run Parity ./service/e2e
 
+.PHONY: measure
+measure: vidi test-models ## time and memory beside the Python reference, into docs/measurements.md
+	@$(PYTHON) tools/measure.py
+
 .PHONY: clean
 clean: ## remove what was built here (downloads stay in the cache)
 	@rm -rf bin build
