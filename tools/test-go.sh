@@ -14,7 +14,7 @@ trap 'rm -f "$log"' EXIT
 
 # Green without running is red: these packages run forward passes through libtorch, so a missing line means a broken set-up.
 for package in torchbind service/engine service/classify service/preprocess service/e2e; do
-  if ! grep -Eq "^ok +github.com/vidi-vision/vidi/$package[[:space:]]" "$log"; then
+  if ! grep -Eq "^ok +github.com/vidi-vision/vidi/${package}[[:space:]]" "$log"; then
     echo "test-go: the tests of $package did not run"
     exit 1
   fi

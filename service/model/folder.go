@@ -33,7 +33,7 @@ type Entry struct {
 	Err  error // why not
 }
 
-// Default reports whether this model is taken where none is named.
+// isPreferred reports whether this model comes first, and is taken where none is named.
 func (e Entry) isPreferred() bool { return e.Name == "resnet18" }
 
 // List looks at every .pt file of the folder, sorted by name, the default first. A folder that does not exist is empty.

@@ -20,7 +20,7 @@ import (
 
 type classifyCmd struct {
 	Paths     []string `arg:"" name:"path" help:"Picture files, folders, patterns such as '*.jpg', or - for standard input."`
-	TopK      int      `help:"How many answers for each picture." default:"3" placeholder:"N"`
+	TopK      int      `help:"How many answers for each picture." default:"3" placeholder:"3"`
 	Model     string   `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
 	Models    string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
 	Format    string   `help:"text, json (the article's list for one picture, a list of results for several), jsonl or csv." enum:"text,json,jsonl,csv" default:"text"`

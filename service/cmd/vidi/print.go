@@ -82,8 +82,8 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 	}
 	for i, p := range r.Predictions {
 		line := fmt.Sprintf("  %s  %5.1f %%", runewidth.FillRight(names[i], width), p.Confidence())
-		if bars {
-			line += "  " + strings.Repeat("█", int(p.Probability*barWidth+0.5))
+		if bar := int(p.Probability*barWidth + 0.5); bars && bar > 0 {
+			line += "  " + strings.Repeat("█", bar)
 		}
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
