@@ -73,34 +73,37 @@ TEST(JpegDamage, AFileThatEndsEarlyAnywhere) {
   }
 }
 
-TEST(JpegDamage, DamageInTheMiddleIsReportedOrFails) {
+TEST(JpegDamage, DamageInTheMiddleIsReportedAsThePlainLibraryTellsIt) {
   Bytes jpeg = encode(jpeg_kind("RestartIntervals"));
-  int decoded = 0, warned = 0;
+  int warned = 0, said_several_things = 0;
   for (size_t at = jpeg.size() / 2; at < jpeg.size() - 2; at++) {
     Bytes damaged = jpeg;
     damaged[at] ^= 0xFF;
     Status status(decode(damaged));
-    if (status != nullptr) {
-      EXPECT_EQ(tb_status_code(status.get()), TB_CORRUPT_IMAGE) << tb_status_message(status.get());
-      EXPECT_EQ(last_report.warnings, 0) << "the report is empty when there is no picture";
+    if (status != nullptr) {  // a marker that cannot be passed over
+      EXPECT_EQ(tb_status_code(status.get()), TB_CORRUPT_IMAGE);
       continue;
     }
-    decoded++;
-    warned += last_report.warnings > 0;
-    EXPECT_EQ(last_report.warnings > 0, std::strlen(last_report.first_warning) > 0);
+    std::vector<std::string> warnings = decode_plainly(damaged, JCS_RGB).warnings;
+    EXPECT_EQ(last_report.warnings, static_cast<int64_t>(warnings.size()));
+    EXPECT_EQ(std::string(last_report.first_warning), warnings.empty() ? "" : warnings[0]);
+    warned += !warnings.empty();
+    said_several_things += !warnings.empty() && warnings.front() != warnings.back();
   }
-  EXPECT_GT(decoded, 100);
-  EXPECT_GT(warned, decoded / 4);
+  EXPECT_GT(warned, 100);
+  EXPECT_GT(said_several_things, 0);
 }
 
-TEST(JpegDamage, TheReportOfAGoodPictureForgetsTheOneBefore) {
-  Bytes damaged = encode(jpeg_kind("RestartIntervals"));
-  for (size_t at = damaged.size() / 2; at < damaged.size() / 2 + 4; at++) damaged[at] = 0;
-  ASSERT_OK(decode(damaged));
-  ASSERT_GT(last_report.warnings, 0);
-  ASSERT_OK(decode(encode({})));
+TEST(JpegDamage, TheReportSaysNothingOfAnEarlierPicture) {
+  const Bytes jpeg = encode({});
+  last_report.warnings = 7;
+  std::strcpy(last_report.first_warning, "earlier");
+  ASSERT_OK(decode(jpeg));
   EXPECT_EQ(last_report.warnings, 0);
   EXPECT_STREQ(last_report.first_warning, "");
+  last_report.warnings = 7;
+  EXPECT_FAILS(TB_CORRUPT_IMAGE, "", decode(Bytes(jpeg.begin(), jpeg.end() - 2), 48, 40));
+  EXPECT_EQ(last_report.warnings, 0);
 }
 
 TEST(JpegDamage, ASideOfZeroPixels) {

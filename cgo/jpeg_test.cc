@@ -47,7 +47,7 @@ int64_t different_pixels(const Decoded& got, const Picture& want) {
 
 // Pillow's way from a CMYK file to RGB: samples inverted as "CMYK;I" unpacks them, then cmyk2rgb of libImaging/Convert.c.
 Picture as_pillow_shows_cmyk(const Picture& cmyk) {
-  Picture rgb{cmyk.width, cmyk.height, 3, {}};
+  Picture rgb{cmyk.width, cmyk.height, 3, {}, {}};
   for (size_t i = 0; i < cmyk.samples.size(); i += 4) {
     int white = 255 - static_cast<uint8_t>(~cmyk.samples[i + 3]);
     for (int c = 0; c < 3; c++) {

@@ -146,8 +146,9 @@ tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tenso
     *out = nullptr;
     require(module != nullptr && input != nullptr, TB_INVALID_ARGUMENT, "module or input is NULL");
     c10::InferenceMode guard;  // per thread, so in every call
-    // Off for the plain engine: the fuser's pass is registered for the whole process and must not touch it.
+    // The JIT compiles inside forward, on this thread.
     torch::jit::GraphOptimizerEnabledGuard optimise(module->engine != TB_ENGINE_PLAIN);
+    tb::FuserGuard fuse(module->engine == TB_ENGINE_FUSED);
     torch::jit::IValue result = module->value.forward({input->value});
     if (!result.isTensor())
       throw tb::Failure(TB_BAD_MODEL, "the model returned a " + result.tagKind() + "; a classifier returns one tensor");

@@ -1,4 +1,5 @@
 // The resize: Pillow's results to the last bit, the properties that follow from what it is, and every refusal.
+#include <random>
 #include <sstream>
 #include <thread>
 #include <tuple>
@@ -78,7 +79,7 @@ std::vector<Golden> goldens() {
     g.to.filter = g.filter == "bilinear" ? TB_BILINEAR : TB_BICUBIC;
     all.push_back(g);
   }
-  EXPECT_EQ(all.size(), 264u) << "testdata/resize.txt is not whole";
+  EXPECT_EQ(all.size(), 270u) << "testdata/resize.txt is not whole";
   return all;
 }
 
@@ -94,6 +95,21 @@ TEST(Resize, WithAndWithoutAvx2TheResultsAreTheSame) {
   for (const Golden& g : goldens()) {
     Picture p = picture(g.pattern, g.width, g.height);
     EXPECT_EQ(resized(p, g.to), resized(p, g.to, tb_image_resize_portable)) << g.width << " × " << g.height << " " << g.filter;
+  }
+}
+
+TEST(Resize, WithAndWithoutAvx2AtAnySizeAndWindow) {
+  std::mt19937 random(1);
+  auto between = [&](int64_t low, int64_t high) { return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1)); };
+  for (int i = 0; i < 400; i++) {
+    int width = static_cast<int>(between(1, i % 10 == 0 ? 5000 : 60)), height = static_cast<int>(between(1, 40));
+    tb_resize to{between(1, 70), between(1, 50), 0, 0, 0, 0, i % 2 ? TB_BILINEAR : TB_BICUBIC};
+    to.crop_width = between(1, to.width);
+    to.crop_height = between(1, to.height);
+    to.crop_x = between(0, to.width - to.crop_width);
+    to.crop_y = between(0, to.height - to.crop_height);
+    Picture p = picture(i % 3 ? "noise" : "edges", width, height);
+    ASSERT_EQ(resized(p, to), resized(p, to, tb_image_resize_portable)) << width << " × " << height << ", attempt " << i;
   }
 }
 

@@ -88,8 +88,15 @@ void tb_memory_trim(void);
 
 typedef struct tb_tensor tb_tensor;
 
+// C++ would call a number outside an enum's list undefined behaviour; with the type fixed it is refused like any other.
+#ifdef __cplusplus
+#define TB_AS_INT32 : int32_t
+#else
+#define TB_AS_INT32
+#endif
+
 // Element types, numbered as c10::ScalarType.
-typedef enum tb_dtype {
+typedef enum tb_dtype TB_AS_INT32 {
   TB_UINT8 = 0,
   TB_INT8 = 1,
   TB_INT32 = 3,

@@ -61,7 +61,8 @@ tb_status* guarded(tb_code unforeseen, Body&& body) noexcept {
   } catch (const std::bad_alloc&) {
     return make_status(TB_OUT_OF_MEMORY, "not enough memory");
   } catch (const std::exception& e) {
-    return make_status(ran_out_of_memory(e.what()) ? TB_OUT_OF_MEMORY : unforeseen, e.what(), e.what());
+    const char* what = e.what();  // once: TorchScript's ErrorReport frees the text of one call in the next
+    return make_status(ran_out_of_memory(what) ? TB_OUT_OF_MEMORY : unforeseen, what, what);
   } catch (...) {
     return make_status(unforeseen, "an exception of unknown type");
   }

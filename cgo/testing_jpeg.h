@@ -136,15 +136,27 @@ inline Bytes encode(const JpegSpec& spec) {
 struct Picture {
   int width = 0, height = 0, channels = 0;
   Bytes samples;
+  std::vector<std::string> warnings;
 };
 
-// The picture in one of libjpeg's own colour spaces, decoded with the settings that Pillow uses.
+// Keeps warnings; client_data is where.
+inline void keep_warning(j_common_ptr cinfo, int level) {
+  if (level >= 0) return;
+  char text[JMSG_LENGTH_MAX];
+  cinfo->err->format_message(cinfo, text);
+  static_cast<std::vector<std::string>*>(cinfo->client_data)->push_back(text);
+}
+
+// The picture in one of libjpeg's own colour spaces, decoded with the settings that Pillow uses, and what libjpeg warned of.
 inline Picture decode_plainly(const Bytes& jpeg, J_COLOR_SPACE as, int eighths = 8) {
   jpeg_decompress_struct cinfo;
   jpeg_error_mgr errors;
   cinfo.err = jpeg_std_error(&errors);
   errors.error_exit = abort_on_error;
+  errors.emit_message = keep_warning;
   jpeg_create_decompress(&cinfo);
+  Picture p;
+  cinfo.client_data = &p.warnings;
   jpeg_mem_src(&cinfo, jpeg.data(), jpeg.size());
   jpeg_read_header(&cinfo, TRUE);
   cinfo.out_color_space = as;
@@ -153,7 +165,6 @@ inline Picture decode_plainly(const Bytes& jpeg, J_COLOR_SPACE as, int eighths =
   cinfo.dct_method = JDCT_ISLOW;
   cinfo.do_fancy_upsampling = TRUE;
   jpeg_start_decompress(&cinfo);
-  Picture p;
   p.width = static_cast<int>(cinfo.output_width);
   p.height = static_cast<int>(cinfo.output_height);
   p.channels = cinfo.output_components;
