@@ -27,7 +27,7 @@ type Config struct {
 // Options are what a caller may choose per picture.
 type Options struct {
 	TopK      int     // how many answers; 0 means 3, more than the classes means all
-	Threshold float64 // leave out answers below this probability, 0–1
+	Threshold float64 // leave out answers below this probability, 0–1; 0 leaves out none
 	Image     preprocess.Options
 }
 
@@ -112,7 +112,7 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 		k = 3
 	}
 	for _, class := range model.TopK(p, k) {
-		if p[class] < o.Threshold {
+		if o.Threshold > 0 && p[class] < o.Threshold {
 			break
 		}
 		result.Predictions = append(result.Predictions, Prediction{ClassID: class, Label: card.Labels[class], Probability: p[class]})

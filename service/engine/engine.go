@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/model"
@@ -98,7 +96,7 @@ func (e *Engine) load(path string, wanted Precision) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	} else {
-		e.card = model.BareCard(strings.TrimSuffix(filepath.Base(path), ".pt"), 1)
+		e.card = model.BareCard(model.NameOfFile(path), 1)
 	}
 	if err := wanted.check(e.card); err != nil {
 		return err

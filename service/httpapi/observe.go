@@ -96,9 +96,10 @@ func (s *Server) logRequest(c echo.Context, r *request) {
 		slog.String("remote", req.RemoteAddr), slog.String("request_id", r.id),
 	}
 	if f := r.failure; f != nil {
-		attributes = append(attributes, slog.String("code", string(f.code)), slog.String("detail", f.detail))
 		if f.gone {
 			status = statusClientGone
+		} else {
+			attributes = append(attributes, slog.String("code", string(f.code)), slog.String("detail", f.detail))
 		}
 		attributes = append(attributes, causes(f)...)
 	}

@@ -8,6 +8,7 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -110,7 +111,7 @@ func (s *Server) Ready(m Model) { s.model.Store(&m) }
 
 // Shutdown turns new predictions away at once (503 draining, as /readyz says too), lets those under way finish, and closes
 // the listener after the last one: until then a load balancer can learn that this server is leaving. When ctx ends first,
-// connections are cut and the error is ctx's.
+// connections are cut, and the error wraps ctx's and says how many.
 func (s *Server) Shutdown(ctx context.Context) error {
 	idle := s.requests.close()
 	s.http.SetKeepAlivesEnabled(false)
@@ -118,11 +119,12 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	case <-idle:
 	case <-ctx.Done(): // http.Server.Shutdown below finds out whether anything was left to wait for
 	}
-	err := s.http.Shutdown(ctx)
-	if err != nil {
+	unfinished := s.requests.count() // before they are cut off
+	if err := s.http.Shutdown(ctx); err != nil {
 		s.http.Close()
+		return fmt.Errorf("%d requests were not finished: %w", unfinished, err)
 	}
-	return err
+	return nil
 }
 
 // Unfinished is how many predictions are under way.

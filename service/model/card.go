@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
+	"strings"
 )
 
 // CardFile is the name of the card inside a model's archive.
@@ -28,11 +30,27 @@ const (
 // Input is how a picture becomes the network's input, in torchvision's terms: Resize the shorter side, CenterCrop, ToTensor,
 // Normalize.
 type Input struct {
-	Resize        int        `json:"resize"`        // pixels of the shorter side, ≥ Crop
-	Crop          int        `json:"crop"`          // pixels a side of the square in the middle
-	Interpolation string     `json:"interpolation"` // "bilinear" or "bicubic", antialiased
-	Mean          [3]float32 `json:"mean"`          // red, green, blue, of values in 0–1
-	Std           [3]float32 `json:"std"`
+	Resize        int      `json:"resize"`        // pixels of the shorter side, ≥ Crop
+	Crop          int      `json:"crop"`          // pixels a side of the square in the middle
+	Interpolation string   `json:"interpolation"` // "bilinear" or "bicubic", antialiased
+	Mean          Channels `json:"mean"`          // of values in 0–1
+	Std           Channels `json:"std"`
+}
+
+// Channels is a number each for red, green and blue.
+type Channels [3]float32
+
+// UnmarshalJSON takes a list of exactly three numbers; Go alone would fill up a shorter one with zeros.
+func (c *Channels) UnmarshalJSON(data []byte) error {
+	var list []float32
+	if err := json.Unmarshal(data, &list); err != nil {
+		return err
+	}
+	if len(list) != len(c) {
+		return fmt.Errorf("mean and std are lists of three numbers, for red, green and blue; here are %d", len(list))
+	}
+	*c = Channels(list)
+	return nil
 }
 
 // Label is the name of one class.
@@ -138,10 +156,25 @@ func BareCard(name string, outputs int) Card {
 
 // ImageNetInput is the preprocessing that torchvision's ImageNet models are trained for.
 func ImageNetInput() Input {
-	return Input{Resize: 256, Crop: 224, Interpolation: "bilinear", Mean: [3]float32{0.485, 0.456, 0.406}, Std: [3]float32{0.229, 0.224, 0.225}}
+	return Input{Resize: 256, Crop: 224, Interpolation: "bilinear", Mean: Channels{0.485, 0.456, 0.406}, Std: Channels{0.229, 0.224, 0.225}}
 }
 
 func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
+
+// NameOfFile is a valid name for the model in a file without a card: the file's own, without its ending.
+func NameOfFile(path string) string {
+	name := strings.Map(func(r rune) rune {
+		if ValidName("x" + string(r)) {
+			return r
+		}
+		return '-'
+	}, strings.TrimSuffix(filepath.Base(path), ".pt"))
+	name = strings.TrimLeft(name, ".-_")
+	if name == "" {
+		return "model"
+	}
+	return name[:min(len(name), 64)]
+}
 
 // ValidName reports whether s can be a model's name. Such names are harmless as file names, in URLs, in logs and as metric
 // labels.

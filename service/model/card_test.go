@@ -47,9 +47,24 @@ func TestCardReportsEveryMistake(t *testing.T) {
 }
 
 func TestParseCardRefusesWhatIsNotACard(t *testing.T) {
-	for _, text := range []string{"", "null", "[]", "{", `{"format":"1"}`, `{"labels":7}`} {
+	short, err := json.Marshal(goodCard())
+	if err != nil {
+		t.Fatal(err)
+	}
+	twoMeans := strings.Replace(string(short), `"mean":[0.485,0.456,0.406]`, `"mean":[0.485,0.456]`, 1)
+	for _, text := range []string{twoMeans, "", "null", "[]", "{", `{"format":"1"}`, `{"labels":7}`} {
 		if _, err := ParseCard([]byte(text)); err == nil {
 			t.Errorf("%q was accepted", text)
+		}
+	}
+}
+
+func TestNameOfFile(t *testing.T) {
+	for path, want := range map[string]string{
+		"/models/resnet18.pt": "resnet18", "my model (2).pt": "my-model--2-", ".hidden.pt": "hidden", "狗.pt": "model", strings.Repeat("x", 99) + ".pt": strings.Repeat("x", 64),
+	} {
+		if got := NameOfFile(path); got != want || !ValidName(got) {
+			t.Errorf("NameOfFile(%q) = %q, want %q", path, got, want)
 		}
 	}
 }

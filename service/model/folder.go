@@ -33,8 +33,16 @@ type Entry struct {
 	Err  error // why not
 }
 
-// isPreferred reports whether this model comes first, and is taken where none is named.
-func (e Entry) isPreferred() bool { return e.Name == "resnet18" }
+// rank sorts models by who answers where none is named: resnet18, then those with a card, then the others.
+func (e Entry) rank() int {
+	switch {
+	case e.File != nil && e.Name == "resnet18":
+		return 0
+	case e.File != nil && e.File.Card != nil:
+		return 1
+	}
+	return 2
+}
 
 // List looks at every .pt file of the folder, sorted by name, the default first. A folder that does not exist is empty.
 func (f Folder) List() ([]Entry, error) {
@@ -50,7 +58,7 @@ func (f Folder) List() ([]Entry, error) {
 		if file.IsDir() || filepath.Ext(file.Name()) != ".pt" {
 			continue
 		}
-		entry := Entry{Path: filepath.Join(string(f), file.Name()), Name: strings.TrimSuffix(file.Name(), ".pt")}
+		entry := Entry{Path: filepath.Join(string(f), file.Name()), Name: NameOfFile(file.Name())}
 		entry.File, entry.Err = Inspect(entry.Path)
 		if entry.File != nil && entry.File.Card != nil {
 			entry.Name = entry.File.Card.Name
@@ -59,11 +67,16 @@ func (f Folder) List() ([]Entry, error) {
 	}
 	sort.SliceStable(entries, func(i, j int) bool {
 		a, b := entries[i], entries[j]
-		if a.isPreferred() != b.isPreferred() {
-			return a.isPreferred()
+		if a.rank() != b.rank() {
+			return a.rank() < b.rank()
 		}
 		return a.Name < b.Name
 	})
+	for i := 1; i < len(entries); i++ {
+		if first := entries[i-1]; entries[i].Name == first.Name && entries[i].Err == nil && first.Err == nil {
+			entries[i].File, entries[i].Err = nil, fmt.Errorf("%s has the same name as %s; keep one of them", entries[i].Path, first.Path)
+		}
+	}
 	return entries, nil
 }
 
@@ -71,7 +84,7 @@ func (f Folder) List() ([]Entry, error) {
 var ErrNoModel = errors.New("no such model")
 
 // Find is the path of the model that name means: a file's path, or the name of a model in the folder; "" is the default:
-// resnet18 if it is there, else the first by name.
+// the first of List: resnet18 if it is there, else the first by name of those with a card.
 func (f Folder) Find(name string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".pt" {
 		if _, err := os.Stat(name); err == nil {

@@ -36,11 +36,27 @@ func TestFolderList(t *testing.T) {
 			t.Errorf("%s: %v", e.Name, e.Err)
 		}
 	}
-	if got := strings.Join(names, " "); got != "resnet18 broken tiny" {
+	if got := strings.Join(names, " "); got != "resnet18 tiny broken" {
 		t.Errorf("listed %q", got)
 	}
 	if entries, err := Folder(filepath.Join(string(f), "none")).List(); err != nil || len(entries) != 0 {
 		t.Errorf("a folder that does not exist: %v, %v", entries, err)
+	}
+}
+
+// Of two files with one name neither order nor luck decides: the second is refused, and both are named.
+func TestFolderRefusesTwoOfOneName(t *testing.T) {
+	entries, err := folderWith(t, map[string]string{"a.pt": "tiny.pt", "b.pt": "tiny.pt"}).List()
+	if err != nil || len(entries) != 2 || entries[0].Err != nil || entries[1].Err == nil || !strings.Contains(entries[1].Err.Error(), "a.pt") {
+		t.Errorf("listed %+v, %v", entries, err)
+	}
+}
+
+// A bare file that sorts first must not start to answer in place of a model that says what it is.
+func TestFolderPrefersModelsWithACard(t *testing.T) {
+	f := folderWith(t, map[string]string{"aaa.pt": "bare_traced.pt", "zzz.pt": "tiny.pt"})
+	if path, err := f.Find(""); err != nil || filepath.Base(path) != "zzz.pt" {
+		t.Errorf("the default is %s, %v", path, err)
 	}
 }
 

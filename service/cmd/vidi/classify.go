@@ -23,7 +23,7 @@ type classifyCmd struct {
 	TopK      int      `help:"How many answers for each picture." default:"3" placeholder:"3"`
 	Model     string   `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
 	Models    string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Format    string   `help:"text, json (the article's list for one picture, a list of results for several), jsonl or csv." enum:"text,json,jsonl,csv" default:"text"`
+	Format    string   `help:"text, csv, jsonl (a result a line), or json (for one picture only its labels and confidences, for several a list of results)." enum:"text,json,jsonl,csv" default:"text"`
 	Lang      string   `help:"Language of the names shown: en or zh." enum:"en,zh" default:"en"`
 	NoExif    bool     `help:"Do not turn pictures as their EXIF orientation says."`
 	Decode    string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures." enum:"exact,fast" default:"exact"`

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -49,7 +50,7 @@ func (c *modelsCmd) Run(a *app) error {
 			line.Bytes, line.Default = e.File.Bytes, !defaultSeen
 			defaultSeen = true
 			if card := e.File.Card; card != nil {
-				line.Version, line.Precision, line.Classes = card.Version, card.Precision, len(card.Labels)
+				line.Version, line.Precision, line.Classes = card.Version, cmp.Or(card.Precision, "fp32"), len(card.Labels)
 				line.Licence, line.Description = card.Licence, card.Description
 			} else {
 				line.Description = "a TorchScript file without a card"

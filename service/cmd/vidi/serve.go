@@ -43,6 +43,7 @@ type loaded struct {
 	httpapi.Model
 	threads      int  // of each worker
 	bf16IsFaster bool // this CPU has it natively, and it was not chosen
+	bf16IsSlow   bool // it was chosen, and this CPU does not have it
 	close        func() error
 }
 
@@ -66,6 +67,7 @@ func (c *serveCmd) load(ctx context.Context) (*loaded, error) {
 	return &loaded{
 		Model:        httpapi.Model{Classifier: classifier, Precision: precision, Workers: engine.Workers()},
 		threads:      engine.Threads(),
+		bf16IsSlow:   !cpu.HasNativeBF16 && engine.Precision() == torchbind.BF16,
 		bf16IsFaster: cpu.HasNativeBF16 && !quantised && engine.Precision() == torchbind.FP32,
 		close:        classifier.Close,
 	}, nil
@@ -149,7 +151,7 @@ func (c *serveCmd) stop(a *app, server *httpapi.Server, signals <-chan os.Signal
 		if err == nil {
 			return nil
 		}
-		return &exitError{code: exitSomeFailed, err: fmt.Errorf("%d requests were not finished within --grace %v", server.Unfinished(), c.Grace.D)}
+		return &exitError{code: exitSomeFailed, err: fmt.Errorf("stopped after --grace %v: %w", c.Grace.D, err)}
 	case <-signals:
 		return &exitError{code: exitSomeFailed, err: fmt.Errorf("stopped by a second signal; %d requests were cut off", server.Unfinished())}
 	}
@@ -161,6 +163,9 @@ func logReady(log *slog.Logger, url string, m *loaded, took time.Duration) {
 		"workers", m.Workers, "threads_each", m.threads, "seconds", took.Round(10*time.Millisecond).Seconds())
 	if card.Assumed {
 		log.Warn("the model has no card: assuming ImageNet preprocessing and " + assumedLabels(card))
+	}
+	if m.bf16IsSlow {
+		log.Warn("this CPU does not compute bf16 natively: it is emulated, several times slower than --precision fp32")
 	}
 	if m.bf16IsFaster {
 		log.Info("this CPU computes bf16 natively: --precision bf16 would be several times faster, with probabilities that differ slightly")
