@@ -9,12 +9,14 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
 # -race is left to the packages without libtorch: its C++ is not instrumented, and its 450 MB make the detector crawl.
-"$go" test -count=1 -timeout 20m ./... | tee "$log"
+mapfile -t quiet < <("$go" list ./... | grep -v /e2e)
+"$go" test -count=1 -timeout 20m "${quiet[@]}" | tee "$log"
+"$go" test -count=1 -timeout 30m -v ./service/e2e | grep -v '^=== ' | tee -a "$log" # -v: the table of differences, the counts
 "$go" test -count=1 -race -timeout 10m ./service/model ./service/httpapi ./service/config ./service/api | tee -a "$log"
 
 # Green without running is red: these packages run forward passes through libtorch, so a missing line means a broken set-up.
 for package in torchbind service/engine service/classify service/preprocess service/e2e; do
-  if ! grep -Eq "^ok +github.com/vidi-vision/vidi/${package}[[:space:]]" "$log"; then
+  if ! grep -Eq "^ok[[:space:]]+github.com/vidi-vision/vidi/${package}[[:space:]]" "$log"; then
     echo "test-go: the tests of $package did not run"
     exit 1
   fi
