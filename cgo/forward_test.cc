@@ -55,6 +55,27 @@ TEST_P(EngineTest, Bfloat16MovesTheAnswersALittle) {
   EXPECT_LT(largest_difference(got, want), 0.02 * want.abs().max().item<double>());  // 8 bits of mantissa through three layers
 }
 
+TEST_P(EngineTest, AForkAnswersAlikeAndOutlivesItsOrigin) {
+  torch::jit::Module net = classifier();
+  at::Tensor x = some_input(), want = reference_answer(net, x);
+  Module origin = loaded(archive(net), engine());
+  warmed_answer(origin, x);
+  tb_module* raw = nullptr;
+  ASSERT_OK(tb_module_fork(origin.get(), &raw));
+  Module fork(raw);
+  EXPECT_LT(largest_difference(warmed_answer(fork, x), want), 1e-5);
+  origin.reset();
+  EXPECT_LT(largest_difference(warmed_answer(fork, x), want), 1e-5);
+}
+
+TEST(Fork, RefusesNull) {
+  tb_module* out = reinterpret_cast<tb_module*>(1);
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "module is NULL", tb_module_fork(nullptr, &out));
+  EXPECT_EQ(out, nullptr);
+  Module module = loaded(archive(classifier()), TB_ENGINE_PLAIN);
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_module_fork(module.get(), nullptr));
+}
+
 TEST_P(EngineTest, FourThreadsShareOneWarmedModule) {
   Module module = loaded(archive(classifier()), engine());
   std::vector<at::Tensor> inputs, want;

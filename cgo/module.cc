@@ -135,6 +135,21 @@ tb_status* tb_module_load_bytes(const void* data, size_t size, const char* extra
       extra_name, options, out);
 }
 
+tb_status* tb_module_fork(const tb_module* module, tb_module** out) {
+  return tb::guarded(TB_INTERNAL, [&] {
+    require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
+    *out = nullptr;
+    require(module != nullptr, TB_INVALID_ARGUMENT, "module is NULL");
+    auto fork = std::make_unique<tb_module>();
+    // Copies the graphs, whose constants are references to the same tensors, and none of what was compiled from them.
+    fork->value = module->value.clone();
+    fork->extra = module->extra;
+    fork->engine = module->engine;
+    fork->precision = module->precision;
+    *out = fork.release();
+  });
+}
+
 void tb_module_extra(const tb_module* module, const char** out, size_t* size) {
   if (out != nullptr) *out = module ? module->extra.data() : nullptr;
   if (size != nullptr) *size = module ? module->extra.size() : 0;

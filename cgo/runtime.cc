@@ -1,11 +1,15 @@
+#include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/cpu/Utils.h>
+#include <c10/core/InferenceMode.h>
 #include <malloc.h>
 #include <torch/csrc/api/include/torch/version.h>
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <mutex>
 
@@ -49,6 +53,25 @@ tb_status* tb_runtime_init(tb_runtime* out) {
 #endif
     std::snprintf(out->torch_version, sizeof(out->torch_version), "%s", TORCH_VERSION);
     std::snprintf(out->cpu_capability, sizeof(out->cpu_capability), "%s", at::get_cpu_capability().c_str());
+  });
+}
+
+tb_status* tb_runtime_time_convolution(int32_t dtype, double* milliseconds) {
+  return tb::guarded(TB_INTERNAL, [&] {
+    tb::require(milliseconds != nullptr, TB_INVALID_ARGUMENT, "milliseconds is NULL");
+    tb::require(dtype == TB_FLOAT32 || dtype == TB_BFLOAT16, TB_INVALID_ARGUMENT, "the element type is float32 or bfloat16");
+    c10::InferenceMode guard;
+    auto ones = [dtype](at::IntArrayRef shape) {
+      return at::ones(shape, at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype))).contiguous(at::MemoryFormat::ChannelsLast);
+    };
+    at::Tensor input = ones({1, 64, 56, 56}), weight = ones({64, 64, 3, 3});
+    double best = INFINITY;
+    for (int run = 0; run < 8; run++) {
+      auto begun = std::chrono::steady_clock::now();
+      at::mkldnn_convolution(input, weight, {}, {1, 1}, {1, 1}, {1, 1}, 1);
+      best = std::min(best, std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begun).count());
+    }
+    *milliseconds = best;
   });
 }
 

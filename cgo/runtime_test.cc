@@ -104,6 +104,22 @@ TEST(ThreadCount, TheRangeIs1To1024) {
   }).join();
 }
 
+TEST(TimeConvolution, MeasuresBothPrecisions) {
+  initialised();
+  for (int32_t dtype : {TB_FLOAT32, TB_BFLOAT16}) {
+    double ms = 0;
+    EXPECT_OK(tb_runtime_time_convolution(dtype, &ms));
+    EXPECT_GT(ms, 0.001);  // 231 million products: no core does them in a microsecond
+    EXPECT_LT(ms, 10'000);
+  }
+}
+
+TEST(TimeConvolution, RefusesOtherTypesAndNull) {
+  double ms;
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "float32 or bfloat16", tb_runtime_time_convolution(TB_UINT8, &ms));
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "milliseconds is NULL", tb_runtime_time_convolution(TB_FLOAT32, nullptr));
+}
+
 TEST(Memory, TrimmingMayBeCalledAtAnyTime) {
   tb_memory_trim();
   tb_memory_trim();

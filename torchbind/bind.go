@@ -81,6 +81,12 @@ func setThreadCount(n int) error {
 	return check("set thread count", "", C.tb_thread_set_count(C.int32_t(min(max(n, -1), 1<<20))))
 }
 
+func timeConvolution(dtype DType) (ms float64, err error) {
+	var out C.double
+	err = check("time a convolution", "", C.tb_runtime_time_convolution(C.int32_t(dtype), &out))
+	return float64(out), err
+}
+
 func memoryTrim() { C.tb_memory_trim() }
 
 // bytesPointer is the address of b's first byte, or nil; cgo may not be handed &b[0] of an empty slice.
@@ -160,6 +166,12 @@ func moduleLoadBytes(data []byte, o Options) (cModule, error) {
 	options := C.tb_module_options{engine: C.int32_t(o.Engine), precision: C.int32_t(o.Precision.dtype())}
 	var out cModule
 	err := check("load bytes", "", C.tb_module_load_bytes(unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)), extra, &options, &out))
+	return out, err
+}
+
+func moduleFork(m cModule) (cModule, error) {
+	var out cModule
+	err := check("fork", "", C.tb_module_fork(m, &out))
 	return out, err
 }
 

@@ -45,6 +45,20 @@ func LoadBytes(data []byte, o Options) (*Module, error) {
 	return ownModule(ptr, o, err)
 }
 
+// Fork makes a second module that shares the weights of m and has compiled code of its own, to run with another number of
+// threads: one Module serves one thread count, because the count is compiled into the fused kernels. The caller must [Module.Warm] it on
+// a thread with its count, and Close it; it may outlive m. Safe while others Run m, once m is warm. Errors: [ErrClosed],
+// [OutOfMemory].
+func (m *Module) Fork() (*Module, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.ptr == nil {
+		return nil, ErrClosed
+	}
+	ptr, err := moduleFork(m.ptr)
+	return ownModule(ptr, Options{Precision: m.precision}, err)
+}
+
 func ownModule(ptr cModule, o Options, err error) (*Module, error) {
 	if err != nil {
 		return nil, err

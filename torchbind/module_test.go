@@ -64,6 +64,42 @@ func TestLoadFromFileAndBytesAgree(t *testing.T) {
 	})
 }
 
+// A fork runs with another number of threads, at the same time as its origin, and after it.
+func TestForkAnswersAlikeAndOutlivesItsOrigin(t *testing.T) {
+	torchtest.NoLeaks(t)
+	var origin, fork *torchbind.Module
+	var want []float32
+	onWorker(t, func() {
+		origin = loadTiny(t, torchbind.Options{Precision: torchbind.BF16, ExtraFile: "vidi.json"})
+		warm(t, origin)
+		want = run(t, origin, 1)
+	})
+	two, err := torchbind.NewWorker(2)
+	must(t, err)
+	defer two.Close()
+	must(t, two.Do(t.Context(), func() error {
+		var err error
+		fork, err = origin.Fork()
+		must(t, err)
+		warm(t, fork)
+		return nil
+	}))
+	defer fork.Close()
+	if fork.InputDType() != torchbind.BFloat16 || !slices.Equal(fork.Extra(), origin.Extra()) {
+		t.Error("the fork lost the module's options")
+	}
+	must(t, origin.Close())
+	must(t, two.Do(t.Context(), func() error {
+		if d := distance(run(t, fork, 1), want); d > 0.05 { // bf16 sums in another order: its steps here are up to 0.016
+			t.Errorf("the fork's answer differs by %g", d)
+		}
+		return nil
+	}))
+	if _, err := origin.Fork(); !errors.Is(err, torchbind.ErrClosed) {
+		t.Errorf("fork of a closed module: %v", err)
+	}
+}
+
 func TestExtraFileIsOptional(t *testing.T) {
 	torchtest.NoLeaks(t)
 	for _, name := range []string{"", "no-such-file.json"} {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"math"
 	"os"
-	"runtime"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/engine"
@@ -18,7 +17,7 @@ import (
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// Config says how a classifier is set up; the zero value is fp32, one worker per core, and the default limits.
+// Config says how a classifier is set up; the zero value is fp32, a plan for all cores, and the default limits.
 type Config struct {
 	Engine engine.Config
 	Limits preprocess.Limits // zero means preprocess.DefaultLimits
@@ -45,7 +44,7 @@ func (p Prediction) Confidence() float64 { return math.Round(p.Probability*1000)
 type Timing struct {
 	Decode     time.Duration // bytes to pixels
 	Preprocess time.Duration // pixels to the network's input
-	Queue      time.Duration // waiting for a decoding slot or a worker
+	Queue      time.Duration // waiting for a core
 	Inference  time.Duration
 }
 
@@ -63,8 +62,6 @@ type Classifier struct {
 	engine   *engine.Engine
 	preparer *preprocess.Preparer
 	spec     preprocess.Spec
-	// decoding bounds how many goroutines are inside the C decoder, each of which holds an OS thread.
-	decoding chan struct{}
 }
 
 // Open loads the model file at path and warms it.
@@ -85,19 +82,26 @@ func Open(ctx context.Context, path string, cfg Config) (*Classifier, error) {
 	if in.Interpolation == "bicubic" {
 		spec.Filter = torchbind.Bicubic
 	}
-	return &Classifier{engine: e, preparer: preparer, spec: spec, decoding: make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
+	return &Classifier{engine: e, preparer: preparer, spec: spec}, nil
 }
 
 // Classify says what is in the picture whose file content is data. A picture that cannot be used is a [*preprocess.Error].
 func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Result, error) {
-	picture, waited, err := c.prepare(ctx, data, o.Image)
+	turn, err := c.engine.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	output, timing, err := c.engine.Infer(ctx, picture.RGB)
+	defer turn.End()
+	picture, err := c.preparer.Prepare(ctx, data, c.spec, o.Image)
 	if err != nil {
 		return nil, err
 	}
+	begun := time.Now()
+	output, err := turn.Infer(ctx, picture.RGB)
+	if err != nil {
+		return nil, err
+	}
+	inference := time.Since(begun)
 	card := c.engine.Card()
 	p, err := model.Probabilities(card.Activation, output)
 	if err != nil {
@@ -105,7 +109,7 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 	}
 	result := &Result{
 		Width: picture.Width, Height: picture.Height, Format: picture.Format, Warnings: picture.Warnings,
-		Timing: Timing{Decode: picture.DecodeTime, Preprocess: picture.ResizeTime, Queue: waited + timing.Queue, Inference: timing.Inference},
+		Timing: Timing{Decode: picture.DecodeTime, Preprocess: picture.ResizeTime, Queue: turn.Waited, Inference: inference},
 	}
 	k := o.TopK
 	if k == 0 {
@@ -118,19 +122,6 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 		result.Predictions = append(result.Predictions, Prediction{ClassID: class, Label: card.Labels[class], Probability: p[class]})
 	}
 	return result, nil
-}
-
-func (c *Classifier) prepare(ctx context.Context, data []byte, o preprocess.Options) (*preprocess.Picture, time.Duration, error) {
-	start := time.Now()
-	select {
-	case c.decoding <- struct{}{}:
-	case <-ctx.Done():
-		return nil, 0, ctx.Err()
-	}
-	defer func() { <-c.decoding }()
-	waited := time.Since(start)
-	picture, err := c.preparer.Prepare(ctx, data, c.spec, o)
-	return picture, waited, err
 }
 
 // Answer is one answer in the form of the article's classify_image.

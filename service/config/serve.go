@@ -25,7 +25,10 @@ type Serve struct {
 	Precision string   `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" env:"VIDI_PRECISION"`
 	Decode    string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures. Requests may choose otherwise." default:"exact" env:"VIDI_DECODE"`
 	NoExif    bool     `help:"Do not turn pictures as their EXIF orientation says. Requests may choose otherwise." env:"VIDI_NO_EXIF"`
-	Workers   Count    `help:"Pictures inferred at the same time; 0 is one per core." default:"0" env:"VIDI_WORKERS"`
+
+	Workers      Count `help:"Pictures worked on at the same time; 0 is one per core." default:"0" env:"VIDI_WORKERS"`
+	Threads      Count `help:"Threads of each worker for inference; 0 shares the cores out among the workers." default:"0" env:"VIDI_THREADS"`
+	ThreadsAlone Count `help:"Threads for a picture that has the machine to itself; 0 is all cores, 1 means no special treatment." default:"0" env:"VIDI_THREADS_ALONE"`
 
 	MaxBody      Bytes    `help:"Largest request body." default:"20MiB" env:"VIDI_MAX_BODY"`
 	MaxPixels    Count    `help:"Most pixels of one picture." default:"50M" env:"VIDI_MAX_PIXELS"`
@@ -55,6 +58,8 @@ func (s Serve) Validate() error {
 	m.add("--precision", err)
 	m.add("--decode", oneOf(s.Decode, string(preprocess.Exact), string(preprocess.Fast)))
 	m.add("--workers", s.Workers.between(0, 1024))
+	m.add("--threads", s.Threads.between(0, 1024))
+	m.add("--threads-alone", s.ThreadsAlone.between(0, 1024))
 	m.add("--max-body", s.MaxBody.between(1<<10, 2<<30))
 	m.add("--max-pixels", s.MaxPixels.between(1, 2_000_000_000))
 	m.add("--max-images", s.MaxImages.between(1, 10_000))
@@ -77,7 +82,7 @@ func (s Serve) Limits() preprocess.Limits {
 
 // Engine is how the model is to be run.
 func (s Serve) Engine() engine.Config {
-	return engine.Config{Precision: engine.Precision(s.Precision), Workers: int(s.Workers.N)}
+	return engine.Config{Precision: engine.Precision(s.Precision), Workers: int(s.Workers.N), Threads: int(s.Threads.N), Alone: int(s.ThreadsAlone.N)}
 }
 
 // Image is what is done with a picture whose request does not choose.

@@ -155,7 +155,7 @@ func compareWithReference(t *testing.T, path string, pictures []string, want map
 		}
 		input.see(t, float64(differing(picture.RGB, ref.input)), maxPixelsDiffering, where)
 
-		got, _, err := exact.Engine().Infer(context.Background(), ref.input)
+		got, err := exact.Engine().Infer(context.Background(), ref.input)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,65 +3,55 @@
 package engine
 
 import (
-	"bytes"
 	"context"
+	"errors"
 	"fmt"
-	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// Config says how a model is run.
+// Config says how a model is run. The zeros mean: one worker of one thread per core, and all cores for a picture that has the
+// machine to itself.
 type Config struct {
 	Precision Precision
-	// Workers is how many pictures are inferred at the same time, each by Threads threads. 0 means one worker per core.
-	Workers int
-	// Threads is per worker; 0 shares the cores out among the workers.
-	Threads int
+	Workers   int // pictures worked on at the same time
+	Threads   int // of each worker; 0 shares the cores out among the workers
+	// Alone is the threads for a picture that has the machine to itself. More than Threads means a second compiled module, which
+	// is made after Load has returned and costs some megabytes; 1 does without.
+	Alone int
 }
 
-// plan resolves the zeros of Workers and Threads. Cores are those that Go may use, which follows a container's CPU quota;
-// libtorch alone would count the machine's.
-func (c Config) plan() (workers, threads int) {
-	cores := runtime.GOMAXPROCS(0)
-	workers, threads = c.Workers, c.Threads
-	if workers == 0 {
-		workers = max(1, cores/max(threads, 1))
-	}
-	if threads == 0 {
-		threads = max(1, cores/workers)
-	}
-	return workers, threads
-}
-
-// Engine is a loaded, warm model with its workers. Infer is safe for concurrent use; Close waits for it.
+// Engine is a loaded, warm model with its workers. All methods but Close are safe for concurrent use.
 type Engine struct {
 	card      model.Card
+	precision torchbind.Precision
+	plan      Plan
 	module    *torchbind.Module
 	workers   []*torchbind.Worker
-	free      chan *torchbind.Worker
-	threads   int
-	precision torchbind.Precision
+	// free holds the workers that nobody uses. Who takes one out works on a picture; who takes all out has the machine.
+	free  chan *torchbind.Worker
+	alone alone
 }
 
-// Load reads the TorchScript file at path and makes it ready: when Load returns, the first picture is as fast as any. An
-// error says what is wrong with the file in words for its owner.
+// Load reads the TorchScript file at path and makes it ready: when Load returns, the first picture is as fast as any that
+// comes together with others. An error says what is wrong with the file in words for its owner.
 func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
 	if _, err := model.Inspect(path); err != nil {
 		return nil, err
 	}
-	count, threads := cfg.plan()
-	e := &Engine{threads: threads, free: make(chan *torchbind.Worker, count)}
+	e := &Engine{plan: cfg.plan()}
+	e.free = make(chan *torchbind.Worker, e.plan.Workers)
 	ok := false
 	defer func() {
 		if !ok {
 			e.Close()
 		}
 	}()
-	for range count {
-		worker, err := torchbind.NewWorker(threads)
+	for range e.plan.Workers {
+		worker, err := torchbind.NewWorker(e.plan.Threads)
 		if err != nil {
 			return nil, err
 		}
@@ -72,8 +62,12 @@ func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	torchbind.TrimMemory()
+	debug.FreeOSMemory() // the card's JSON, mostly
 	for _, worker := range e.workers {
 		e.free <- worker
+	}
+	if e.plan.TwoModules() {
+		e.alone.start(e.module, e.plan.Alone, e.card.Input)
 	}
 	ok = true
 	return e, nil
@@ -81,7 +75,6 @@ func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
 
 // load runs on a worker's thread.
 func (e *Engine) load(path string, wanted Precision) error {
-	var err error
 	info, err := torchbind.Runtime()
 	if err != nil {
 		return err
@@ -101,12 +94,9 @@ func (e *Engine) load(path string, wanted Precision) error {
 	if err := wanted.check(e.card); err != nil {
 		return err
 	}
-	// A grey picture warms the module and shows what the output looks like.
-	side := e.card.Input.Crop
-	grey := bytes.Repeat([]byte{128}, side*side*3)
-	output, err := e.forward(grey, e.module.Warm)
+	output, err := warm(e.module, e.card.Input)
 	if err != nil {
-		return fmt.Errorf("%s cannot classify a picture of %d × %d pixels: %w", path, side, side, err)
+		return fmt.Errorf("%s cannot classify a picture of %d × %d pixels: %w", path, e.card.Input.Crop, e.card.Input.Crop, err)
 	}
 	if e.card.Assumed {
 		e.card = model.BareCard(e.card.Name, len(output))
@@ -119,78 +109,111 @@ func (e *Engine) load(path string, wanted Precision) error {
 	return nil
 }
 
-// forward computes one row of outputs, after giving the input to first, if that is not nil. It must run on a worker's thread.
-func (e *Engine) forward(rgb []byte, first func(*torchbind.Tensor) error) ([]float32, error) {
-	in := e.card.Input
-	input, err := torchbind.NewInput(rgb, 1, in.Crop, in.Crop, in.Mean, in.Std, e.module.InputDType())
-	if err != nil {
-		return nil, err
+// Turn is the right to work on one picture, with one of the engine's workers: it is meant to be held from before decoding to
+// the answer, so that never more pictures are in work than the cores can carry. One goroutine uses it, and must End it.
+type Turn struct {
+	// Waited is how long the turn was waited for.
+	Waited time.Duration
+	engine *Engine
+	worker *torchbind.Worker
+}
+
+// Begin waits for a free worker, first come, first served, until ctx ends.
+func (e *Engine) Begin(ctx context.Context) (*Turn, error) {
+	start := time.Now()
+	select {
+	case worker := <-e.free:
+		return &Turn{Waited: time.Since(start), engine: e, worker: worker}, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
-	defer input.Close()
-	if first != nil {
-		if err := first(input); err != nil {
-			return nil, err
+}
+
+// Infer computes the network's raw output for one picture of Crop × Crop × 3 bytes of RGB, with all cores if no other turn is
+// being held. ctx counts until the computation begins.
+func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
+	e := t.engine
+	if second := e.alone.lane.Load(); second != nil {
+		// Who has every worker has the machine: nobody else computes, or begins to. A picture that comes meanwhile waits for
+		// this one inference, so the cores are never given out twice.
+		rest, all := e.takeRest()
+		defer e.give(rest)
+		if all {
+			return second.infer(ctx, rgb, e.card.Input)
 		}
 	}
-	output, err := e.module.Run(input)
+	return infer(ctx, t.worker, e.module, rgb, e.card.Input)
+}
+
+// End gives the worker to the next picture.
+func (t *Turn) End() { t.engine.free <- t.worker }
+
+// Infer is Begin, Infer and End for a picture that is ready.
+func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
+	turn, err := e.Begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer output.Close()
-	shape := output.Shape()
-	if len(shape) != 2 || shape[0] != 1 || shape[1] < 1 {
-		return nil, fmt.Errorf("the model's output is %v; a classifier gives 1 × classes", output)
-	}
-	switch output.DType() {
-	case torchbind.Float32, torchbind.BFloat16, torchbind.Float16, torchbind.Float64:
-	default:
-		return nil, fmt.Errorf("the model's output is %v; a classifier gives floating-point numbers", output)
-	}
-	return output.Float32s()
+	defer turn.End()
+	return turn.Infer(ctx, rgb)
 }
 
-// Timing is where an inference's time went.
-type Timing struct {
-	Queue     time.Duration // waiting for a worker
-	Inference time.Duration
+// takeRest takes the other workers, as many as are free, and reports whether those were all.
+func (e *Engine) takeRest() (rest []*torchbind.Worker, all bool) {
+	for range e.plan.Workers - 1 {
+		select {
+		case worker := <-e.free:
+			rest = append(rest, worker)
+		default:
+			return rest, false
+		}
+	}
+	return rest, true
 }
 
-// Infer computes the network's raw output for one picture of Crop × Crop × 3 bytes of RGB. ctx counts until a worker takes
-// the picture.
-func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, Timing, error) {
-	start := time.Now()
-	var worker *torchbind.Worker
-	select {
-	case worker = <-e.free:
-	case <-ctx.Done():
-		return nil, Timing{Queue: time.Since(start)}, ctx.Err()
+func (e *Engine) give(workers []*torchbind.Worker) {
+	for _, worker := range workers {
+		e.free <- worker
 	}
-	defer func() { e.free <- worker }()
-	begun := time.Now()
-	var output []float32
-	err := worker.Do(ctx, func() (err error) {
-		output, err = e.forward(rgb, nil)
-		return err
+}
+
+// WaitAlone returns when the module for a picture that is alone is ready too, and with an error if it could not be loaded;
+// everything then goes on without it. It returns at once if the plan has none.
+func (e *Engine) WaitAlone() error { return e.alone.wait() }
+
+// BF16Gain is how many times as fast this CPU computes convolutions in bf16 as in fp32, measured now on one thread; it takes a
+// tenth of a second and one turn.
+func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
+	turn, err := e.Begin(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer turn.End()
+	var times [2]time.Duration
+	err = turn.worker.Do(ctx, func() (err error) {
+		for i, p := range []torchbind.Precision{torchbind.FP32, torchbind.BF16} {
+			if times[i], err = torchbind.TimeConvolution(p); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return output, Timing{Queue: begun.Sub(start), Inference: time.Since(begun)}, err
+	return times[0].Seconds() / times[1].Seconds(), err
 }
 
 // Card is the model's card, or the one assumed for it.
 func (e *Engine) Card() model.Card { return e.card }
 
-// Workers is how many pictures are inferred at the same time.
-func (e *Engine) Workers() int { return len(e.workers) }
-
-// Threads is how many threads each worker uses.
-func (e *Engine) Threads() int { return e.threads }
+// Plan is how the engine uses the cores.
+func (e *Engine) Plan() Plan { return e.plan }
 
 // Precision is what the model computes in, after auto was resolved.
 func (e *Engine) Precision() torchbind.Precision { return e.precision }
 
-// Close waits for inferences under way and frees the model. Infer must not be called afterwards.
+// Close waits for inferences under way and frees the model. Begin must not be called afterwards.
 func (e *Engine) Close() error {
 	for _, worker := range e.workers {
 		worker.Close()
 	}
-	return e.module.Close()
+	return errors.Join(e.alone.close(), e.module.Close())
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 
 	"github.com/alecthomas/kong"
+	"go.uber.org/automaxprocs/maxprocs"
 
 	"github.com/vidi-vision/vidi/service/model"
 )
@@ -57,7 +58,15 @@ func startFailure(err error) error { return &exitError{code: exitNoStart, err: e
 func usageError(err error) error   { return &exitError{code: exitWrongUse, err: err} }
 
 func main() {
+	followQuota()
 	os.Exit(run(os.Args[1:], &app{ctx: context.Background(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}))
+}
+
+// followQuota makes GOMAXPROCS the whole cores of a container's CPU quota, at least one. Go alone rounds the quota up, and
+// never below two: the thread plan would then use more than there is, and the kernel would stop all of it for a while in
+// each period. GOMAXPROCS in the environment wins.
+func followQuota() {
+	_, _ = maxprocs.Set(maxprocs.Min(1)) // an error means that the quota could not be read; Go's own count stands
 }
 
 // exited carries kong's wish to exit (after --help) through a panic, so that run can return the code to its caller.

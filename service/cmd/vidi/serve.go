@@ -9,11 +9,13 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"sync"
 	"syscall"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/config"
+	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -41,10 +43,11 @@ func (c *serveCmd) Run(a *app) error {
 // loaded is a model that is ready, and what the log says about it.
 type loaded struct {
 	httpapi.Model
-	threads      int  // of each worker
-	bf16IsFaster bool // this CPU has it natively, and it was not chosen
-	bf16IsSlow   bool // it was chosen, and this CPU does not have it
-	close        func() error
+	plan       engine.Plan
+	bf16IsSlow bool // it was chosen, and this CPU does not have it
+	// complete does what need not be waited for, and logs it: the second module, what bf16 would gain here.
+	complete func(ctx context.Context, log *slog.Logger)
+	close    func() error
 }
 
 // load finds, loads and warms the model.
@@ -57,20 +60,47 @@ func (c *serveCmd) load(ctx context.Context) (*loaded, error) {
 	if err != nil {
 		return nil, err
 	}
-	engine := classifier.Engine()
-	precision := string(engine.Precision())
+	e := classifier.Engine()
+	precision := string(e.Precision())
 	quantised := classifier.Card().Precision == "int8"
 	if quantised {
 		precision = "int8"
 	}
 	cpu, _ := torchbind.Runtime() // it was opened by now
 	return &loaded{
-		Model:        httpapi.Model{Classifier: classifier, Precision: precision, Workers: engine.Workers()},
-		threads:      engine.Threads(),
-		bf16IsSlow:   !cpu.HasNativeBF16 && engine.Precision() == torchbind.BF16,
-		bf16IsFaster: cpu.HasNativeBF16 && !quantised && engine.Precision() == torchbind.FP32,
-		close:        classifier.Close,
+		Model:      httpapi.Model{Classifier: classifier, Precision: precision, Workers: e.Plan().Workers},
+		plan:       e.Plan(),
+		bf16IsSlow: !cpu.HasNativeBF16 && e.Precision() == torchbind.BF16,
+		complete: func(ctx context.Context, log *slog.Logger) {
+			logAlone(log, e)
+			if cpu.HasNativeBF16 && !quantised && e.Precision() == torchbind.FP32 {
+				logBF16Gain(ctx, log, e)
+			}
+		},
+		close: classifier.Close,
 	}, nil
+}
+
+func logAlone(log *slog.Logger, e *engine.Engine) {
+	if err := e.WaitAlone(); err != nil {
+		log.Warn("a picture that comes alone gets no more threads than others", "error", err)
+	} else if plan := e.Plan(); plan.TwoModules() {
+		log.Info("a picture that comes alone now gets all its threads", "threads", plan.Alone)
+	}
+}
+
+// logBF16Gain tells, on a CPU that computes bf16 natively, what choosing it would bring.
+func logBF16Gain(ctx context.Context, log *slog.Logger, e *engine.Engine) {
+	gain, err := e.BF16Gain(ctx)
+	switch {
+	case err != nil:
+		log.Debug("bf16 was not measured", "error", err)
+	case gain > 1.2:
+		log.Info(fmt.Sprintf("--precision bf16 would be faster on this CPU: its convolutions take 1/%.1f of the time of fp32, and "+
+			"probabilities differ slightly", gain))
+	default:
+		log.Info(fmt.Sprintf("--precision bf16 would gain little on this CPU, although it has bf16 instructions: convolutions are %.1f × as fast", gain))
+	}
 }
 
 // serve listens first, so that a taken port is found out at once and probes are answered while load works.
@@ -123,6 +153,10 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 
 	server.Ready(m.Model)
 	logReady(log, url, m, time.Since(begun))
+	var completing sync.WaitGroup
+	completing.Go(func() { m.complete(ctx, log) })
+	defer completing.Wait()
+	defer cancel()
 	select {
 	case sig := <-signals:
 		log.Info("stopping: finishing the requests under way; a second signal cuts them off", "signal", sig.String(),
@@ -133,6 +167,8 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	if err := c.stop(a, server, signals); err != nil {
 		return err
 	}
+	cancel()
+	completing.Wait()
 	if err := m.close(); err != nil {
 		log.Warn("the model was not freed", "error", err)
 	}
@@ -160,15 +196,12 @@ func (c *serveCmd) stop(a *app, server *httpapi.Server, signals <-chan os.Signal
 func logReady(log *slog.Logger, url string, m *loaded, took time.Duration) {
 	card := m.Classifier.Card()
 	log.Info("ready", "url", url, "model", card.Name, "version", card.Version, "precision", m.Precision,
-		"workers", m.Workers, "threads_each", m.threads, "seconds", took.Round(10*time.Millisecond).Seconds())
+		"plan", m.plan.String(), "seconds", took.Round(10*time.Millisecond).Seconds())
 	if card.Assumed {
 		log.Warn("the model has no card: assuming ImageNet preprocessing and " + assumedLabels(card))
 	}
 	if m.bf16IsSlow {
 		log.Warn("this CPU does not compute bf16 natively: it is emulated, several times slower than --precision fp32")
-	}
-	if m.bf16IsFaster {
-		log.Info("this CPU computes bf16 natively: --precision bf16 would be several times faster, with probabilities that differ slightly")
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -89,7 +90,7 @@ func startServe(t *testing.T, m *slowModel, load func(context.Context) (*loaded,
 	r := &running{t: t, signals: make(chan os.Signal, 2), stderr: &output{}, done: make(chan error, 1), closed: make(chan struct{})}
 	if load == nil {
 		load = func(context.Context) (*loaded, error) {
-			return &loaded{Model: httpapi.Model{Classifier: m, Precision: "fp32", Workers: 2}, threads: 1, bf16IsFaster: true,
+			return &loaded{Model: httpapi.Model{Classifier: m, Precision: "fp32", Workers: 2}, complete: func(_ context.Context, log *slog.Logger) { log.Info("complete") },
 				close: func() error { close(r.closed); return nil }}, nil
 		}
 	}
@@ -164,7 +165,7 @@ func TestServeFromLoadingToStop(t *testing.T) {
 	var r *running
 	r = startServe(t, m, func(context.Context) (*loaded, error) {
 		<-loads
-		return &loaded{Model: httpapi.Model{Classifier: m, Precision: "fp32", Workers: 2}, threads: 1, bf16IsFaster: true,
+		return &loaded{Model: httpapi.Model{Classifier: m, Precision: "fp32", Workers: 2}, complete: func(_ context.Context, log *slog.Logger) { log.Info("complete") },
 			close: func() error { close(r.closed); return nil }}, nil
 	})
 	if got := r.status("/livez"); got != 200 {
@@ -175,7 +176,7 @@ func TestServeFromLoadingToStop(t *testing.T) {
 	}
 	close(loads)
 	r.eventually("msg=ready")
-	r.eventually("--precision bf16")
+	r.eventually("msg=complete")
 	if strings.Contains(r.stderr.String(), "ANYONE") {
 		t.Error("a warning for loopback")
 	}

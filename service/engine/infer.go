@@ -1,0 +1,55 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// infer computes the output for one picture on the worker's thread.
+func infer(ctx context.Context, worker *torchbind.Worker, module *torchbind.Module, rgb []byte, in model.Input) ([]float32, error) {
+	var output []float32
+	err := worker.Do(ctx, func() (err error) {
+		output, err = forward(module, rgb, in, nil)
+		return err
+	})
+	return output, err
+}
+
+// warm compiles the module for its input, with a grey picture, and returns what the output looks like. It must run on a
+// thread with the thread count that the module will have.
+func warm(module *torchbind.Module, in model.Input) ([]float32, error) {
+	return forward(module, bytes.Repeat([]byte{128}, in.Crop*in.Crop*3), in, module.Warm)
+}
+
+// forward computes one row of outputs, after giving the input to first, if that is not nil. It must run on a worker's thread.
+func forward(module *torchbind.Module, rgb []byte, in model.Input, first func(*torchbind.Tensor) error) ([]float32, error) {
+	input, err := torchbind.NewInput(rgb, 1, in.Crop, in.Crop, in.Mean, in.Std, module.InputDType())
+	if err != nil {
+		return nil, err
+	}
+	defer input.Close()
+	if first != nil {
+		if err := first(input); err != nil {
+			return nil, err
+		}
+	}
+	output, err := module.Run(input)
+	if err != nil {
+		return nil, err
+	}
+	defer output.Close()
+	shape := output.Shape()
+	if len(shape) != 2 || shape[0] != 1 || shape[1] < 1 {
+		return nil, fmt.Errorf("the model's output is %v; a classifier gives 1 × classes", output)
+	}
+	switch output.DType() {
+	case torchbind.Float32, torchbind.BFloat16, torchbind.Float16, torchbind.Float64:
+	default:
+		return nil, fmt.Errorf("the model's output is %v; a classifier gives floating-point numbers", output)
+	}
+	return output.Float32s()
+}

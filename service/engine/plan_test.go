@@ -1,0 +1,99 @@
+package engine
+
+import (
+	"context"
+	"runtime"
+	"testing"
+
+	"github.com/vidi-vision/vidi/torchbind/torchtest"
+)
+
+func TestPlanNeverUsesMoreThreadsThanCores(t *testing.T) {
+	cores := runtime.GOMAXPROCS(0)
+	for _, c := range []Config{{}, {Workers: 1}, {Threads: 1}, {Threads: cores}, {Workers: cores}, {Alone: 1}} {
+		if p := c.plan(); p.Workers*p.Threads > cores || p.Alone > cores || p.Workers < 1 || p.Threads < 1 || p.Alone < p.Threads {
+			t.Errorf("%+v: %v", c, p)
+		}
+	}
+}
+
+func TestPlanReadsWell(t *testing.T) {
+	for want, plan := range map[string]Plan{
+		"2 cores: 2 workers × 1 thread, a picture alone gets 2 threads": {Cores: 2, Workers: 2, Threads: 1, Alone: 2},
+		"1 core: 1 worker × 1 thread":                                   {Cores: 1, Workers: 1, Threads: 1, Alone: 1},
+		"8 cores: 2 workers × 4 threads":                                {Cores: 8, Workers: 2, Threads: 4, Alone: 4},
+	} {
+		if got := plan.String(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func mustBegin(t *testing.T, e *Engine) *Turn {
+	t.Helper()
+	turn, err := e.Begin(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return turn
+}
+
+// The second module is used by a picture that is alone, and only then; both give the same answer.
+func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
+	torchtest.NoLeaks(t)
+	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 3, Threads: 1, Alone: 2})
+	if err := e.WaitAlone(); err != nil {
+		t.Fatal(err)
+	}
+	lane := e.alone.lane.Load()
+	if lane == nil {
+		t.Fatal("the second module is missing")
+	}
+	one := mustBegin(t, e)
+	want, err := one.Infer(context.Background(), picture(32, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(e.free) != 2 {
+		t.Errorf("%d workers are free after an inference alone; want 2", len(e.free))
+	}
+	// With a closed lane, a picture that is alone fails, and one among others does not notice.
+	lane.worker.Close()
+	if _, err := one.Infer(context.Background(), picture(32, 1)); err == nil {
+		t.Error("a picture that was alone did not use the second module")
+	}
+	two := mustBegin(t, e)
+	for _, turn := range []*Turn{one, two} {
+		got, err := turn.Infer(context.Background(), picture(32, 1))
+		if err != nil {
+			t.Fatalf("a picture among others: %v", err)
+		}
+		for i := range want {
+			if diff := got[i] - want[i]; diff > 1e-5 || diff < -1e-5 { // other thread counts add in another order
+				t.Fatalf("alone %v, among others %v", want, got)
+			}
+		}
+	}
+	one.End()
+	two.End()
+	if len(e.free) != 3 {
+		t.Errorf("%d workers are free after all turns; want 3", len(e.free))
+	}
+}
+
+func TestOneThreadAloneNeedsNoSecondModule(t *testing.T) {
+	torchtest.NoLeaks(t)
+	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 2, Threads: 1, Alone: 1})
+	if err := e.WaitAlone(); err != nil || e.alone.lane.Load() != nil {
+		t.Errorf("error %v, lane %v", err, e.alone.lane.Load())
+	}
+}
+
+func TestBF16GainIsMeasured(t *testing.T) {
+	torchtest.NoLeaks(t)
+	gain, err := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 1}).BF16Gain(context.Background())
+	if err != nil || gain < 0.01 || gain > 100 {
+		t.Errorf("gain %g, %v", gain, err)
+	}
+	t.Logf("bf16 gain here: %.1f", gain)
+}
