@@ -69,11 +69,21 @@ func Open(ctx context.Context, path string, cfg Config) (*Classifier, error) {
 	if cfg.Limits == (preprocess.Limits{}) {
 		cfg.Limits = preprocess.DefaultLimits()
 	}
-	preparer, err := preprocess.New(cfg.Limits)
+	e, err := engine.Load(ctx, path, cfg.Engine)
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.Load(ctx, path, cfg.Engine)
+	c, err := New(e, cfg.Limits)
+	if err != nil {
+		e.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// New puts a picture pipeline before an engine, which then belongs to the classifier.
+func New(e *engine.Engine, limits preprocess.Limits) (*Classifier, error) {
+	preparer, err := preprocess.New(limits)
 	if err != nil {
 		return nil, err
 	}

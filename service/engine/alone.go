@@ -17,7 +17,7 @@ type lane struct {
 }
 
 func (l *lane) infer(ctx context.Context, rgb []byte, in model.Input) ([]float32, error) {
-	return infer(ctx, l.worker, l.module, rgb, in)
+	return infer(ctx, l.worker, l.module, rgb, 1, in)
 }
 
 func (l *lane) close() error {

@@ -43,23 +43,46 @@ func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{plan: cfg.plan()}
-	e.free = make(chan *torchbind.Worker, e.plan.Workers)
-	ok := false
+	if err := e.start(ctx, func() error { return e.load(path, cfg.Precision) }); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Fork is a second engine over the same weights, with a plan of its own; the precision stays. Both must be closed, in any order.
+func (e *Engine) Fork(ctx context.Context, cfg Config) (*Engine, error) {
+	fork := &Engine{plan: cfg.plan(), card: e.card, precision: e.precision}
+	err := fork.start(ctx, func() (err error) {
+		if fork.module, err = e.module.Fork(); err != nil {
+			return err
+		}
+		_, err = warm(fork.module, fork.card.Input)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fork, nil
+}
+
+// start makes the workers, has one of them make the module, and puts them to work. On an error nothing is left.
+func (e *Engine) start(ctx context.Context, makeModule func() error) (err error) {
 	defer func() {
-		if !ok {
+		if err != nil {
 			e.Close()
 		}
 	}()
+	e.free = make(chan *torchbind.Worker, e.plan.Workers)
 	for range e.plan.Workers {
 		worker, err := torchbind.NewWorker(e.plan.Threads)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		e.workers = append(e.workers, worker)
 	}
-	// One worker loads and warms alone: the shared module still changes while it is being compiled.
-	if err := e.workers[0].Do(ctx, func() error { return e.load(path, cfg.Precision) }); err != nil {
-		return nil, err
+	// One worker makes and warms it alone: the shared module still changes while it is being compiled.
+	if err := e.workers[0].Do(ctx, makeModule); err != nil {
+		return err
 	}
 	torchbind.TrimMemory()
 	debug.FreeOSMemory() // the card's JSON, mostly
@@ -69,8 +92,7 @@ func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
 	if e.plan.TwoModules() {
 		e.alone.start(e.module, e.plan.Alone, e.card.Input)
 	}
-	ok = true
-	return e, nil
+	return nil
 }
 
 // load runs on a worker's thread.
@@ -142,7 +164,7 @@ func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 			return second.infer(ctx, rgb, e.card.Input)
 		}
 	}
-	return infer(ctx, t.worker, e.module, rgb, e.card.Input)
+	return infer(ctx, t.worker, e.module, rgb, 1, e.card.Input)
 }
 
 // End gives the worker to the next picture.
@@ -156,6 +178,18 @@ func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 	}
 	defer turn.End()
 	return turn.Infer(ctx, rgb)
+}
+
+// InferBatch computes count pictures, one after the other in rgb, in one forward pass on one worker. The module is compiled
+// anew for each count, in the first four calls with it, and keeps what was compiled: use few counts. It is there for measuring;
+// the service infers pictures one by one, because batching gains less than waiting for a batch costs (docs/architecture.md).
+func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float32, error) {
+	turn, err := e.Begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer turn.End()
+	return infer(ctx, turn.worker, e.module, rgb, count, e.card.Input)
 }
 
 // takeRest takes the other workers, as many as are free, and reports whether those were all.

@@ -9,11 +9,11 @@ import (
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// infer computes the output for one picture on the worker's thread.
-func infer(ctx context.Context, worker *torchbind.Worker, module *torchbind.Module, rgb []byte, in model.Input) ([]float32, error) {
+// infer computes the outputs for count pictures, one row after the other, on the worker's thread.
+func infer(ctx context.Context, worker *torchbind.Worker, module *torchbind.Module, rgb []byte, count int, in model.Input) ([]float32, error) {
 	var output []float32
 	err := worker.Do(ctx, func() (err error) {
-		output, err = forward(module, rgb, in, nil)
+		output, err = forward(module, rgb, count, in, nil)
 		return err
 	})
 	return output, err
@@ -22,12 +22,12 @@ func infer(ctx context.Context, worker *torchbind.Worker, module *torchbind.Modu
 // warm compiles the module for its input, with a grey picture, and returns what the output looks like. It must run on a
 // thread with the thread count that the module will have.
 func warm(module *torchbind.Module, in model.Input) ([]float32, error) {
-	return forward(module, bytes.Repeat([]byte{128}, in.Crop*in.Crop*3), in, module.Warm)
+	return forward(module, bytes.Repeat([]byte{128}, in.Crop*in.Crop*3), 1, in, module.Warm)
 }
 
-// forward computes one row of outputs, after giving the input to first, if that is not nil. It must run on a worker's thread.
-func forward(module *torchbind.Module, rgb []byte, in model.Input, first func(*torchbind.Tensor) error) ([]float32, error) {
-	input, err := torchbind.NewInput(rgb, 1, in.Crop, in.Crop, in.Mean, in.Std, module.InputDType())
+// forward computes count rows of outputs, after giving the input to first, if that is not nil. It must run on a worker's thread.
+func forward(module *torchbind.Module, rgb []byte, count int, in model.Input, first func(*torchbind.Tensor) error) ([]float32, error) {
+	input, err := torchbind.NewInput(rgb, count, in.Crop, in.Crop, in.Mean, in.Std, module.InputDType())
 	if err != nil {
 		return nil, err
 	}
@@ -43,8 +43,8 @@ func forward(module *torchbind.Module, rgb []byte, in model.Input, first func(*t
 	}
 	defer output.Close()
 	shape := output.Shape()
-	if len(shape) != 2 || shape[0] != 1 || shape[1] < 1 {
-		return nil, fmt.Errorf("the model's output is %v; a classifier gives 1 × classes", output)
+	if len(shape) != 2 || shape[0] != int64(count) || shape[1] < 1 {
+		return nil, fmt.Errorf("the model's output is %v; a classifier gives %d × classes", output, count)
 	}
 	switch output.DType() {
 	case torchbind.Float32, torchbind.BFloat16, torchbind.Float16, torchbind.Float64:

@@ -73,7 +73,7 @@ func (c *classifyCmd) Run(a *app) error {
 	}
 
 	out := newPrinter(c.Format, c.Lang, a.stdout, len(inputs) == 1)
-	bar := newProgress(a, len(inputs))
+	bar := newProgress(a, len(inputs), "%d of %d pictures ")
 	failed := 0
 	for o := range c.classifyAll(ctx, a, classifier, inputs) {
 		if o.err != nil {
@@ -158,13 +158,14 @@ type progress struct {
 	bar       *mpb.Bar
 }
 
-func newProgress(a *app, total int) progress {
+// newProgress shows a count of total things in the given words.
+func newProgress(a *app, total int, words string) progress {
 	if total < 2 || !isTerminal(a.stderr) || isTerminal(a.stdout) {
 		return progress{}
 	}
 	container := mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40))
 	bar := container.AddBar(int64(total),
-		mpb.PrependDecorators(decor.CountersNoUnit("%d of %d pictures ")),
+		mpb.PrependDecorators(decor.CountersNoUnit(words)),
 		mpb.AppendDecorators(decor.AverageSpeed(0, "%.0f/s, "), decor.AverageETA(decor.ET_STYLE_GO)))
 	return progress{container, bar}
 }

@@ -26,6 +26,7 @@ const (
 type cli struct {
 	Classify classifyCmd `cmd:"" help:"Say what is in pictures: files, folders, patterns, or - for standard input."`
 	Serve    serveCmd    `cmd:"" help:"Answer over HTTP."`
+	Bench    benchCmd    `cmd:"" help:"Measure a model on this machine, and find the best settings for it."`
 	Models   modelsCmd   `cmd:"" help:"List the models on this machine."`
 	Health   healthCmd   `cmd:"" help:"Ask a running server whether it is ready; for container probes."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`

@@ -51,7 +51,11 @@ func publicError(err error) string {
 	return err.Error()
 }
 
-const barWidth = 20
+// barOf is a bar for 0 to 1.
+func barOf(part float64) string {
+	const width = 20
+	return strings.Repeat("█", min(max(int(part*width+0.5), 0), width))
+}
 
 // printText writes a heading and one line an answer, with a bar where a person looks.
 func printText(w io.Writer, lang string, bars bool, o outcome) error {
@@ -82,8 +86,8 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 	}
 	for i, p := range r.Predictions {
 		line := fmt.Sprintf("  %s  %5.1f %%", runewidth.FillRight(names[i], width), p.Confidence())
-		if bar := int(p.Probability*barWidth + 0.5); bars && bar > 0 {
-			line += "  " + strings.Repeat("█", bar)
+		if bar := barOf(p.Probability); bars && bar != "" {
+			line += "  " + bar
 		}
 		if _, err := fmt.Fprintln(w, line); err != nil {
 			return err
