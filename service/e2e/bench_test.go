@@ -52,4 +52,3 @@ func TestBenchSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
-
