@@ -1,9 +1,11 @@
-// The two inner loops of the resize, for any CPU and for AVX2. All compute the same 32-bit sums, so all give the same bytes.
+// The inner loops of the resize, for any CPU and for AVX2. All compute the same 32-bit sums, so all give the same bytes.
 #pragma once
 
 #include <cstdint>
 #include <cstring>
 #include <vector>
+
+#include "taps.h"
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -11,28 +13,19 @@
 
 namespace tb {
 
-constexpr int kPrecisionBits = 32 - 8 - 2;  // of a weight: a pixel's 8 bits and 2 spare ones must fit above it
-
-// For each output position of one axis: which input positions count, and how much.
-struct Taps {
-  int stride = 0;                // room for one position's weights
-  std::vector<int64_t> first;    // first input position
-  std::vector<int> count;        // how many
-  std::vector<int32_t> weights;  // stride per position, 1.0 = 1 << kPrecisionBits
-};
-
 inline uint8_t to_byte(int32_t sum) {
   int32_t v = sum >> kPrecisionBits;
   return static_cast<uint8_t>(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 
-// One row of pixels to one row of taps.first.size() pixels. The four bytes of a pixel go side by side through a register.
-inline void horizontal_any(const uint8_t* src, const Taps& taps, uint8_t* dst) {
+// One row of pixels, which begins at column `left` of the picture, to one row of taps.size() pixels. The four bytes of a pixel
+// go side by side through a register.
+inline void horizontal_any(const uint8_t* src, int64_t left, const Taps& taps, uint8_t* dst) {
   using Int4 = int32_t __attribute__((vector_size(16)));
   using Byte4 = uint8_t __attribute__((vector_size(4)));
-  for (size_t i = 0; i < taps.first.size(); i++) {
-    const uint8_t* pixel = src + taps.first[i] * 4;
-    const int32_t* weights = &taps.weights[i * taps.stride];
+  for (size_t i = 0; i < taps.size(); i++) {
+    const uint8_t* pixel = src + (taps.first[i] - left) * 4;
+    const int32_t* weights = taps.of(i);
     Int4 sum = {1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1)};
     for (int k = 0; k < taps.count[i]; k++, pixel += 4) {
       Byte4 bytes;
@@ -43,44 +36,39 @@ inline void horizontal_any(const uint8_t* src, const Taps& taps, uint8_t* dst) {
   }
 }
 
-// `count` rows of row_bytes each, weighted and added to one row of bytes. sums is scratch of row_bytes.
-[[gnu::always_inline]] inline void vertical_row(const uint8_t* src, size_t row_bytes, const int32_t* weights, int count, int32_t* sums,
-                                                uint8_t* dst) {
-  for (size_t x = 0; x < row_bytes; x++) sums[x] = 1 << (kPrecisionBits - 1);
-  for (int k = 0; k < count; k++, src += row_bytes)
-    for (size_t x = 0; x < row_bytes; x++) sums[x] += src[x] * weights[k];
-  for (size_t x = 0; x < row_bytes; x++) dst[x] = to_byte(sums[x]);
-}
-
-inline void vertical_any(const uint8_t* src, size_t row_bytes, const int32_t* weights, int count, int32_t* sums, uint8_t* dst) {
-  vertical_row(src, row_bytes, weights, count, sums, dst);
+// Bytes [from, to) of `count` rows, weighted and added to one row of bytes.
+inline void vertical_any(const uint8_t* const* rows, const int32_t* weights, int count, size_t from, size_t to, uint8_t* dst) {
+  for (size_t x = from; x < to; x++) {
+    int32_t sum = 1 << (kPrecisionBits - 1);
+    for (int k = 0; k < count; k++) sum += rows[k][x] * weights[k];
+    dst[x] = to_byte(sum);
+  }
 }
 
 #ifdef __x86_64__
 
 // Taps in groups of four for pmaddwd, which multiplies 16-bit numbers and adds them in pairs. A weight has 23 bits, so it is
 // split: weight = high << 11 | low, both of which fit. Positions near the right edge begin earlier, with weights of zero, so
-// that reading whole groups never leaves the row.
+// that reading whole groups never leaves the row, which holds columns [left, right).
 struct PackedTaps {
   int groups = 0;                // of four taps, the same for every position
-  std::vector<int64_t> first;    // first input position read
+  std::vector<int64_t> first;    // first input position read, counted from `left`
   std::vector<int16_t> weights;  // per group: four high parts, then four low parts
 
   // False if the row is too short for whole groups; the portable loop then serves, and costs little.
-  bool pack(const Taps& taps, int64_t width) {
-    int longest = 0;
-    for (int count : taps.count) longest = count > longest ? count : longest;
-    groups = (longest + 3) / 4;
-    if (width < 4 * groups) return false;
-    first.resize(taps.first.size());
-    weights.assign(taps.first.size() * groups * 8, 0);
+  bool pack(const Taps& taps, int64_t left, int64_t right) {
+    groups = (taps.longest() + 3) / 4;
+    int64_t last_start = right - left - 4 * groups;
+    if (last_start < 0) return false;
+    first.resize(taps.size());
+    weights.assign(taps.size() * groups * 8, 0);
     for (size_t i = 0; i < first.size(); i++) {
-      int64_t last_start = width - 4 * groups;
-      first[i] = taps.first[i] < last_start ? taps.first[i] : last_start;
+      int64_t start = taps.first[i] - left;
+      first[i] = start < last_start ? start : last_start;
       for (int k = 0; k < taps.count[i]; k++) {
-        int64_t at = taps.first[i] - first[i] + k;
+        int64_t at = start - first[i] + k;
         int16_t* group = &weights[(i * groups + at / 4) * 8];
-        int32_t weight = taps.weights[i * taps.stride + k];
+        int32_t weight = taps.of(i)[k];
         group[at % 4] = static_cast<int16_t>(weight >> 11);
         group[4 + at % 4] = static_cast<int16_t>(weight & 2047);
       }
@@ -115,9 +103,34 @@ struct PackedTaps {
   }
 }
 
-[[gnu::target("avx2")]] inline void vertical_avx2(const uint8_t* src, size_t row_bytes, const int32_t* weights, int count, int32_t* sums,
+// Sixteen bytes at a time, two rows at once: their bytes are laid alternately, so that one pmaddwd weighs and adds both. An odd
+// last row is paired with itself and a weight of zero.
+[[gnu::target("avx2")]] inline void vertical_avx2(const uint8_t* const* rows, const int32_t* weights, int count, size_t bytes,
                                                   uint8_t* dst) {
-  vertical_row(src, row_bytes, weights, count, sums, dst);
+  const __m256i half = _mm256_set1_epi32(1 << (kPrecisionBits - 1));
+  size_t x = 0;
+  for (; x + 16 <= bytes; x += 16) {
+    __m256i high[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
+    __m256i low[2] = {half, half};
+    for (int k = 0; k < count; k += 2) {
+      int32_t second = k + 1 < count ? weights[k + 1] : 0;
+      __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[k] + x));
+      __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[k + (k + 1 < count)] + x));
+      __m256i w_high = _mm256_set1_epi32((second >> 11) * 65536 + (weights[k] >> 11 & 0xffff));
+      __m256i w_low = _mm256_set1_epi32((second & 2047) << 16 | (weights[k] & 2047));
+      __m256i words[2] = {_mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)), _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b))};
+      for (int i = 0; i < 2; i++) {
+        high[i] = _mm256_add_epi32(high[i], _mm256_madd_epi16(words[i], w_high));
+        low[i] = _mm256_add_epi32(low[i], _mm256_madd_epi16(words[i], w_low));
+      }
+    }
+    __m256i sums[2];
+    for (int i = 0; i < 2; i++) sums[i] = _mm256_srai_epi32(_mm256_add_epi32(_mm256_slli_epi32(high[i], 11), low[i]), kPrecisionBits);
+    __m256i shorts = _mm256_permute4x64_epi64(_mm256_packs_epi32(sums[0], sums[1]), 0xd8);
+    __m128i packed = _mm_packus_epi16(_mm256_castsi256_si128(shorts), _mm256_extracti128_si256(shorts, 1));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(dst + x), packed);
+  }
+  vertical_any(rows, weights, count, x, bytes, dst);
 }
 
 #endif
