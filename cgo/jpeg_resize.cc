@@ -17,14 +17,17 @@ using tb::JpegDecoder;
 constexpr int64_t kMarginColumns = 16;
 constexpr int64_t kMarginRows = 2;
 
-// Rows are handed on in batches, so that the clock is read seldom, yet they are still in the cache.
-constexpr int kBatch = 8;
+// Rows are handed on in batches, so that the clock is read seldom: many of a narrow picture, and of a wide one as few as are still
+// in the cache then.
+constexpr int kMostRows = 32, kFewestRows = 4;
+constexpr int64_t kBatchBytes = 64 << 10;
 
 // What of the scaled picture is needed, and where it goes.
 struct Window {
   int64_t top, bottom, left, right;
   tb::Resampler* resampler;
-  uint8_t* rows[kBatch];
+  int batch;  // rows
+  uint8_t* rows[kMostRows];
 };
 
 int64_t wall_ns() {
@@ -66,7 +69,7 @@ bool can_crop(const jpeg_decompress_struct& cinfo) {
 
 // Goes past rows without computing their pixels. libjpeg does not look at the clock meanwhile, so it is asked for little at a time.
 void skip_to(JpegDecoder* d, int64_t row) {
-  int64_t step = std::max<int64_t>((1 << 20) / d->cinfo.output_width, 8 * kBatch);
+  int64_t step = std::max<int64_t>((1 << 20) / d->cinfo.output_width, 64);
   while (d->cinfo.output_scanline < row) {
     auto rows = static_cast<JDIMENSION>(std::min<int64_t>(row - d->cinfo.output_scanline, step));
     if (jpeg_skip_scanlines(&d->cinfo, rows) == 0) tb::give_up(d, TB_CORRUPT_IMAGE, "the data ends before the picture does");
@@ -114,14 +117,14 @@ tb_code run_rows(JpegDecoder* d, const Window* w) {
   w->resampler->hold_columns(left, static_cast<int64_t>(left) + width);
   while (cinfo->output_scanline < w->bottom) {
     int64_t y = cinfo->output_scanline;
-    auto wanted = static_cast<JDIMENSION>(std::min<int64_t>(kBatch, w->bottom - y));
+    auto wanted = static_cast<JDIMENSION>(std::min<int64_t>(w->batch, w->bottom - y));
     int64_t n = 0;
     while (n < wanted) n += jpeg_read_scanlines(cinfo, const_cast<JSAMPARRAY>(w->rows) + n, wanted - static_cast<JDIMENSION>(n));
     int64_t start_ns = wall_ns();
-    for (int64_t i = std::max<int64_t>(w->top - y, 0); i < n; i++) {
-      if (cinfo->out_color_space == JCS_CMYK) tb::cmyk_to_rgb(w->rows[i], width);
-      w->resampler->push(w->rows[i]);
-    }
+    if (cinfo->out_color_space == JCS_CMYK)
+      for (int64_t i = 0; i < n; i++) tb::cmyk_to_rgb(w->rows[i], width);
+    auto above = static_cast<int>(std::min(std::max<int64_t>(w->top - y, 0), n));
+    w->resampler->push(w->rows + above, static_cast<int>(n) - above);
     d->report.resize_ns += wall_ns() - start_ns;
   }
   if (!ends_well(cinfo)) tb::give_up(d, TB_CORRUPT_IMAGE, "the data ends before the picture does");
@@ -158,9 +161,10 @@ extern "C" tb_status* tb_jpeg_resize(const uint8_t* data, size_t size, const tb_
     tb::Resampler resampler(d->cinfo.output_width, d->cinfo.output_height, scaled, dst, dst_bytes);
 
     size_t row_bytes = static_cast<size_t>(d->cinfo.output_width) * 4;
-    std::vector<uint8_t> buffer(row_bytes * kBatch);
-    Window window{resampler.top(), resampler.bottom(), resampler.left(), resampler.right(), &resampler, {}};
-    for (int i = 0; i < kBatch; i++) window.rows[i] = &buffer[static_cast<size_t>(i) * row_bytes];
+    Window window{resampler.top(), resampler.bottom(), resampler.left(), resampler.right(), &resampler, 0, {}};
+    window.batch = static_cast<int>(std::clamp<int64_t>(kBatchBytes / static_cast<int64_t>(row_bytes), kFewestRows, kMostRows));
+    std::vector<uint8_t> buffer(row_bytes * window.batch);
+    for (int i = 0; i < window.batch; i++) window.rows[i] = &buffer[static_cast<size_t>(i) * row_bytes];
     code = run_rows(d, &window);
     require(code == TB_OK, code, d->message);
     *report = d->report;

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <vector>
 
+#include "resize_avx2.h"
+#include "resize_avx512.h"
 #include "resize_rows.h"
 #include "status.h"
 #include "taps.h"
@@ -18,7 +20,10 @@ struct Turn {
       : swapped(o >= 5), columns_mirrored(o == 2 || o == 3 || o == 7 || o == 8), rows_mirrored(o == 3 || o == 4 || o == 6 || o == 7) {}
 };
 
-// The pass along a row, with the loop for this CPU and this picture.
+// Rows are taken four at a time where there are as many: the wider loops share the work on the weights between them.
+constexpr int kTogether = 4;
+
+// The pass along rows, with the loop for this CPU and this picture.
 class Across {
  public:
   Across(Taps taps, Loops loops) : taps_(std::move(taps)), loops_(loops) {}
@@ -28,17 +33,24 @@ class Across {
   void hold_columns(int64_t left, int64_t right) {
     left_ = left;
 #ifdef __x86_64__
-    packed_ = loops_ >= Loops::avx2 && groups_.pack(taps_, left, right);
+    if (loops_ == Loops::avx512 && !quarted_.pack(taps_, left, right)) loops_ = Loops::portable;
+    if (loops_ >= Loops::avx2 && !paired_.pack(taps_, left, right)) loops_ = Loops::portable;
 #else
     (void)right;
 #endif
   }
 
-  void run(const uint8_t* src, uint8_t* dst) const {
+  // n ≤ kTogether rows.
+  void run(const uint8_t* const* src, int n, uint8_t* const* dst) const {
 #ifdef __x86_64__
-    if (packed_) return horizontal_avx2(src, groups_, dst);
+    if (loops_ == Loops::avx512 && n == kTogether) return horizontal_avx512(src, quarted_, dst);
+    if (loops_ >= Loops::avx2) {
+      for (; n >= 2; n -= 2, src += 2, dst += 2) horizontal_avx2<2>(src, paired_, dst);
+      if (n > 0) horizontal_avx2<1>(src, paired_, dst);
+      return;
+    }
 #endif
-    horizontal_any(src, left_, taps_, dst);
+    for (int i = 0; i < n; i++) horizontal_any(src[i], left_, taps_, dst[i]);
   }
 
  private:
@@ -46,19 +58,22 @@ class Across {
   Loops loops_;
   int64_t left_ = 0;
 #ifdef __x86_64__
-  PackedTaps groups_;
-  bool packed_ = false;
+  PairedTaps paired_;
+  QuartedTaps quarted_;
 #endif
 };
 
-// The pass down the columns, fed row by row. It keeps as many rows as the longest window has, in a ring.
+// The pass down the columns, fed row by row. It keeps as many rows as the longest window has, and those written together, in a ring.
 class Down {
  public:
   // Windows that the picture's turn mirrors come last to first.
   Down(Taps taps, bool backwards, Loops loops) : taps_(std::move(taps)), loops_(loops), backwards_(backwards) {
     top_ = taps_.begin();
-    ring_.resize(taps_.longest());
-    window_.resize(ring_.size());
+    window_.resize(taps_.longest());
+    ring_.resize(window_.size() + kTogether - 1);
+#ifdef __x86_64__
+    if (loops_ == Loops::avx512) quarted_.pack(taps_);
+#endif
   }
 
   const Taps& taps() const { return taps_; }
@@ -69,40 +84,46 @@ class Down {
     for (size_t i = 0; i < ring_.size(); i++) ring_[i] = &rows_[i * bytes];
   }
 
-  // Where the next row is to be written.
-  uint8_t* next_row() { return ring_[static_cast<size_t>(pushed_) % ring_.size()]; }
+  // Where the next row but i is to be written, i < kTogether.
+  uint8_t* next_row(int i) { return ring_[static_cast<size_t>(written_ + i) % ring_.size()]; }
 
-  // Tells that it is written. finish(position, window) is called for each output position whose window is now complete.
+  // Tells that n more are written. finish(position) is called for each output position whose window is now complete.
   template <typename Finish>
-  void row_written(Finish&& finish) {
-    pushed_++;
+  void rows_written(int n, Finish&& finish) {
+    written_ += n;
     while (done_ < taps_.size()) {
       size_t i = backwards_ ? taps_.size() - 1 - done_ : done_;
-      if (taps_.first[i] + taps_.count[i] > top_ + pushed_) return;
+      if (taps_.first[i] + taps_.count[i] > top_ + written_) return;
       finish(i);
       done_++;
     }
   }
 
   void run(size_t i, uint8_t* dst) {
-    for (int k = 0; k < taps_.count[i]; k++) window_[k] = ring_[static_cast<size_t>(taps_.first[i] - top_ + k) % ring_.size()];
+    const int count = taps_.count[i];
+    size_t slot = static_cast<size_t>(taps_.first[i] - top_) % ring_.size();
+    for (int k = 0; k < count; k++, slot++) window_[k] = ring_[slot < ring_.size() ? slot : slot -= ring_.size()];
 #ifdef __x86_64__
-    if (loops_ >= Loops::avx2) return vertical_avx2(window_.data(), taps_.of(i), taps_.count[i], bytes_, dst);
+    if (loops_ == Loops::avx512) return vertical_avx512(window_.data(), &quarted_.weights[i * quarted_.groups], count, bytes_, dst);
+    if (loops_ >= Loops::avx2) return vertical_avx2(window_.data(), taps_.of(i), count, bytes_, dst);
 #endif
-    vertical_any(window_.data(), taps_.of(i), taps_.count[i], 0, bytes_, dst);
+    vertical_any(window_.data(), taps_.of(i), count, 0, bytes_, dst);
   }
 
  private:
   Taps taps_;
   Loops loops_;
   bool backwards_;
-  int64_t top_ = 0;     // of the picture: the row that was pushed first
-  int64_t pushed_ = 0;  // rows
-  size_t done_ = 0;     // output positions
-  size_t bytes_ = 0;    // of a row
+  int64_t top_ = 0;      // of the picture: the row that was written first
+  int64_t written_ = 0;  // rows
+  size_t done_ = 0;      // output positions
+  size_t bytes_ = 0;     // of a row
   std::vector<uint8_t> rows_;
   std::vector<uint8_t*> ring_;
   std::vector<const uint8_t*> window_;
+#ifdef __x86_64__
+  QuartedTaps quarted_;
+#endif
 };
 
 void check(int64_t width, int64_t height, const tb_resize& r, size_t dst_bytes) {
@@ -124,6 +145,8 @@ void check(int64_t width, int64_t height, const tb_resize& r, size_t dst_bytes) 
 
 Loops best_loops() {
 #ifdef __x86_64__
+  if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+    return Loops::avx512;
   if (__builtin_cpu_supports("avx2")) return Loops::avx2;
 #endif
   return Loops::portable;
@@ -162,24 +185,32 @@ class Resampler::Passes {
     held_ = static_cast<size_t>(columns().end() - columns().begin()) * 4;
   }
 
-  void push(const uint8_t* row) {
+  void push(const uint8_t* const* rows, int n) {
+    for (; n > 0; rows += kTogether, n -= kTogether) push_together(rows, std::min(n, kTogether));
+  }
+
+ private:
+  void push_together(const uint8_t* const* rows, int n) {
+    uint8_t* to[kTogether];
+    for (int i = 0; i < n; i++) to[i] = down_.next_row(i);
     if (swapped_) {
-      std::memcpy(down_.next_row(), row + skip_, held_);
-      down_.row_written([&](size_t x) {
+      for (int i = 0; i < n; i++) std::memcpy(to[i], rows[i] + skip_, held_);
+      down_.rows_written(n, [&](size_t x) {
         down_.run(x, between_.data());
-        across_.run(between_.data(), line_.data());
+        const uint8_t* from[] = {between_.data()};
+        uint8_t* line[] = {line_.data()};
+        across_.run(from, 1, line);
         write_column(x);
       });
     } else {
-      across_.run(row, down_.next_row());
-      down_.row_written([&](size_t y) {
+      across_.run(rows, n, to);
+      down_.rows_written(n, [&](size_t y) {
         down_.run(y, line_.data());
         write_row(y);
       });
     }
   }
 
- private:
   // The line's pixels without their fourth bytes.
   void write_row(size_t y) {
     size_t n = columns().size();
@@ -227,6 +258,6 @@ int64_t Resampler::bottom() const { return passes_->rows().end(); }
 int64_t Resampler::left() const { return passes_->columns().begin(); }
 int64_t Resampler::right() const { return passes_->columns().end(); }
 void Resampler::hold_columns(int64_t left, int64_t right) { passes_->hold_columns(left, right); }
-void Resampler::push(const uint8_t* row) { passes_->push(row); }
+void Resampler::push(const uint8_t* const* rows, int n) { passes_->push(rows, n); }
 
 }  // namespace tb

@@ -16,7 +16,7 @@
 namespace tb {
 
 // Which instructions the inner loops use. All give the same bytes.
-enum class Loops { portable, avx2 };
+enum class Loops { portable, avx2, avx512 };
 Loops best_loops();
 
 // The box, or the whole picture if all its edges are 0. Throws tb::Failure if it does not lie inside the picture.
@@ -40,9 +40,9 @@ class Resampler {
   // Says that rows will hold columns [left, right) of the picture, which include those above. Needed once before push.
   void hold_columns(int64_t left, int64_t right);
 
-  // Takes the next row, the first time row top(), and writes what can now be finished. After row bottom() − 1 all of dst is
-  // written. The row is not kept.
-  void push(const uint8_t* row);
+  // Takes the next n rows, which begin with row top(), and writes what can now be finished. After row bottom() − 1 all of dst is
+  // written. The rows are not kept. Several at once are faster than one by one.
+  void push(const uint8_t* const* rows, int n);
 
  private:
   class Passes;

@@ -1,4 +1,6 @@
 // Resize of a picture that lies in memory: its rows, one after the other, through the Resampler.
+#include <algorithm>
+
 #include "resampler.h"
 #include "status.h"
 
@@ -10,6 +12,12 @@ extern "C" tb_status* tb_image_resize(const uint8_t* pixels, int64_t width, int6
     tb::Resampler resampler(width, height, *resize_to, dst, dst_bytes);
     require(stride >= static_cast<size_t>(width) * 4, TB_INVALID_ARGUMENT, "the stride is shorter than a row");
     resampler.hold_columns(0, width);
-    for (int64_t y = resampler.top(); y < resampler.bottom(); y++) resampler.push(pixels + static_cast<size_t>(y) * stride);
+    constexpr int kBatch = 8;
+    const uint8_t* rows[kBatch];
+    for (int64_t y = resampler.top(); y < resampler.bottom(); y += kBatch) {
+      int n = static_cast<int>(std::min<int64_t>(kBatch, resampler.bottom() - y));
+      for (int i = 0; i < n; i++) rows[i] = pixels + static_cast<size_t>(y + i) * stride;
+      resampler.push(rows, n);
+    }
   });
 }

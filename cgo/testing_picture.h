@@ -101,7 +101,12 @@ inline Bytes resized(const Pixels& p, const tb_resize& to, Loops loops) {
   EXPECT_OK(guarded(TB_INTERNAL, [&] {
     Resampler resampler(p.width, p.height, to, dst.get(), size, loops);
     resampler.hold_columns(0, p.width);
-    for (int64_t y = resampler.top(); y < resampler.bottom(); y++) resampler.push(&p.pixels[y * p.stride]);
+    for (int64_t y = resampler.top(), n = 1; y < resampler.bottom(); y += n, n = 1 + n % 7) {  // in batches of all sizes
+      n = std::min(n, resampler.bottom() - y);
+      const uint8_t* rows[7];
+      for (int64_t i = 0; i < n; i++) rows[i] = &p.pixels[(y + i) * p.stride];
+      resampler.push(rows, static_cast<int>(n));
+    }
   }));
   return Bytes(dst.get(), dst.get() + size);
 }

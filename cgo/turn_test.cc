@@ -90,7 +90,8 @@ TEST_P(TurnOrientation, OnlyTheRowsAndColumnsThatItNamesAreRead) {
       size_t bytes = static_cast<size_t>(right - left) * 4;
       auto row = exact_buffer(bytes);  // gone after the call, and not a byte longer
       std::memcpy(row.get(), &p.pixels[y * p.stride + static_cast<size_t>(left) * 4], bytes);
-      resampler.push(row.get());
+      const uint8_t* rows[] = {row.get()};
+      resampler.push(rows, 1);
     }
     ASSERT_EQ(Bytes(dst.get(), dst.get() + size), want);
   }
