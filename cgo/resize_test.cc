@@ -5,53 +5,11 @@
 #include <tuple>
 
 #include "testing.h"
-
-// The same source compiled without its AVX2 half (CMakeLists.txt).
-extern "C" tb_status* tb_image_resize_portable(const uint8_t* pixels, int64_t width, int64_t height, size_t stride, const tb_resize* resize,
-                                               uint8_t* dst, size_t dst_bytes);
+#include "testing_picture.h"
 
 namespace {
 
 using namespace tb::testing;
-using Bytes = std::vector<uint8_t>;
-
-// The pictures of testdata/make_resize.py.
-uint8_t sample(const std::string& pattern, int x, int y, int c) {
-  if (pattern == "noise") return static_cast<uint8_t>(x * 37 + y * 101 + c * 59 + x * y * 7 + (x * x * 3 >> 1));
-  if (pattern == "edges") return (x / 3 + y / 2 + c) % 2 ? 255 : 0;
-  return static_cast<uint8_t>((x * (2 + c) + y * (4 - c)) / 3);
-}
-
-struct Picture {
-  int64_t width, height;
-  size_t stride;
-  size_t bytes;
-  std::unique_ptr<uint8_t[]> pixels;  // ends with the last pixel of the last row
-};
-
-// `fourth` goes into the byte beside each pixel's colours, `padding` into the bytes between rows.
-Picture picture(const std::string& pattern, int width, int height, int fourth = 255, size_t padding = 0) {
-  Picture p{width, height, static_cast<size_t>(width) * 4 + padding, 0, nullptr};
-  p.bytes = p.stride * (height - 1) + static_cast<size_t>(width) * 4;
-  p.pixels = exact_buffer(p.bytes, 0xEE);
-  for (int y = 0; y < height; y++)
-    for (int x = 0; x < width; x++) {
-      uint8_t* pixel = &p.pixels[y * p.stride + static_cast<size_t>(x) * 4];
-      for (int c = 0; c < 3; c++) pixel[c] = sample(pattern, x, y, c);
-      pixel[3] = static_cast<uint8_t>(fourth);
-    }
-  return p;
-}
-
-// The window as a vector of exactly its bytes: writing past the end is seen by AddressSanitizer.
-Bytes resized(const Picture& p, const tb_resize& to, decltype(tb_image_resize)* resize = tb_image_resize) {
-  size_t size = static_cast<size_t>(to.crop_width * to.crop_height * 3);
-  auto dst = exact_buffer(size);
-  EXPECT_OK(resize(p.pixels.get(), p.width, p.height, p.stride, &to, dst.get(), size));
-  return Bytes(dst.get(), dst.get() + size);
-}
-
-tb_resize whole(int64_t width, int64_t height, tb_filter filter) { return {width, height, 0, 0, width, height, filter}; }
 
 Bytes cut(const Bytes& rgb, int64_t width, const tb_resize& window) {
   Bytes out;
@@ -65,7 +23,7 @@ Bytes cut(const Bytes& rgb, int64_t width, const tb_resize& window) {
 struct Golden {
   std::string pattern, filter, hash;
   int width, height;
-  tb_resize to;
+  tb_resize to{};
 };
 
 std::vector<Golden> goldens() {
@@ -91,25 +49,27 @@ TEST(Resize, ResultsArePillowsToTheLastBit) {
   }
 }
 
-TEST(Resize, WithAndWithoutAvx2TheResultsAreTheSame) {
+TEST(Resize, WithAllInstructionsTheResultsAreTheSame) {
   for (const Golden& g : goldens()) {
-    Picture p = picture(g.pattern, g.width, g.height);
-    EXPECT_EQ(resized(p, g.to), resized(p, g.to, tb_image_resize_portable)) << g.width << " × " << g.height << " " << g.filter;
+    Pixels p = picture(g.pattern, g.width, g.height);
+    for (tb::Loops loops : all_loops())
+      EXPECT_EQ(resized(p, g.to, tb::Loops::portable), resized(p, g.to, loops)) << g.width << " × " << g.height << " " << g.filter;
   }
 }
 
-TEST(Resize, WithAndWithoutAvx2AtAnySizeAndWindow) {
+TEST(Resize, WithAllInstructionsAtAnySizeAndWindow) {
   std::mt19937 random(1);
   auto between = [&](int64_t low, int64_t high) { return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1)); };
   for (int i = 0; i < 400; i++) {
     int width = static_cast<int>(between(1, i % 10 == 0 ? 5000 : 60)), height = static_cast<int>(between(1, 40));
-    tb_resize to{between(1, 70), between(1, 50), 0, 0, 0, 0, i % 2 ? TB_BILINEAR : TB_BICUBIC};
+    tb_resize to{between(1, 70), between(1, 50), 0, 0, 0, 0, i % 2 ? TB_BILINEAR : TB_BICUBIC, 0, {}};
     to.crop_width = between(1, to.width);
     to.crop_height = between(1, to.height);
     to.crop_x = between(0, to.width - to.crop_width);
     to.crop_y = between(0, to.height - to.crop_height);
-    Picture p = picture(i % 3 ? "noise" : "edges", width, height);
-    ASSERT_EQ(resized(p, to), resized(p, to, tb_image_resize_portable)) << width << " × " << height << ", attempt " << i;
+    Pixels p = picture(i % 3 ? "noise" : "edges", width, height);
+    for (tb::Loops loops : all_loops())
+      ASSERT_EQ(resized(p, to, tb::Loops::portable), resized(p, to, loops)) << width << " × " << height << ", attempt " << i;
   }
 }
 
@@ -120,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(Filters, ResizeFilter, ::testing::Values(TB_BILINEAR, T
 TEST_P(ResizeFilter, APictureOfOneColourStaysThat) {
   for (int value : {0, 1, 127, 254, 255})
     for (auto [w, h] : {std::pair{3, 2}, {40, 30}, {97, 5}, {1, 1}, {200, 1}}) {
-      Picture p = picture("noise", 40, 30);
+      Pixels p = picture("noise", 40, 30);
       std::memset(p.pixels.get(), value, p.bytes);
       EXPECT_EQ(resized(p, whole(w, h, GetParam())), Bytes(static_cast<size_t>(w) * h * 3, static_cast<uint8_t>(value)))
           << value << ", " << w << " × " << h;
@@ -129,7 +89,7 @@ TEST_P(ResizeFilter, APictureOfOneColourStaysThat) {
 
 TEST_P(ResizeFilter, TheSameSizeChangesNothing) {
   for (const char* pattern : {"noise", "edges", "smooth"}) {
-    Picture p = picture(pattern, 31, 17);
+    Pixels p = picture(pattern, 31, 17);
     Bytes want;
     for (int i = 0; i < 31 * 17; i++) want.insert(want.end(), &p.pixels[4 * i], &p.pixels[4 * i + 3]);
     EXPECT_EQ(resized(p, whole(31, 17, GetParam())), want) << pattern;
@@ -137,25 +97,25 @@ TEST_P(ResizeFilter, TheSameSizeChangesNothing) {
 }
 
 TEST_P(ResizeFilter, AWindowIsThatPartOfTheWholeWhereverItLies) {
-  Picture p = picture("noise", 53, 37);
+  Pixels p = picture("noise", 53, 37);
   for (auto [w, h] : {std::pair{20, 14}, {53, 14}, {80, 90}, {7, 61}}) {
     Bytes all = resized(p, whole(w, h, GetParam()));
     for (int64_t cw : {1, 3, w / 2, w})
       for (int64_t ch : {1, 2, h / 2, h})
         for (int64_t x : {int64_t{0}, (w - cw) / 2, w - cw})
           for (int64_t y : {int64_t{0}, (h - ch) / 3, h - ch}) {
-            tb_resize window{w, h, x, y, cw, ch, GetParam()};
+            tb_resize window{w, h, x, y, cw, ch, GetParam(), 0, {}};
             ASSERT_EQ(resized(p, window), cut(all, w, window)) << w << " × " << h << ": " << x << ", " << y << ", " << cw << " × " << ch;
           }
   }
 }
 
 TEST_P(ResizeFilter, EveryPixelCanBeHadAlone) {
-  Picture p = picture("edges", 23, 19);
+  Pixels p = picture("edges", 23, 19);
   Bytes all = resized(p, whole(12, 25, GetParam()));
   for (int64_t y = 0; y < 25; y++)
     for (int64_t x = 0; x < 12; x++) {
-      tb_resize pixel{12, 25, x, y, 1, 1, GetParam()};
+      tb_resize pixel{12, 25, x, y, 1, 1, GetParam(), 0, {}};
       ASSERT_EQ(resized(p, pixel), cut(all, 12, pixel)) << x << ", " << y;
     }
 }
@@ -168,16 +128,16 @@ TEST_P(ResizeFilter, TheFourthByteAndThePaddingAreIgnored) {
 }
 
 TEST_P(ResizeFilter, AWindowOfAnEnormousEnlargementCostsOnlyItself) {
-  Picture p = picture("smooth", 9, 9);
+  Pixels p = picture("smooth", 9, 9);
   int64_t huge = (INT64_C(1) << 40) - 1;
   for (int64_t at : {int64_t{0}, huge / 2, huge - 4}) {
-    Bytes corner = resized(p, {huge, huge, at, at, 4, 4, GetParam()});
+    Bytes corner = resized(p, {huge, huge, at, at, 4, 4, GetParam(), 0, {}});
     for (int i = 3; i < 48; i++) EXPECT_EQ(corner[i], corner[i % 3]);  // so close together no two pixels differ
   }
 }
 
 TEST_P(ResizeFilter, SeveralThreadsResizeAtOnce) {
-  Picture p = picture("noise", 200, 150);
+  Pixels p = picture("noise", 200, 150);
   tb_resize to = whole(64, 48, GetParam());
   Bytes want = resized(p, to);
   std::vector<Bytes> got(4);
@@ -195,7 +155,7 @@ TEST_P(ResizeFilter, SeveralThreadsResizeAtOnce) {
 struct Call {
   int64_t width = 8, height = 6;
   size_t stride = 32;
-  tb_resize to{4, 5, 1, 2, 3, 2, TB_BILINEAR};
+  tb_resize to{4, 5, 1, 2, 3, 2, TB_BILINEAR, 0, {}};
   size_t dst_bytes = 3 * 2 * 3;
   tb_status* run() const {
     Bytes pixels(8 * 6 * 4), dst(3 * 2 * 3);

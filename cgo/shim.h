@@ -214,6 +214,7 @@ typedef struct tb_jpeg_limits {
 
 typedef struct tb_jpeg_report {
   int64_t warnings;         // pieces of damage that the decoder repaired or skipped
+  int64_t resize_ns;        // of tb_jpeg_resize: about how long it resized, by the clock on the wall; the rest is decoding
   char first_warning[200];  // what it said of the first, "" if there was none
 } tb_jpeg_report;
 
@@ -227,20 +228,34 @@ tb_status* tb_jpeg_decode(const uint8_t* data, size_t size, const tb_jpeg_limits
 
 typedef enum tb_filter { TB_BILINEAR = 2, TB_BICUBIC = 3 } tb_filter;  // numbered as in Pillow
 
+typedef struct tb_box {
+  double x0, y0, x1, y1;
+} tb_box;
+
 typedef struct tb_resize {
-  int64_t width;  // the size that the whole picture is resized to …
+  int64_t width;  // the size that the whole upright picture is resized to …
   int64_t height;
   int64_t crop_x;  // … and the window of it that is computed
   int64_t crop_y;
   int64_t crop_width;
   int64_t crop_height;
-  int32_t filter;  // a tb_filter, antialiased
+  int32_t filter;       // a tb_filter, antialiased
+  int32_t orientation;  // EXIF's, 1 to 8: how the stored picture is turned upright, before it is resized; 0 is 1
+  tb_box box;           // the part of the stored picture to resize, in pixels and fractions of them; all 0 for the whole
 } tb_resize;
 
-// Writes the crop, crop_height × crop_width × 3 bytes (rows of RGB, no padding), bit for bit what
-// Pillow's Image.resize((width, height), filter).crop(window) gives. Costs memory and time for the window only.
+// Writes the crop, crop_height × crop_width × 3 bytes (rows of RGB, no padding), bit for bit what Pillow's
+// ImageOps.exif_transpose, then resize((width, height), filter, box), then crop(window) give, where the box is turned with the
+// picture. Costs memory and time for the window only.
 tb_status* tb_image_resize(const uint8_t* pixels, int64_t width, int64_t height, size_t stride, const tb_resize* resize, uint8_t* dst,
                            size_t dst_bytes);
+
+// tb_jpeg_decode and tb_image_resize in one: the same bytes in dst, without the decoded picture ever being in memory. Only the
+// rows and columns that the crop needs are decoded, so damage below them is not found; a file without an end marker is
+// TB_CORRUPT_IMAGE all the same. The box is in pixels of the stored picture at full size, whatever the eighths.
+// The limits are those of tb_jpeg_decode.
+tb_status* tb_jpeg_resize(const uint8_t* data, size_t size, const tb_jpeg_limits* limits, int32_t eighths, const tb_resize* resize,
+                          uint8_t* dst, size_t dst_bytes, tb_jpeg_report* report);
 
 // A network's input, count × 3 × height × width in channels-last memory, from count pictures of height × width × 3 bytes one
 // after the other: (value / 255 − mean[channel]) / std[channel] in float32 as torchvision computes it, then converted to

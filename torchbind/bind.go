@@ -208,24 +208,43 @@ func jpegProbe(data []byte) (JPEGInfo, error) {
 	}, nil
 }
 
-func jpegDecode(data []byte, o JPEGOptions, dst []byte, stride int) (JPEGReport, error) {
-	limits := C.tb_jpeg_limits{
+func jpegLimits(o JPEGOptions) C.tb_jpeg_limits {
+	return C.tb_jpeg_limits{
 		max_pixels:        C.int64_t(o.MaxPixels),
 		max_scan_pixels:   C.int64_t(o.MaxScanPixels),
 		max_decoder_bytes: C.int64_t(o.MaxDecoderBytes),
 		max_cpu_ms:        C.int64_t((o.MaxCPU + time.Millisecond - 1) / time.Millisecond),
 	}
+}
+
+func jpegReport(r *C.tb_jpeg_report) JPEGReport {
+	return JPEGReport{Warnings: int(r.warnings), FirstWarning: C.GoString(&r.first_warning[0]), ResizeTime: time.Duration(r.resize_ns)}
+}
+
+func jpegDecode(data []byte, o JPEGOptions, dst []byte, stride int) (JPEGReport, error) {
+	limits := jpegLimits(o)
 	var report C.tb_jpeg_report
 	err := check("decode JPEG", "", C.tb_jpeg_decode(bytesPointer(data), C.size_t(len(data)), &limits, C.int32_t(o.Scale.eighths()), bytesPointer(dst), C.size_t(stride),
 		C.size_t(len(dst)), &report))
 	if err != nil {
 		return JPEGReport{}, err
 	}
-	return JPEGReport{Warnings: int(report.warnings), FirstWarning: C.GoString(&report.first_warning[0])}, nil
+	return jpegReport(&report), nil
 }
 
-func imageResize(pixels []byte, width, height, stride int, r Resize, dst []byte) error {
-	spec := C.tb_resize{
+func jpegResize(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, error) {
+	limits, spec := jpegLimits(o), resizeSpec(r)
+	var report C.tb_jpeg_report
+	err := check("resize JPEG", "", C.tb_jpeg_resize(bytesPointer(data), C.size_t(len(data)), &limits, C.int32_t(o.Scale.eighths()), &spec, bytesPointer(dst),
+		C.size_t(len(dst)), &report))
+	if err != nil {
+		return JPEGReport{}, err
+	}
+	return jpegReport(&report), nil
+}
+
+func resizeSpec(r Resize) C.tb_resize {
+	return C.tb_resize{
 		width:       C.int64_t(r.Width),
 		height:      C.int64_t(r.Height),
 		crop_x:      C.int64_t(r.Crop.Min.X),
@@ -233,8 +252,13 @@ func imageResize(pixels []byte, width, height, stride int, r Resize, dst []byte)
 		crop_width:  C.int64_t(r.Crop.Dx()),
 		crop_height: C.int64_t(r.Crop.Dy()),
 		filter:      C.int32_t(r.Filter),
+		orientation: C.int32_t(min(max(r.Orientation, -1), 9)),
+		box:         C.tb_box{x0: C.double(r.Box.X0), y0: C.double(r.Box.Y0), x1: C.double(r.Box.X1), y1: C.double(r.Box.Y1)},
 	}
-	err := check("resize", "", C.tb_image_resize(bytesPointer(pixels), C.int64_t(width), C.int64_t(height), C.size_t(stride), &spec,
+}
+
+func imageResize(pixels []byte, width, height, stride int, r Resize, dst []byte) error {
+	spec := resizeSpec(r)
+	return check("resize", "", C.tb_image_resize(bytesPointer(pixels), C.int64_t(width), C.int64_t(height), C.size_t(stride), &spec,
 		bytesPointer(dst), C.size_t(len(dst))))
-	return err
 }

@@ -65,8 +65,9 @@ type JPEGOptions struct {
 
 // JPEGReport says how a decode went.
 type JPEGReport struct {
-	Warnings     int    // pieces of damage that were repaired or skipped
-	FirstWarning string // what the decoder said of the first
+	Warnings     int           // pieces of damage that were repaired or skipped
+	FirstWarning string        // what the decoder said of the first
+	ResizeTime   time.Duration // of [ResizeJPEG]: about how long it resized; the rest of the call is decoding
 }
 
 // DecodeJPEG decodes data into dst, whose bounds must have the size that [ProbeJPEG] found, scaled by [JPEGScale.Size]; alpha
@@ -91,16 +92,23 @@ const (
 	Bicubic  Filter = 3
 )
 
-// Resize says what size the whole picture is resized to, and which window of that is wanted.
+// Box is a part of a picture, in pixels and fractions of them.
+type Box struct{ X0, Y0, X1, Y1 float64 }
+
+// Resize says what size the whole picture is resized to, and which window of that is wanted. Width, Height and Crop are those of
+// the upright picture, after the turn that Orientation stands for.
 type Resize struct {
 	Width, Height int             // of the whole resized picture
 	Crop          image.Rectangle // inside 0,0–Width,Height; at most 8192 pixels a side
 	Filter        Filter
+	Orientation   int // EXIF's, 1 to 8: how the stored picture is turned upright; 0 is 1, as it is
+	Box           Box // the part of the stored picture that is resized; zero for the whole
 }
 
 // ResizeRGB writes the crop as rows of RGB, Crop.Dy() × Crop.Dx() × 3 bytes without padding, bit for bit what Pillow's
-// resize((Width, Height), Filter).crop(Crop) gives. Alpha is ignored. It costs time and memory for the crop only. Safe for
-// concurrent use; needs no [Worker].
+// ImageOps.exif_transpose, then resize((Width, Height), Filter, Box), then crop(Crop) give (the box turned with the picture).
+// Alpha is ignored. The turn costs nothing, and all costs time and memory for the crop only. Safe for concurrent use; needs no
+// [Worker].
 func ResizeRGB(src *image.NRGBA, r Resize, dst []byte) error {
 	if err := Open(); err != nil {
 		return err
@@ -110,6 +118,22 @@ func ResizeRGB(src *image.NRGBA, r Resize, dst []byte) error {
 		return &Error{Op: "resize", Code: InvalidArgument, Message: fmt.Sprintf("the picture is empty or shorter than its size says (%v)", b)}
 	}
 	return imageResize(src.Pix, b.Dx(), b.Dy(), src.Stride, r, dst)
+}
+
+// ResizeJPEG writes the same bytes as [DecodeJPEG] and [ResizeRGB] one after the other, in less time and without the decoded
+// picture ever being in memory: only the rows and columns that the crop needs are decoded, and each is resized at once. Box is in
+// pixels of the file at full size, whatever o.Scale says.
+//
+// What lies below the crop is not looked at, so damage there is not reported. A file that ends early is [CorruptImage] all the
+// same. Errors and limits are those of the two functions. Safe for concurrent use with different dst; needs no [Worker].
+func ResizeJPEG(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, error) {
+	if err := Open(); err != nil {
+		return JPEGReport{}, err
+	}
+	if len(data) == 0 || len(dst) == 0 {
+		return JPEGReport{}, &Error{Op: "resize JPEG", Code: InvalidArgument, Message: "no data, or no room for the crop"}
+	}
+	return jpegResize(data, o, r, dst)
 }
 
 // NewInput makes a network's input, count × 3 × height × width in channels-last memory, from count pictures of

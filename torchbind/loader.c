@@ -33,6 +33,9 @@
     (a, b, c, d, e, f, g, h))                                                                                                         \
   R(tb_status*, tb_image_resize, (const uint8_t* a, int64_t b, int64_t c, size_t d, const tb_resize* e, uint8_t* f, size_t g),        \
     (a, b, c, d, e, f, g))                                                                                                            \
+  R(tb_status*, tb_jpeg_resize,                                                                                                       \
+    (const uint8_t* a, size_t b, const tb_jpeg_limits* c, int32_t d, const tb_resize* e, uint8_t* f, size_t g, tb_jpeg_report* h),    \
+    (a, b, c, d, e, f, g, h))                                                                                                         \
   R(tb_status*, tb_tensor_from_rgb,                                                                                                   \
     (const uint8_t* a, size_t b, int64_t c, int64_t d, int64_t e, const float f[3], const float g[3], tb_dtype h, tb_tensor** i),     \
     (a, b, c, d, e, f, g, h, i))

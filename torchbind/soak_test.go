@@ -47,7 +47,12 @@ func TestMemoryStaysFlat(t *testing.T) {
 			_, err := torchbind.DecodeJPEG(data, torchbind.JPEGOptions{}, dst)
 			must(t, err)
 			must(t, torchbind.ResizeRGB(dst, torchbind.Resize{Width: 43, Height: 32, Crop: image.Rect(5, 0, 37, 32), Filter: torchbind.Bilinear}, crop))
+			_, err = torchbind.ResizeJPEG(data, torchbind.JPEGOptions{}, torchbind.Resize{Width: 43, Height: 32, Crop: image.Rect(5, 0, 37, 32), Filter: torchbind.Bilinear, Orientation: 3}, crop)
+			must(t, err)
 			run(t, m, 1)
+			if _, err := torchbind.ResizeJPEG(data[:len(data)/2], torchbind.JPEGOptions{}, torchbind.Resize{Width: 32, Height: 32, Crop: image.Rect(0, 0, 32, 32), Filter: torchbind.Bilinear}, crop); !errors.Is(err, torchbind.CorruptImage) {
+				t.Errorf("half a picture, resized: %v", err)
+			}
 			if _, err := torchbind.DecodeJPEG(data[:len(data)/2], torchbind.JPEGOptions{}, dst); !errors.Is(err, torchbind.CorruptImage) {
 				t.Errorf("half a picture: %v", err)
 			}

@@ -64,7 +64,7 @@ func readBMPHeader(r request) (header, error) {
 	}
 	pixelBytes := 4 * int64(f.width) * int64(f.height)
 	return header{
-		width: f.width, height: f.height, memory: pixelBytes, pixelBytes: pixelBytes,
+		width: f.width, height: f.height, memory: pixelBytes,
 		decode: func(m *meter) (*image.NRGBA, []Warning, error) {
 			out := image.NewNRGBA(image.Rect(0, 0, f.width, f.height))
 			if err := f.decode(m.data, out); err != nil {

@@ -4,11 +4,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"image"
 	"regexp"
 
 	"github.com/bep/imagemeta"
-	"github.com/disintegration/imaging"
 )
 
 // orientation is EXIF's: how a stored picture is to be turned so that it stands upright. 1 is as it is, and so is every
@@ -160,26 +158,4 @@ func (o orientation) size(width, height int) (int, int) {
 		return height, width
 	}
 	return width, height
-}
-
-// apply turns the picture. imaging works in goroutines of its own, where a panic would end the process: it only ever gets a
-// non-empty NRGBA.
-func (o orientation) apply(img *image.NRGBA) *image.NRGBA {
-	switch o {
-	case 2:
-		return imaging.FlipH(img)
-	case 3:
-		return imaging.Rotate180(img)
-	case 4:
-		return imaging.FlipV(img)
-	case 5:
-		return imaging.Transpose(img)
-	case 6:
-		return imaging.Rotate270(img)
-	case 7:
-		return imaging.Transverse(img)
-	case 8:
-		return imaging.Rotate90(img)
-	}
-	return img
 }

@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"image"
 	"testing"
+
+	"github.com/disintegration/imaging"
 )
 
 // inverse is the turn that undoes another one.
@@ -16,6 +18,27 @@ func (o orientation) inverse() orientation {
 		return 6
 	}
 	return o
+}
+
+// apply turns a stored picture upright, with a library that has nothing to do with the way the resize does it.
+func (o orientation) apply(img *image.NRGBA) *image.NRGBA {
+	switch o {
+	case 2:
+		return imaging.FlipH(img)
+	case 3:
+		return imaging.Rotate180(img)
+	case 4:
+		return imaging.FlipV(img)
+	case 5:
+		return imaging.Transpose(img)
+	case 6:
+		return imaging.Rotate270(img)
+	case 7:
+		return imaging.Transverse(img)
+	case 8:
+		return imaging.Rotate90(img)
+	}
+	return img
 }
 
 // TestC14Orientations stores one picture in the eight ways, and wants the same pixels from all of them.

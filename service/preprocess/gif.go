@@ -35,7 +35,7 @@ func readGIFHeader(r request) (header, error) {
 		frameBytes *= 2
 	}
 	return header{
-		width: w, height: h, memory: frameBytes + pixelBytes, pixelBytes: pixelBytes,
+		width: w, height: h, memory: frameBytes + pixelBytes,
 		decode: func(m *meter) (*image.NRGBA, []Warning, error) {
 			first, err := decodeGIFFrame(m, frame.canvas)
 			if err != nil {

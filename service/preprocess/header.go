@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image"
 	"time"
+
+	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // header is what the first bytes of a picture promise, read without decoding anything.
@@ -11,20 +13,25 @@ type header struct {
 	format        string
 	width, height int           // as stored, before the EXIF turn
 	memory        int64         // most bytes that decoding holds at any time, the finished picture included
-	pixelBytes    int64         // of the finished picture
 	cpu           time.Duration // most that decoding can take, where no meter can end it; 0 where one can
-	decode        decoder
+	decode        decoder       // or, where the decoder and the resize work hand in hand:
+	stream        streamer
 }
 
 // A decoder makes the finished picture: upper left corner at 0,0, the header's size, opaque. It reads its input from the
 // meter, which ends it when it takes too long.
 type decoder func(m *meter) (*image.NRGBA, []Warning, error)
 
+// A streamer decodes and resizes in one, without a finished picture: it fills rgb with the crop. It says how much of the time went
+// into the resize.
+type streamer func(data []byte, r torchbind.Resize, rgb []byte) (warnings []Warning, resizeTime time.Duration, err error)
+
 // request is what a header reader may take into account.
 type request struct {
-	data    []byte
-	limits  Limits
-	minSide int // JPEG may be decoded smaller, with no side shorter than this; 0 for never
+	data   []byte
+	limits Limits
+	spec   Spec
+	fast   bool // JPEG may be decoded smaller
 }
 
 var headerReaders = map[string]func(request) (header, error){
@@ -42,11 +49,7 @@ func readHeader(data []byte, spec Spec, o Options, limits Limits) (header, error
 	if err != nil {
 		return header{}, err
 	}
-	r := request{data: data, limits: limits}
-	if o.Decode == Fast {
-		r.minSide = spec.Resize
-	}
-	h, err := headerReaders[format](r)
+	h, err := headerReaders[format](request{data: data, limits: limits, spec: spec, fast: o.Decode == Fast})
 	if err != nil {
 		return header{}, err
 	}

@@ -22,8 +22,7 @@ func checkSize(format string, width, height int64, limits Limits) error {
 }
 
 // reserve waits until the memory that the picture needs is free of other pictures, and takes it.
-func (p *Preparer) reserve(ctx context.Context, h header, turn orientation) (release func(), err error) {
-	need := memoryNeeded(h, turn)
+func (p *Preparer) reserve(ctx context.Context, need int64) (release func(), err error) {
 	if need > p.limits.MaxMemory {
 		return nil, tooComplex(fmt.Errorf("it needs %d bytes of at most %d", need, p.limits.MaxMemory),
 			"decoding the picture would take more memory than allowed")
@@ -32,15 +31,6 @@ func (p *Preparer) reserve(ctx context.Context, h header, turn orientation) (rel
 		return nil, err
 	}
 	return func() { p.memory.Release(need) }, nil
-}
-
-// memoryNeeded is the most that decoding and turning a picture hold at any time. Turning copies the finished picture, while
-// what decoding held may not have been collected yet.
-func memoryNeeded(h header, turn orientation) int64 {
-	if turn != 1 {
-		return h.memory + h.pixelBytes
-	}
-	return h.memory
 }
 
 // A meter hands a picture's bytes to a decoder, and ends it when its CPU time is used up. Decoders written in Go cannot be

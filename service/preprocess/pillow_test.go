@@ -8,12 +8,15 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"image"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // pillowAnswer is a line of testdata/pillow.py.
@@ -91,9 +94,15 @@ func pixelSum(t *testing.T, data []byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pixels, _, err := decode(h, data, DefaultLimits())
+	var pixels *image.NRGBA
+	if h.stream != nil { // a JPEG, whose whole picture only this test wants to see
+		pixels = image.NewNRGBA(image.Rect(0, 0, h.width, h.height))
+		_, err = torchbind.DecodeJPEG(data, torchbind.JPEGOptions{}, pixels)
+	} else {
+		pixels, _, err = decode(h, data, DefaultLimits())
+	}
 	if err != nil {
-		t.Fatal(err)
+		return err.Error()
 	}
 	pixels = readOrientation(h.format, data).apply(pixels)
 	sum := sha256.New()

@@ -36,7 +36,7 @@ func readPNGHeader(r request) (header, error) {
 		memory += 4 * pixels
 	}
 	return header{
-		width: int(w), height: int(h), memory: memory, pixelBytes: 4 * pixels,
+		width: int(w), height: int(h), memory: memory,
 		decode: decodeWith("png", int(w), int(h), func(m *meter) (image.Image, error) {
 			img, err := png.Decode(m)
 			var unsupported png.UnsupportedError

@@ -3,7 +3,6 @@ package preprocess
 import (
 	"context"
 	"fmt"
-	"image"
 	"slices"
 	"time"
 
@@ -42,41 +41,62 @@ func (p *Preparer) Prepare(ctx context.Context, data []byte, spec Spec, o Option
 	if !o.IgnoreEXIF {
 		turn = readOrientation(h.format, data)
 	}
-	release, err := p.reserve(ctx, h, turn)
+	release, err := p.reserve(ctx, h.memory)
 	if err != nil {
 		return nil, err
 	}
 	defer release()
 
-	start := time.Now()
-	pixels, warnings, err := decode(h, data, p.limits)
+	picture := &Picture{Format: h.format, RGB: make([]byte, spec.Crop*spec.Crop*3)}
+	picture.Width, picture.Height = turn.size(h.width, h.height)
+	if min(picture.Width, picture.Height) < spec.Crop {
+		picture.Warnings = append(picture.Warnings, LowResolution)
+	}
+	// The target size comes from the picture's own size, also where the decoder makes fewer pixels.
+	resize := resizeFor(picture.Width, picture.Height, spec)
+	resize.Orientation = int(turn)
+	if h.stream != nil {
+		err = picture.stream(h, data, resize)
+	} else {
+		err = picture.decode(ctx, h, data, p.limits, resize)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	pixels = turn.apply(pixels)
-	picture := &Picture{Format: h.format, Warnings: warnings, DecodeTime: time.Since(start)}
-	picture.Width, picture.Height = turn.size(h.width, h.height)
-
-	start = time.Now()
-	if err := picture.resize(pixels, spec); err != nil {
-		return nil, err
-	}
-	picture.ResizeTime = time.Since(start)
+	slices.Sort(picture.Warnings)
 	return picture, nil
 }
 
-// resize fills RGB. The target size comes from the picture's own size, also where pixels are fewer.
-func (p *Picture) resize(pixels *image.NRGBA, spec Spec) error {
-	if min(p.Width, p.Height) < spec.Crop {
-		p.Warnings = append(p.Warnings, LowResolution)
+// stream fills the picture without its pixels ever being in memory.
+func (p *Picture) stream(h header, data []byte, r torchbind.Resize) error {
+	start := time.Now()
+	warnings, resizeTime, err := h.stream(data, r, p.RGB)
+	if err != nil {
+		return err
 	}
-	slices.Sort(p.Warnings)
-	p.RGB = make([]byte, spec.Crop*spec.Crop*3)
-	if err := torchbind.ResizeRGB(pixels, resizeFor(p.Width, p.Height, spec), p.RGB); err != nil {
+	p.Warnings = append(p.Warnings, warnings...)
+	p.ResizeTime = resizeTime
+	p.DecodeTime = time.Since(start) - resizeTime
+	return nil
+}
+
+// decode fills the picture from its decoded pixels.
+func (p *Picture) decode(ctx context.Context, h header, data []byte, limits Limits, r torchbind.Resize) error {
+	start := time.Now()
+	pixels, warnings, err := decode(h, data, limits)
+	if err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	p.Warnings = append(p.Warnings, warnings...)
+	p.DecodeTime = time.Since(start)
+
+	start = time.Now()
+	if err := torchbind.ResizeRGB(pixels, r, p.RGB); err != nil {
 		return fmt.Errorf("preprocess: %w", err)
 	}
+	p.ResizeTime = time.Since(start)
 	return nil
 }

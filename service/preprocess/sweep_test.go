@@ -100,7 +100,7 @@ func reserved(data []byte) int64 {
 	if err != nil {
 		return 0
 	}
-	return memoryNeeded(h, readOrientation(h.format, data))
+	return h.memory
 }
 
 func resetPeakMemory(t *testing.T) {

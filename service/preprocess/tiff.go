@@ -53,7 +53,7 @@ func readTIFFHeader(r request) (header, error) {
 		return header{}, err
 	}
 	return header{
-		width: int(w), height: int(h), memory: memory, pixelBytes: 4 * w * h,
+		width: int(w), height: int(h), memory: memory,
 		decode: decodeWith("tiff", int(w), int(h), func(m *meter) (image.Image, error) {
 			img, err := tiff.Decode(m)
 			var unsupported tiff.UnsupportedError

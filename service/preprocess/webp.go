@@ -55,7 +55,7 @@ func readWebPHeader(r request) (header, error) {
 		cpu += time.Duration(framePixels) * webpLossyPixel
 	}
 	return header{
-		width: w, height: h, memory: memory, pixelBytes: 4 * pixels, cpu: cpu,
+		width: w, height: h, memory: memory, cpu: cpu,
 		decode: func(m *meter) (*image.NRGBA, []Warning, error) {
 			pixels, err := decodeWebP(m, f)
 			return pixels, nil, err

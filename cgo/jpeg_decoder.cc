@@ -1,0 +1,150 @@
+#include "jpeg_decoder.h"
+
+#include <cstring>
+#include <ctime>
+
+// After jpeglib.h, whose types it uses.
+#include <jerror.h>
+
+namespace tb {
+namespace {
+
+JpegDecoder* decoder_of(j_common_ptr cinfo) { return static_cast<JpegDecoder*>(cinfo->client_data); }
+
+int64_t thread_cpu_ns() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
+}
+
+tb_code code_of(int message_code) {
+  switch (message_code) {
+    case JERR_SOF_UNSUPPORTED:
+    case JERR_BAD_PRECISION:
+    case JERR_ARITH_NOTIMPL:
+    case JERR_NOT_COMPILED:
+    case JERR_NOTIMPL:
+    case JERR_CONVERSION_NOTIMPL:
+    case JERR_CCIR601_NOTIMPL:
+    case JERR_FRACT_SAMPLE_NOTIMPL:
+    case JERR_COMPONENT_COUNT:
+      return TB_UNSUPPORTED_IMAGE;
+    case JERR_IMAGE_TOO_BIG:
+    case JERR_WIDTH_OVERFLOW:
+      return TB_IMAGE_TOO_LARGE;
+    case JERR_NO_BACKING_STORE:  // the cap on decoder memory: libjpeg would now go on in a file, and has none
+      return TB_IMAGE_TOO_COMPLEX;
+    case JERR_OUT_OF_MEMORY:
+      return TB_OUT_OF_MEMORY;
+    default:
+      return TB_CORRUPT_IMAGE;
+  }
+}
+
+[[noreturn]] void on_error_exit(j_common_ptr cinfo) {
+  char text[JMSG_LENGTH_MAX];
+  cinfo->err->format_message(cinfo, text);
+  tb_code code = code_of(cinfo->err->msg_code);
+  if (code == TB_IMAGE_TOO_COMPLEX) std::snprintf(text, sizeof(text), "decoding would need more memory than allowed");
+  give_up(decoder_of(cinfo), code, text);
+}
+
+void on_message(j_common_ptr cinfo, int level) {
+  if (level >= 0) return;  // traces
+  JpegDecoder* d = decoder_of(cinfo);
+  // The memory source makes up an end-of-image marker when the data runs out. Half a picture must not pass for one.
+  if (cinfo->err->msg_code == JWRN_JPEG_EOF) give_up(d, TB_CORRUPT_IMAGE, "the data ends before the picture does");
+  if (d->report.warnings++ == 0) {
+    char text[JMSG_LENGTH_MAX];
+    cinfo->err->format_message(cinfo, text);
+    std::snprintf(d->report.first_warning, sizeof(d->report.first_warning), "%s", text);
+  }
+}
+
+// Called for every row of blocks in every scan, and for every read of rows. A file of 400 KB can ask for 3,000 scans over 50
+// megapixels.
+void on_progress(j_common_ptr common) {
+  JpegDecoder* d = decoder_of(common);
+  auto* cinfo = reinterpret_cast<j_decompress_ptr>(common);
+  int64_t pixels = static_cast<int64_t>(cinfo->image_width) * cinfo->image_height;
+  if (d->limits.max_scan_pixels > 0 && cinfo->input_scan_number > d->limits.max_scan_pixels / pixels)
+    give_up(d, TB_IMAGE_TOO_COMPLEX, "the picture is stored in too many scans");
+  check_time(d, static_cast<int64_t>(cinfo->image_width) * DCTSIZE);
+}
+
+// a × b / 255, rounded, as Pillow's MULDIV255 (libImaging/ImagingUtils.h).
+inline int multiply_unit(int a, int b) {
+  int t = a * b + 128;
+  return ((t >> 8) + t) >> 8;
+}
+
+}  // namespace
+
+void give_up(JpegDecoder* d, tb_code code, const char* message) {
+  d->code = code;
+  std::snprintf(d->message, sizeof(d->message), "%s", message);
+  longjmp(d->on_error, 1);
+}
+
+void start(JpegDecoder* d, const uint8_t* data, size_t size) {
+  jpeg_create_decompress(&d->cinfo);
+  d->cinfo.client_data = d;
+  d->cinfo.progress = &d->progress;
+  if (d->limits.max_decoder_bytes > 0) d->cinfo.mem->max_memory_to_use = static_cast<long>(d->limits.max_decoder_bytes);
+  jpeg_mem_src(&d->cinfo, data, size);
+  jpeg_read_header(&d->cinfo, TRUE);
+  int64_t pixels = static_cast<int64_t>(d->cinfo.image_width) * d->cinfo.image_height;
+  if (pixels == 0) give_up(d, TB_CORRUPT_IMAGE, "the picture has no pixels");
+  if (d->limits.max_pixels > 0 && pixels > d->limits.max_pixels) {
+    char text[96];
+    std::snprintf(text, sizeof(text), "%u × %u pixels", d->cinfo.image_width, d->cinfo.image_height);
+    give_up(d, TB_IMAGE_TOO_LARGE, text);
+  }
+  int n = d->cinfo.num_components;
+  if (n != 1 && n != 3 && n != 4) give_up(d, TB_UNSUPPORTED_IMAGE, "a JPEG has 1, 3 or 4 colour components");
+}
+
+void choose_output(JpegDecoder* d, int32_t eighths) {
+  d->cinfo.scale_num = static_cast<unsigned>(eighths);
+  d->cinfo.scale_denom = 8;
+  d->cinfo.out_color_space = d->cinfo.num_components == 4 ? JCS_CMYK : JCS_EXT_RGBA;
+  d->cinfo.dct_method = JDCT_ISLOW;
+  d->cinfo.do_fancy_upsampling = TRUE;
+  jpeg_calc_output_dimensions(&d->cinfo);
+}
+
+// The clock of a thread is a system call: a row of a small picture costs no more than that. It is read after so many pixels as
+// take about a millisecond.
+void check_time(JpegDecoder* d, int64_t pixels) {
+  constexpr int64_t kBetween = 1 << 17;
+  d->unclocked += pixels;
+  if (d->deadline_ns == 0 || d->unclocked < kBetween) return;
+  d->unclocked = 0;
+  if (thread_cpu_ns() > d->deadline_ns) give_up(d, TB_IMAGE_TOO_COMPLEX, "decoding takes longer than allowed");
+}
+
+void prepare(JpegDecoder* d, const tb_jpeg_limits& limits) {
+  std::memset(d, 0, sizeof(*d));
+  d->limits = limits;
+  constexpr int64_t kForEver = INT64_MAX / 4 / 1'000'000;
+  if (limits.max_cpu_ms > 0 && limits.max_cpu_ms < kForEver) d->deadline_ns = thread_cpu_ns() + limits.max_cpu_ms * 1'000'000;
+  d->cinfo.err = jpeg_std_error(&d->errors);
+  d->errors.error_exit = on_error_exit;
+  d->errors.emit_message = on_message;
+  d->progress.progress_monitor = on_progress;
+  // on_error_exit may be called before start() sets it: jpeg_create_decompress keeps client_data.
+  d->cinfo.client_data = d;
+}
+
+void cmyk_to_rgb(uint8_t* row, uint32_t width) {
+  for (uint32_t x = 0; x < width; x++, row += 4) {
+    int white = row[3];  // inverted: 255 − K
+    for (int c = 0; c < 3; c++) {
+      int v = white - multiply_unit(255 - row[c], white);
+      row[c] = static_cast<uint8_t>(v < 0 ? 0 : v);
+    }
+    row[3] = 255;
+  }
+}
+
+}  // namespace tb

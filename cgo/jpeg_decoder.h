@@ -1,0 +1,48 @@
+// libjpeg-turbo's own API, set up so that the pixels are those Pillow gives, with bounds on what a hostile file may cost.
+//
+// libjpeg reports errors by longjmp, to d->on_error. So the functions that call it (run_*), and set that, hold nothing but plain
+// data, and everything with a destructor stays in the ABI functions around them.
+#pragma once
+
+#include <csetjmp>
+#include <cstdio>
+
+// jpeglib.h needs FILE and size_t to be declared before it.
+#include <jpeglib.h>
+
+#include "shim.h"
+
+namespace tb {
+
+// One decompression and everything its callbacks need. libjpeg hands the callbacks a j_common_ptr or j_decompress_ptr;
+// client_data leads back here.
+struct JpegDecoder {
+  jpeg_decompress_struct cinfo;
+  jpeg_error_mgr errors;
+  jpeg_progress_mgr progress;
+  jmp_buf on_error;
+  tb_jpeg_limits limits;
+  int64_t deadline_ns;  // of this thread's CPU clock; 0 for none
+  int64_t unclocked;    // pixels of progress since the clock was read
+  tb_code code;
+  char message[JMSG_LENGTH_MAX + 64];
+  tb_jpeg_report report;
+};
+
+// Fills d, without calling libjpeg. Once it was called, jpeg_destroy_decompress must be, also after an error; twice does no harm.
+void prepare(JpegDecoder* d, const tb_jpeg_limits& limits);
+
+// These jump to d->on_error when something is wrong.
+
+[[noreturn]] void give_up(JpegDecoder* d, tb_code code, const char* message);
+// Reads the header and holds it against the limits.
+void start(JpegDecoder* d, const uint8_t* data, size_t size);
+// After start: the size of the output, and a decoding into RGBX, or into CMYK, as Pillow's settings have it.
+void choose_output(JpegDecoder* d, int32_t eighths);
+// Ends the work when it has taken too long. Cheap enough for every row.
+void check_time(JpegDecoder* d, int64_t pixels);
+
+// Adobe's inverted CMYK to RGB in place, with Pillow's "CMYK;I" unpacking and cmyk2rgb (libImaging/Convert.c).
+void cmyk_to_rgb(uint8_t* row, uint32_t width);
+
+}  // namespace tb
