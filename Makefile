@@ -10,7 +10,7 @@ PYTHON := build/venv/bin/python
 JOBS := $(shell nproc)
 
 # Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
-PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev ninja-build python3 python3-pip python3-venv unzip python3-torch python3-torchvision
+PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev libpng-dev ninja-build python3 python3-pip python3-venv unzip python3-torch python3-torchvision
 TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck
 
 .PHONY: help

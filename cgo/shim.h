@@ -257,6 +257,12 @@ tb_status* tb_image_resize(const uint8_t* pixels, int64_t width, int64_t height,
 tb_status* tb_jpeg_resize(const uint8_t* data, size_t size, const tb_jpeg_limits* limits, int32_t eighths, const tb_resize* resize,
                           uint8_t* dst, size_t dst_bytes, tb_jpeg_report* report);
 
+// The same for a PNG that is not interlaced (others are TB_UNSUPPORTED_IMAGE), laid over white where it is transparent; of 16 bits
+// the high 8 count. All of the file is read, so damage anywhere in it is TB_CORRUPT_IMAGE. max_pixels and max_cpu_ms are limits as
+// in tb_jpeg_limits; the decoder needs little beside some rows. *resize_ns is about how long it resized, by the clock on the wall.
+tb_status* tb_png_resize(const uint8_t* data, size_t size, int64_t max_pixels, int64_t max_cpu_ms, const tb_resize* resize, uint8_t* dst,
+                         size_t dst_bytes, int64_t* resize_ns);
+
 // A network's input, count × 3 × height × width in channels-last memory, from count pictures of height × width × 3 bytes one
 // after the other: (value / 255 − mean[channel]) / std[channel] in float32 as torchvision computes it, then converted to
 // dtype (TB_FLOAT32 or TB_BFLOAT16).

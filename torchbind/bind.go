@@ -213,7 +213,7 @@ func jpegLimits(o JPEGOptions) C.tb_jpeg_limits {
 		max_pixels:        C.int64_t(o.MaxPixels),
 		max_scan_pixels:   C.int64_t(o.MaxScanPixels),
 		max_decoder_bytes: C.int64_t(o.MaxDecoderBytes),
-		max_cpu_ms:        C.int64_t((o.MaxCPU + time.Millisecond - 1) / time.Millisecond),
+		max_cpu_ms:        milliseconds(o.MaxCPU),
 	}
 }
 
@@ -255,6 +255,19 @@ func resizeSpec(r Resize) C.tb_resize {
 		orientation: C.int32_t(min(max(r.Orientation, -1), 9)),
 		box:         C.tb_box{x0: C.double(r.Box.X0), y0: C.double(r.Box.Y0), x1: C.double(r.Box.X1), y1: C.double(r.Box.Y1)},
 	}
+}
+
+func pngResize(data []byte, o PNGOptions, r Resize, dst []byte) (resizeTime time.Duration, err error) {
+	spec := resizeSpec(r)
+	var ns C.int64_t
+	err = check("resize PNG", "", C.tb_png_resize(bytesPointer(data), C.size_t(len(data)), C.int64_t(o.MaxPixels), milliseconds(o.MaxCPU), &spec,
+		bytesPointer(dst), C.size_t(len(dst)), &ns))
+	return time.Duration(ns), err
+}
+
+// milliseconds rounds up, so that no limit becomes none.
+func milliseconds(d time.Duration) C.int64_t {
+	return C.int64_t((d + time.Millisecond - 1) / time.Millisecond)
 }
 
 func imageResize(pixels []byte, width, height, stride int, r Resize, dst []byte) error {

@@ -136,6 +136,26 @@ func ResizeJPEG(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, e
 	return jpegResize(data, o, r, dst)
 }
 
+// PNGOptions bound what one file may cost; a limit of 0 means none.
+type PNGOptions struct {
+	MaxPixels int64         // width × height
+	MaxCPU    time.Duration // CPU time of the call
+}
+
+// ResizePNG decodes a PNG that is not interlaced, lays it over white, and writes the crop as [ResizeRGB] does, row by row, without
+// the decoded picture ever being in memory. Of samples of 16 bits the high byte counts. All of the file is read. It returns about
+// how long it resized; the rest of the call is decoding. Errors: [CorruptImage], [UnsupportedImage] (interlaced), [ImageTooLarge],
+// [ImageTooComplex], [OutOfMemory]. Safe for concurrent use with different dst; needs no [Worker].
+func ResizePNG(data []byte, o PNGOptions, r Resize, dst []byte) (time.Duration, error) {
+	if err := Open(); err != nil {
+		return 0, err
+	}
+	if len(data) == 0 || len(dst) == 0 {
+		return 0, &Error{Op: "resize PNG", Code: InvalidArgument, Message: "no data, or no room for the crop"}
+	}
+	return pngResize(data, o, r, dst)
+}
+
 // NewInput makes a network's input, count × 3 × height × width in channels-last memory, from count pictures of
 // height × width × 3 bytes of RGB one after the other: (value/255 − mean[c]) / std[c] in float32, as torchvision's ToTensor
 // and Normalize compute it, then converted to dtype, [Float32] or [BFloat16] (see [Module.InputDType]).

@@ -9,35 +9,37 @@
 
 // One line per function of shim.h that returns a value: R(result, name, (parameters), (arguments)). The compiler holds each
 // against its declaration there, so the list cannot drift from the header.
-#define TB_RETURNING(R)                                                                                                               \
-  R(tb_code, tb_status_code, (const tb_status* a), (a))                                                                               \
-  R(const char*, tb_status_message, (const tb_status* a), (a))                                                                        \
-  R(const char*, tb_status_detail, (const tb_status* a), (a))                                                                         \
-  R(tb_status*, tb_runtime_init, (tb_runtime * a), (a))                                                                               \
-  R(tb_status*, tb_runtime_time_convolution, (int32_t a, double* b), (a, b))                                                          \
-  R(tb_status*, tb_thread_set_count, (int32_t a), (a))                                                                                \
-  R(tb_status*, tb_tensor_new, (tb_dtype a, const int64_t* b, int32_t c, const void* d, size_t e, tb_tensor** f), (a, b, c, d, e, f)) \
-  R(tb_status*, tb_tensor_describe, (const tb_tensor* a, tb_tensor_info* b), (a, b))                                                  \
-  R(tb_status*, tb_tensor_copy, (const tb_tensor* a, void* b, size_t c), (a, b, c))                                                   \
-  R(tb_status*, tb_tensor_copy_float32, (const tb_tensor* a, float* b, size_t c), (a, b, c))                                          \
-  R(void*, tb_tensor_handle, (tb_tensor * a), (a))                                                                                    \
-  R(tb_status*, tb_tensor_from_handle, (void* a, tb_tensor** b), (a, b))                                                              \
-  R(tb_status*, tb_module_load, (const char* a, const char* b, const tb_module_options* c, tb_module** d), (a, b, c, d))              \
-  R(tb_status*, tb_module_load_bytes, (const void* a, size_t b, const char* c, const tb_module_options* d, tb_module** e),            \
-    (a, b, c, d, e))                                                                                                                  \
-  R(tb_status*, tb_module_fork, (const tb_module* a, tb_module** b), (a, b))                                                          \
-  R(tb_status*, tb_module_forward, (tb_module * a, const tb_tensor* b, tb_tensor** c), (a, b, c))                                     \
-  R(tb_status*, tb_jpeg_probe, (const uint8_t* a, size_t b, tb_jpeg_info* c), (a, b, c))                                              \
-  R(tb_status*, tb_jpeg_decode,                                                                                                       \
-    (const uint8_t* a, size_t b, const tb_jpeg_limits* c, int32_t d, uint8_t* e, size_t f, size_t g, tb_jpeg_report* h),              \
-    (a, b, c, d, e, f, g, h))                                                                                                         \
-  R(tb_status*, tb_image_resize, (const uint8_t* a, int64_t b, int64_t c, size_t d, const tb_resize* e, uint8_t* f, size_t g),        \
-    (a, b, c, d, e, f, g))                                                                                                            \
-  R(tb_status*, tb_jpeg_resize,                                                                                                       \
-    (const uint8_t* a, size_t b, const tb_jpeg_limits* c, int32_t d, const tb_resize* e, uint8_t* f, size_t g, tb_jpeg_report* h),    \
-    (a, b, c, d, e, f, g, h))                                                                                                         \
-  R(tb_status*, tb_tensor_from_rgb,                                                                                                   \
-    (const uint8_t* a, size_t b, int64_t c, int64_t d, int64_t e, const float f[3], const float g[3], tb_dtype h, tb_tensor** i),     \
+#define TB_RETURNING(R)                                                                                                                  \
+  R(tb_code, tb_status_code, (const tb_status* a), (a))                                                                                  \
+  R(const char*, tb_status_message, (const tb_status* a), (a))                                                                           \
+  R(const char*, tb_status_detail, (const tb_status* a), (a))                                                                            \
+  R(tb_status*, tb_runtime_init, (tb_runtime * a), (a))                                                                                  \
+  R(tb_status*, tb_runtime_time_convolution, (int32_t a, double* b), (a, b))                                                             \
+  R(tb_status*, tb_thread_set_count, (int32_t a), (a))                                                                                   \
+  R(tb_status*, tb_tensor_new, (tb_dtype a, const int64_t* b, int32_t c, const void* d, size_t e, tb_tensor** f), (a, b, c, d, e, f))    \
+  R(tb_status*, tb_tensor_describe, (const tb_tensor* a, tb_tensor_info* b), (a, b))                                                     \
+  R(tb_status*, tb_tensor_copy, (const tb_tensor* a, void* b, size_t c), (a, b, c))                                                      \
+  R(tb_status*, tb_tensor_copy_float32, (const tb_tensor* a, float* b, size_t c), (a, b, c))                                             \
+  R(void*, tb_tensor_handle, (tb_tensor * a), (a))                                                                                       \
+  R(tb_status*, tb_tensor_from_handle, (void* a, tb_tensor** b), (a, b))                                                                 \
+  R(tb_status*, tb_module_load, (const char* a, const char* b, const tb_module_options* c, tb_module** d), (a, b, c, d))                 \
+  R(tb_status*, tb_module_load_bytes, (const void* a, size_t b, const char* c, const tb_module_options* d, tb_module** e),               \
+    (a, b, c, d, e))                                                                                                                     \
+  R(tb_status*, tb_module_fork, (const tb_module* a, tb_module** b), (a, b))                                                             \
+  R(tb_status*, tb_module_forward, (tb_module * a, const tb_tensor* b, tb_tensor** c), (a, b, c))                                        \
+  R(tb_status*, tb_jpeg_probe, (const uint8_t* a, size_t b, tb_jpeg_info* c), (a, b, c))                                                 \
+  R(tb_status*, tb_jpeg_decode,                                                                                                          \
+    (const uint8_t* a, size_t b, const tb_jpeg_limits* c, int32_t d, uint8_t* e, size_t f, size_t g, tb_jpeg_report* h),                 \
+    (a, b, c, d, e, f, g, h))                                                                                                            \
+  R(tb_status*, tb_image_resize, (const uint8_t* a, int64_t b, int64_t c, size_t d, const tb_resize* e, uint8_t* f, size_t g),           \
+    (a, b, c, d, e, f, g))                                                                                                               \
+  R(tb_status*, tb_jpeg_resize,                                                                                                          \
+    (const uint8_t* a, size_t b, const tb_jpeg_limits* c, int32_t d, const tb_resize* e, uint8_t* f, size_t g, tb_jpeg_report* h),       \
+    (a, b, c, d, e, f, g, h))                                                                                                            \
+  R(tb_status*, tb_png_resize, (const uint8_t* a, size_t b, int64_t c, int64_t d, const tb_resize* e, uint8_t* f, size_t g, int64_t* h), \
+    (a, b, c, d, e, f, g, h))                                                                                                            \
+  R(tb_status*, tb_tensor_from_rgb,                                                                                                      \
+    (const uint8_t* a, size_t b, int64_t c, int64_t d, int64_t e, const float f[3], const float g[3], tb_dtype h, tb_tensor** i),        \
     (a, b, c, d, e, f, g, h, i))
 
 // The same for functions that return nothing: V(name, (parameters), (arguments)).

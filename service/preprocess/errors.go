@@ -33,17 +33,17 @@ func unsupportedVariant(format string, cause error, what string) *Error {
 		formatNames[format], what)
 }
 
-// fromTorchbind turns the shim's refusal of a JPEG into ours. What is not the picture's fault stays as it is.
-func fromTorchbind(err error, width, height int, limits Limits) error {
+// fromTorchbind turns the shim's refusal of a picture into ours. What is not the picture's fault stays as it is.
+func fromTorchbind(err error, format string, width, height int, limits Limits) error {
 	switch {
 	case errors.Is(err, torchbind.CorruptImage):
-		return corrupt("jpeg", err)
+		return corrupt(format, err)
 	case errors.Is(err, torchbind.UnsupportedImage):
-		return unsupportedVariant("jpeg", err, "a rare kind of compression or of colours")
+		return unsupportedVariant(format, err, "a rare kind of compression or of colours")
 	case errors.Is(err, torchbind.ImageTooLarge):
 		return tooLarge(width, height, limits.MaxPixels)
 	case errors.Is(err, torchbind.ImageTooComplex):
-		return tooComplex(err, "decoding the JPEG would take more time or memory than allowed")
+		return tooComplex(err, "decoding the "+formatNames[format]+" would take more time or memory than allowed")
 	}
 	return fmt.Errorf("preprocess: %w", err)
 }

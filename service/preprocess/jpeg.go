@@ -17,7 +17,7 @@ const fastSides = 1
 func readJPEGHeader(r request) (header, error) {
 	info, err := torchbind.ProbeJPEG(r.data)
 	if err != nil {
-		return header{}, fromTorchbind(err, 0, 0, r.limits)
+		return header{}, fromTorchbind(err, "jpeg", 0, 0, r.limits)
 	}
 	minSide := 0
 	if r.fast {
@@ -38,7 +38,7 @@ func readJPEGHeader(r request) (header, error) {
 		stream: func(data []byte, resize torchbind.Resize, rgb []byte) ([]Warning, time.Duration, error) {
 			report, err := torchbind.ResizeJPEG(data, options, resize, rgb)
 			if err != nil {
-				return nil, 0, fromTorchbind(err, info.Width, info.Height, r.limits)
+				return nil, 0, fromTorchbind(err, "jpeg", info.Width, info.Height, r.limits)
 			}
 			if report.Warnings > 0 {
 				return []Warning{DamagedImage}, report.ResizeTime, nil

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"image"
 	"image/png"
+	"time"
+
+	"github.com/vidi-vision/vidi/torchbind"
 )
 
 func readPNGHeader(r request) (header, error) {
@@ -16,28 +19,43 @@ func readPNGHeader(r request) (header, error) {
 	if err := checkSize("png", int64(w), int64(h), r.limits); err != nil {
 		return header{}, err
 	}
-	pixels := int64(w) * int64(h)
-	depth, colorType, interlaced := r.data[24], r.data[25], r.data[28] != 0
+	if interlaced := r.data[28] != 0; interlaced {
+		return interlacedPNGHeader(r.data, int(w), int(h)), nil
+	}
+	options := torchbind.PNGOptions{MaxPixels: r.limits.MaxPixels, MaxCPU: r.limits.MaxCPU}
+	return header{
+		width: int(w), height: int(h), memory: streamBytes(int(w), int(h), r.spec),
+		stream: func(data []byte, resize torchbind.Resize, rgb []byte) ([]Warning, time.Duration, error) {
+			resizeTime, err := torchbind.ResizePNG(data, options, resize, rgb)
+			if err != nil {
+				return nil, 0, fromTorchbind(err, "png", int(w), int(h), r.limits)
+			}
+			return nil, resizeTime, nil
+		},
+	}, nil
+}
+
+// interlacedPNGHeader is for pictures whose rows come in no order; they are decoded as a whole, by Go.
+func interlacedPNGHeader(data []byte, width, height int) header {
+	pixels := int64(width) * int64(height)
+	depth, colorType := data[24], data[25]
 
 	// What Go's decoder makes of the colour types: 4 or 8 bytes a pixel are turned into the finished picture where they lie.
 	native := int64(4)
 	const gray, paletted = 0, 3
-	if colorType == paletted || colorType == gray && !hasTransparentColor(r.data) {
+	if colorType == paletted || colorType == gray && !hasTransparentColor(data) {
 		native = 1
 	}
 	if depth == 16 {
 		native *= 2
 	}
-	memory := pixels * native
-	if interlaced {
-		memory *= 2 // each pass is a picture of its own first
-	}
+	memory := 2 * pixels * native // each pass is a picture of its own first
 	if native < 4 {
 		memory += 4 * pixels
 	}
 	return header{
-		width: int(w), height: int(h), memory: memory,
-		decode: decodeWith("png", int(w), int(h), func(m *meter) (image.Image, error) {
+		width: width, height: height, memory: memory,
+		decode: decodeWith("png", width, height, func(m *meter) (image.Image, error) {
 			img, err := png.Decode(m)
 			var unsupported png.UnsupportedError
 			if errors.As(err, &unsupported) {
@@ -48,7 +66,7 @@ func readPNGHeader(r request) (header, error) {
 			}
 			return img, nil
 		}),
-	}, nil
+	}
 }
 
 // pngChunk is a piece of a PNG; body is shorter than it should be where the file ends early.
