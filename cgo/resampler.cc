@@ -226,9 +226,15 @@ class Resampler::Passes {
   // Resizes what waits along its other axis, and writes it as columns, neighbours in the crop.
   void write_columns() {
     across_.run(between_, waiting_, lines_);
+    size_t left = waiting_at_[0];
+    if (left > waiting_at_[waiting_ - 1]) {  // mirrored, the last one to come is the leftmost
+      left = waiting_at_[waiting_ - 1];
+      std::reverse(lines_, lines_ + waiting_);
+    }
     for (size_t y = 0; y < columns().size(); y++) {
-      uint8_t* row = dst_ + y * rows().size() * 3;
-      for (int i = 0; i < waiting_; i++) std::memcpy(row + waiting_at_[i] * 3, lines_[i] + 4 * y, 3);
+      uint8_t* out = dst_ + (y * rows().size() + left) * 3;
+      for (int i = 0; i + 1 < waiting_; i++, out += 3) std::memcpy(out, lines_[i] + 4 * y, 4);
+      std::memcpy(out, lines_[waiting_ - 1] + 4 * y, 3);
     }
     waiting_ = 0;
   }
