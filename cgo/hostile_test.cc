@@ -58,6 +58,28 @@ Outcome decode(const Bytes& file, int eighths, int fill) {
   return outcome;
 }
 
+// The same file straight to a crop, upright by some orientation.
+Outcome resize(const Bytes& file, int eighths, int fill) {
+  auto exact = exact_buffer(file.size());
+  std::copy(file.begin(), file.end(), exact.get());
+  tb_jpeg_limits limits = default_limits();
+  tb_resize to{64, 48, 9, 5, 40, 33, TB_BILINEAR, static_cast<int32_t>(file.size() % 9), {}};
+  const size_t size = 40 * 33 * 3;
+  auto dst = exact_buffer(size, fill);
+  tb_jpeg_report report;
+  Status resized(tb_jpeg_resize(exact.get(), file.size(), &limits, eighths, &to, dst.get(), size, &report));
+  if (resized != nullptr) return failure(resized);
+  return {TB_OK, report.warnings, report.first_warning, fnv(dst.get(), size)};
+}
+
+// What is decoded whole is resized too. Not always the other way round: damage below the crop is never seen.
+void expect_resize_agrees(const Outcome& whole, const Outcome& crop) {
+  bool unseen = crop.code == TB_OK && (whole.code == TB_CORRUPT_IMAGE || whole.code == TB_UNSUPPORTED_IMAGE);
+  EXPECT_TRUE(whole.code == crop.code || unseen)
+      << "decoded: " << whole.code << " " << whole.text << "; resized: " << crop.code << " " << crop.text;
+  EXPECT_LE(crop.code == TB_OK && whole.code == TB_OK ? crop.warnings : 0, whole.warnings);
+}
+
 bool is_an_answer(tb_code code) {
   switch (code) {
     case TB_OK:
@@ -94,6 +116,7 @@ TEST(Hostile, NoFileOfTheCollectionBreaksTheDecoderOrItsLimits) {
     double start = thread_seconds();
     Outcome outcome = decode(file, 8, -1);
     double seconds = thread_seconds() - start;
+    expect_resize_agrees(outcome, resize(file, 8, 0));
     EXPECT_TRUE(is_an_answer(outcome.code)) << outcome.code << ": " << outcome.text;
     EXPECT_LT(seconds, 3.0);  // 2 s of decoding are allowed; the rest is for one row of blocks and for sanitised code
     files++;
@@ -188,6 +211,11 @@ TEST(Hostile, MutantsOfGoodFilesAreDecodedOrRefusedAndNeverShowOldMemory) {
     EXPECT_EQ(first.warnings, again.warnings);
     EXPECT_EQ(first.text, again.text);
     EXPECT_EQ(first.pixels, again.pixels);
+    Outcome crop = resize(mutant, eighths, 0x00), same = resize(mutant, eighths, 0xFF);
+    expect_resize_agrees(first, crop);
+    EXPECT_EQ(crop.code, same.code);
+    EXPECT_EQ(crop.text, same.text);
+    EXPECT_EQ(crop.pixels, same.pixels);
     codes[first.code]++;
     warned += first.warnings > 0;
   }

@@ -67,13 +67,16 @@ bool can_crop(const jpeg_decompress_struct& cinfo) {
   return true;
 }
 
-// Goes past rows without computing their pixels. libjpeg does not look at the clock meanwhile, so it is asked for little at a time.
+// Goes past rows without computing their pixels. libjpeg does not look at the clock meanwhile, so it is asked for about a
+// million pixels at a time: those of the stored picture, which are the work.
 void skip_to(JpegDecoder* d, int64_t row) {
-  int64_t step = std::max<int64_t>((1 << 20) / d->cinfo.output_width, 64);
-  while (d->cinfo.output_scanline < row) {
-    auto rows = static_cast<JDIMENSION>(std::min<int64_t>(row - d->cinfo.output_scanline, step));
+  const jpeg_decompress_struct& c = d->cinfo;
+  int64_t pixels_per_row = static_cast<int64_t>(c.image_width) * c.image_height / c.output_height;
+  int64_t step = std::max<int64_t>((1 << 20) / pixels_per_row, DCTSIZE);
+  while (c.output_scanline < row) {
+    auto rows = static_cast<JDIMENSION>(std::min<int64_t>(row - c.output_scanline, step));
     if (jpeg_skip_scanlines(&d->cinfo, rows) == 0) tb::give_up(d, TB_CORRUPT_IMAGE, "the data ends before the picture does");
-    tb::check_time(d, static_cast<int64_t>(rows) * d->cinfo.output_width);
+    tb::check_time(d, rows * pixels_per_row);
   }
 }
 

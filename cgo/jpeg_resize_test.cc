@@ -301,9 +301,14 @@ TEST(JpegResizeLimits, CpuTimeAlsoWhileSkipping) {
 
   tb_jpeg_limits limits{};
   limits.max_cpu_ms = 40;
-  for (auto& [jpeg, to] : {std::pair{&many, whole(64, 64, TB_BILINEAR)}, {&long_way, bottom}}) {
+  struct Case {
+    const Bytes* jpeg;
+    tb_resize to;
+    int eighths;
+  };
+  for (const Case& c : {Case{&many, whole(64, 64, TB_BILINEAR), 8}, {&long_way, bottom, 8}, {&long_way, bottom, 1}}) {
     std::clock_t start = std::clock();
-    Result got = streamed(*jpeg, to, 8, limits);
+    Result got = streamed(*c.jpeg, c.to, c.eighths, limits);
     EXPECT_EQ(got.code, TB_IMAGE_TOO_COMPLEX);
     EXPECT_EQ(got.message, "decoding takes longer than allowed");
     EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 0.5);

@@ -99,6 +99,8 @@ class Down {
     }
   }
 
+  bool is_last(size_t i) const { return i == (backwards_ ? 0 : taps_.size() - 1); }
+
   void run(size_t i, uint8_t* dst) {
     const int count = taps_.count[i];
     size_t slot = static_cast<size_t>(taps_.first[i] - top_) % ring_.size();
@@ -170,19 +172,21 @@ class Resampler::Passes {
   const Taps& rows() const { return down_.taps(); }
 
   void hold_columns(int64_t left, int64_t right) {
-    size_t crop_bytes = columns().size() * 4;
+    int64_t first = columns().begin(), end = columns().end();
+    size_t needed = static_cast<size_t>(end - first) * 4, crop = columns().size() * 4;
+    down_.hold_bytes(swapped_ ? needed : crop);
     if (swapped_) {  // down, then along
-      int64_t first = columns().begin(), end = columns().end();
       skip_ = static_cast<size_t>(first - left) * 4;
-      down_.hold_bytes(static_cast<size_t>(end - first) * 4);
-      across_.hold_columns(first, end);
-      between_.resize(static_cast<size_t>(end - first) * 4);
-    } else {
-      down_.hold_bytes(crop_bytes);
-      across_.hold_columns(left, right);
+      held_ = needed;
+      left = first;
+      right = end;
     }
-    line_.resize(crop_bytes);
-    held_ = static_cast<size_t>(columns().end() - columns().begin()) * 4;
+    across_.hold_columns(left, right);
+    memory_.resize((crop + (swapped_ ? needed : 0)) * kTogether);
+    for (int i = 0; i < kTogether; i++) {
+      lines_[i] = &memory_[i * crop];
+      if (swapped_) between_[i] = &memory_[kTogether * crop + i * needed];
+    }
   }
 
   void push(const uint8_t* const* rows, int n) {
@@ -196,16 +200,14 @@ class Resampler::Passes {
     if (swapped_) {
       for (int i = 0; i < n; i++) std::memcpy(to[i], rows[i] + skip_, held_);
       down_.rows_written(n, [&](size_t x) {
-        down_.run(x, between_.data());
-        const uint8_t* from[] = {between_.data()};
-        uint8_t* line[] = {line_.data()};
-        across_.run(from, 1, line);
-        write_column(x);
+        down_.run(x, between_[waiting_]);
+        waiting_at_[waiting_++] = x;
+        if (waiting_ == kTogether || down_.is_last(x)) write_columns();
       });
     } else {
       across_.run(rows, n, to);
       down_.rows_written(n, [&](size_t y) {
-        down_.run(y, line_.data());
+        down_.run(y, lines_[0]);
         write_row(y);
       });
     }
@@ -214,16 +216,27 @@ class Resampler::Passes {
   // The line's pixels without their fourth bytes.
   void write_row(size_t y) {
     size_t n = columns().size();
+    const uint8_t* line = lines_[0];
     uint8_t* out = dst_ + y * n * 3;
     // Four bytes each, of which the next pixel overwrites the last one: one store instead of two.
-    for (size_t x = 0; x + 1 < n; x++, out += 3) std::memcpy(out, &line_[4 * x], 4);
-    std::memcpy(out, &line_[4 * (n - 1)], 3);
+    for (size_t x = 0; x + 1 < n; x++, out += 3) std::memcpy(out, line + 4 * x, 4);
+    std::memcpy(out, line + 4 * (n - 1), 3);
   }
 
-  void write_column(size_t x) {
-    size_t width = rows().size();
-    uint8_t* out = dst_ + x * 3;
-    for (size_t y = 0; y < columns().size(); y++, out += width * 3) std::memcpy(out, &line_[4 * y], 3);
+  // Resizes what waits along its other axis, and writes it as columns, neighbours in the crop.
+  void write_columns() {
+    across_.run(between_, waiting_, lines_);
+    size_t left = waiting_at_[0];
+    if (left > waiting_at_[waiting_ - 1]) {  // mirrored, the last one to come is the leftmost
+      left = waiting_at_[waiting_ - 1];
+      std::reverse(lines_, lines_ + waiting_);
+    }
+    for (size_t y = 0; y < columns().size(); y++) {
+      uint8_t* out = dst_ + (y * rows().size() + left) * 3;
+      for (int i = 0; i + 1 < waiting_; i++, out += 3) std::memcpy(out, lines_[i] + 4 * y, 4);
+      std::memcpy(out, lines_[waiting_ - 1] + 4 * y, 3);
+    }
+    waiting_ = 0;
   }
 
   Across across_;
@@ -232,8 +245,11 @@ class Resampler::Passes {
   uint8_t* dst_;
   size_t skip_ = 0;  // bytes of a row before the first column that is needed
   size_t held_ = 0;  // bytes from there that are
-  std::vector<uint8_t> between_;
-  std::vector<uint8_t> line_;
+  std::vector<uint8_t> memory_;
+  uint8_t* between_[kTogether] = {};  // swapped: rows after the first pass
+  uint8_t* lines_[kTogether] = {};    // rows or columns of the crop
+  size_t waiting_at_[kTogether] = {};
+  int waiting_ = 0;
 };
 
 Resampler::Resampler(int64_t width, int64_t height, const tb_resize& to, uint8_t* dst, size_t dst_bytes, Loops loops) {

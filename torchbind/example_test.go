@@ -22,18 +22,11 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	info, err := torchbind.ProbeJPEG(data)
-	if err != nil {
-		log.Fatal(err)
-	}
-	picture := image.NewNRGBA(image.Rect(0, 0, info.Width, info.Height))
-	if _, err := torchbind.DecodeJPEG(data, torchbind.JPEGOptions{MaxPixels: 50_000_000}, picture); err != nil {
-		log.Fatal(err)
-	}
 	// The shorter side becomes 256, of which the middle 224 × 224 is taken. This photograph is 640 × 427.
 	rgb := make([]byte, 224*224*3)
 	middle := image.Rect(0, 0, 224, 224).Add(image.Pt((383-224+1)/2, (256-224)/2))
-	if err := torchbind.ResizeRGB(picture, torchbind.Resize{Width: 383, Height: 256, Crop: middle, Filter: torchbind.Bilinear}, rgb); err != nil {
+	resize := torchbind.Resize{Width: 383, Height: 256, Crop: middle, Filter: torchbind.Bilinear}
+	if _, err := torchbind.ResizeJPEG(data, torchbind.JPEGOptions{MaxPixels: 50_000_000}, resize, rgb); err != nil {
 		log.Fatal(err)
 	}
 
