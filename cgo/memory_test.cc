@@ -89,9 +89,22 @@ TEST(OutOfMemory, ARefusalNeedsNoMemoryBeyondItsStatus) {
 
 TEST(OutOfMemory, ResizeFailsCleanlyAtEachAllocation) {
   std::vector<uint8_t> pixels(16 * 16 * 4, 7), dst(8 * 8 * 3);
-  tb_resize spec{8, 8, 0, 0, 8, 8, TB_BICUBIC};
+  tb_resize spec{8, 8, 0, 0, 8, 8, TB_BICUBIC, 0, {}};
   EXPECT_GE(allocations_until_success([&] { return tb_image_resize(pixels.data(), 16, 16, 64, &spec, dst.data(), dst.size()); }), 8);
   EXPECT_EQ(dst[0], 7);
+}
+
+TEST(OutOfMemory, JpegResizeFailsCleanlyAtEachAllocation) {
+  const tb::testing::Bytes jpeg = tb::testing::encode({});
+  std::vector<uint8_t> dst(8 * 8 * 3);
+  tb_jpeg_limits limits{};
+  tb_jpeg_report report;
+  for (int32_t orientation : {1, 6}) {
+    tb_resize spec{8, 8, 0, 0, 8, 8, TB_BILINEAR, orientation, {}};
+    EXPECT_GE(allocations_until_success(
+                  [&] { return tb_jpeg_resize(jpeg.data(), jpeg.size(), &limits, 8, &spec, dst.data(), dst.size(), &report); }),
+              8);
+  }
 }
 
 TEST(OutOfMemory, TensorsFailCleanlyAtEachAllocation) {
