@@ -94,6 +94,19 @@ TEST(OutOfMemory, ResizeFailsCleanlyAtEachAllocation) {
   EXPECT_EQ(dst[0], 7);
 }
 
+TEST(OutOfMemory, JpegResizeFailsCleanlyAtEachAllocation) {
+  const tb::testing::Bytes jpeg = tb::testing::encode({});
+  std::vector<uint8_t> dst(8 * 8 * 3);
+  tb_jpeg_limits limits{};
+  tb_jpeg_report report;
+  for (int32_t orientation : {1, 6}) {
+    tb_resize spec{8, 8, 0, 0, 8, 8, TB_BILINEAR, orientation, {}};
+    EXPECT_GE(allocations_until_success(
+                  [&] { return tb_jpeg_resize(jpeg.data(), jpeg.size(), &limits, 8, &spec, dst.data(), dst.size(), &report); }),
+              8);
+  }
+}
+
 TEST(OutOfMemory, TensorsFailCleanlyAtEachAllocation) {
   std::vector<uint8_t> data(24);
   int64_t shape[] = {2, 3, 4};
