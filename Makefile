@@ -105,6 +105,10 @@ parity: vidi test-models ## the table of differences from the Python reference
 measure: vidi test-models ## time and memory beside the Python reference, into docs/measurements.md
 	@$(PYTHON) tools/measure.py
 
+.PHONY: soak
+soak: vidi test-models ## 50,000 mixed requests; memory, threads and descriptors must stay flat
+	@$(PYTHON) tools/soak.py $(ARGS)
+
 .PHONY: clean
 clean: ## remove what was built here (downloads stay in the cache)
 	@rm -rf bin build
