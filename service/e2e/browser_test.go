@@ -23,7 +23,7 @@ import (
 )
 
 // One browser serves all tests of the page; each test has a window of its own, with storage of its own.
-var browser struct {
+var chrome struct {
 	start sync.Once
 	ctx   context.Context
 	stop  func()
@@ -32,8 +32,8 @@ var browser struct {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if browser.stop != nil {
-		browser.stop()
+	if chrome.stop != nil {
+		chrome.stop()
 	}
 	os.Exit(code)
 }
@@ -51,38 +51,37 @@ func chromium(t *testing.T) context.Context {
 	if path == "" {
 		missing(t, "there is no chromium here, so the page is not tested; `make test-packages` installs it")
 	}
-	browser.start.Do(func() {
+	chrome.start.Do(func() {
 		fonts, err := filepath.Abs("testdata/fonts.conf")
 		if err != nil {
-			browser.err = err
+			chrome.err = err
 			return
 		}
 		profile, err := os.MkdirTemp("", "vidi-browser-")
 		if err != nil {
-			browser.err = err
+			chrome.err = err
 			return
 		}
 		options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
 			chromedp.ExecPath(path), chromedp.UserDataDir(profile), chromedp.WSURLReadTimeout(time.Minute),
 			chromedp.NoSandbox, chromedp.DisableGPU, // containers have neither
 			chromedp.Flag("disable-quic", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-			chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"), // no network, whatever a page asks for
-			chromedp.Flag("blink-settings", "primaryPointerType=4,availablePointerTypes=4,primaryHoverType=2,availableHoverTypes=2"), // a mouse
+			chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),           // no network, whatever a page asks for
 			chromedp.Flag("font-render-hinting", "none"), chromedp.Env("FONTCONFIG_FILE="+fonts), // the same letters on every machine
 		)
 		allocator, stopAllocator := chromedp.NewExecAllocator(context.Background(), options...)
 		ctx, stop := chromedp.NewContext(allocator)
-		browser.ctx, browser.err = ctx, chromedp.Do(ctx)
-		browser.stop = func() {
+		chrome.ctx, chrome.err = ctx, chromedp.Do(ctx)
+		chrome.stop = func() {
 			stop()
 			stopAllocator()
 			os.RemoveAll(profile)
 		}
 	})
-	if browser.err != nil {
-		t.Fatal(browser.err)
+	if chrome.err != nil {
+		t.Fatal(chrome.err)
 	}
-	return browser.ctx
+	return chrome.ctx
 }
 
 // tab is a window with the page in it. What goes wrong inside (exceptions, violations of the policy, requests to elsewhere)
@@ -137,6 +136,7 @@ func open(t *testing.T, address string, l look) *tab {
 	}
 	call(p, network.Enable, network.EnableParams{})
 	call(p, cdplog.Enable, cdp.Empty{})
+	call(p, page.Enable, page.EnableParams{})
 	call(p, runtime.Enable, cdp.Empty{})
 	call(p, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{Width: l.width, Height: l.height, DeviceScaleFactor: 1, Mobile: l.touch})
 	call(p, emulation.SetTouchEmulationEnabled, emulation.SetTouchEmulationEnabledParams{Enabled: l.touch})
@@ -168,6 +168,8 @@ func (p *tab) event(event any) {
 		p.requests = append(p.requests, e.Request.Method+" "+e.Request.URL)
 	case *runtime.EventExceptionThrown:
 		p.complaints = append(p.complaints, e.ExceptionDetails.Text+" "+e.ExceptionDetails.Exception.Description)
+	case *page.EventJavascriptDialogOpening:
+		p.complaints = append(p.complaints, "a dialogue: "+e.Message)
 	case *runtime.EventConsoleAPICalled:
 		p.complaints = append(p.complaints, fmt.Sprintf("console.%s %s", e.Type, e.Args[0].Value))
 	case *cdplog.EventEntryAdded:
@@ -268,6 +270,16 @@ func (p *tab) card(name string) string {
 	p.t.Helper()
 	return plain(eval[string](p, fmt.Sprintf(
 		`[...document.querySelectorAll(".card")].find((card) => card.querySelector(".file").textContent === %q)?.innerText ?? "no such card"`, name)))
+}
+
+// waitFor waits for something outside of the page.
+func waitFor(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited for %s in vain", what)
+		}
+	}
 }
 
 // leavePicture keeps what the window showed when the test failed, where VIDI_SCREENSHOTS names a folder.

@@ -223,6 +223,7 @@ for (const radio of document.querySelectorAll("input[name=code]")) radio.addEven
 for (const button of document.querySelectorAll("[data-sample]")) button.addEventListener("click", () => classifySample(button.dataset.sample));
 for (const button of document.querySelectorAll("[data-language]")) button.addEventListener("click", () => setLanguage(button.dataset.language));
 onLanguage(() => {
+  announce(""); // what was said was said in the other language
   drawWords();
   gallery.drawAll();
   drawActions();

@@ -95,7 +95,7 @@ export async function classify(file, { model, signal, busyFor }) {
   for (let attempt = 1; ; attempt++) {
     try {
       // The type is given, because a browser would else guess it by the name: .json would not be read as a picture.
-      return await ask(url, { method: "POST", body: file, signal, headers: { "Content-Type": "application/octet-stream" } });
+      return checked(await ask(url, { method: "POST", body: file, signal, headers: { "Content-Type": "application/octet-stream" } }));
     } catch (problem) {
       if (problem.code === "unreachable") throw (await readable(file)) ? problem : new Problem("unreadable");
       const wait = problem.retryAfter ?? Math.min(30, 2 ** attempt);
@@ -104,6 +104,13 @@ export async function classify(file, { model, signal, busyFor }) {
       await sleep(1000 * wait * (1 + Math.random() / 4), signal); // not all at the same moment
     }
   }
+}
+
+// checked is an answer that has what the page shows: a proxy's log-in page, or another server, may have answered.
+function checked(answer) {
+  const result = answer?.results?.[0];
+  if (!Array.isArray(result?.predictions) || !Array.isArray(result.warnings)) throw new Problem("other", { status: 200 });
+  return answer;
 }
 
 // A file that was moved or changed since it was chosen fails like a broken line does.

@@ -85,6 +85,7 @@ export async function copy(text) {
     area.value = text;
     area.readOnly = true;
     area.className = "unseen";
+    area.style.whiteSpace = "pre"; // or the lines would lose their indents
     const focused = document.activeElement;
     document.body.append(area);
     area.select();
