@@ -282,13 +282,11 @@ func waitFor(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// leavePicture keeps what the window showed when the test failed, where VIDI_SCREENSHOTS names a folder.
+// leavePicture keeps what the window showed when the test failed.
 func (p *tab) leavePicture() {
-	dir := os.Getenv("VIDI_SCREENSHOTS")
-	if dir == "" {
-		return
-	}
-	if shot, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot()); err == nil {
-		_ = os.WriteFile(dir+"/failed-"+strings.ReplaceAll(p.t.Name(), "/", "-")+".png", shot, 0o644)
+	path := filepath.Join("..", "..", "build", "page-failures", strings.ReplaceAll(p.t.Name(), "/", "-")+".png")
+	shot, err := chromedp.Run(p.ctx, chromedp.CaptureScreenshot())
+	if err == nil && os.MkdirAll(filepath.Dir(path), 0o755) == nil && os.WriteFile(path, shot, 0o644) == nil {
+		p.t.Logf("%s shows the window", path)
 	}
 }

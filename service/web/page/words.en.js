@@ -9,6 +9,7 @@ export default {
   intro_here: "Put in a picture and get the three most likely answers; the pictures never leave this computer.",
   intro_server: "Put in a picture and get the three most likely answers; the pictures go to {host} and nowhere else, and are not kept.",
   drop: "Drop pictures here, or paste them",
+  pick: "Pick pictures, or take one now",
   choose: "Choose pictures",
   capture: "Take a photo",
   advice: "JPEG, PNG, WebP, GIF, BMP or TIFF, at least {side}\u00a0×\u00a0{side} pixels",

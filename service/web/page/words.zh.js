@@ -7,6 +7,7 @@ export default {
   intro_here: "放一张图片进来，马上看到三个最可能的答案；图片不会离开这台电脑。",
   intro_server: "放一张图片进来，马上看到三个最可能的答案；图片只发送到 {host}，不会去别处，也不会被保存。",
   drop: "把图片拖到这里，或直接粘贴",
+  pick: "选几张图片，或现在拍一张",
   choose: "选择图片",
   capture: "拍照",
   advice: "支持 JPEG、PNG、WebP、GIF、BMP、TIFF，建议至少 {side}\u00a0×\u00a0{side} 像素",
