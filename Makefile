@@ -11,10 +11,10 @@ JOBS := $(shell nproc)
 
 # Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
 PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev ninja-build python3 python3-pip python3-venv unzip python3-torch python3-torchvision
-TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck $(BROWSER_PACKAGES)
 # The page is tested in a real browser; the fonts are for its Chinese. Ubuntu has Chromium as a snap only: where some other
 # build of it is installed nothing more is asked for.
-BROWSER_PACKAGES = $(if $(shell command -v chromium chromium-browser google-chrome),,chromium) fonts-noto-cjk fonts-noto-color-emoji
+BROWSER_PACKAGES := $(if $(shell command -v chromium chromium-browser google-chrome),,chromium) fonts-noto-cjk fonts-noto-color-emoji
+TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck $(BROWSER_PACKAGES)
 
 .PHONY: help
 help: ## list the tasks
