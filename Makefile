@@ -11,7 +11,10 @@ JOBS := $(shell nproc)
 
 # Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
 PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev libpng-dev ninja-build python3 python3-pip python3-venv unzip python3-torch python3-torchvision
-TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck
+# The page is tested in a real browser; the fonts are for its Chinese. Ubuntu has Chromium as a snap only: where some other
+# build of it is installed nothing more is asked for.
+BROWSER_PACKAGES := $(if $(shell command -v chromium chromium-browser google-chrome),,chromium) fonts-noto-cjk fonts-noto-color-emoji
+TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck $(BROWSER_PACKAGES)
 
 .PHONY: help
 help: ## list the tasks
@@ -74,6 +77,15 @@ test-models: python
 	@$(PYTHON) tools/export/export.py resnet18-seeded --out build/models
 	@$(PYTHON) tools/export/fixtures.py --out build/fixtures
 
+.PHONY: test-axe
+test-axe: build/axe
+
+# axe-core, which the tests of the page ask what keeps people out.
+build/axe: service/e2e/testdata/axe.txt | $(PYTHON)
+	@rm -rf build/axe && mkdir -p build/axe
+	@$(PYTHON) -m pip download -q --no-deps --require-hashes -r $< -d build/axe || { rm -rf build/axe; exit 1; }
+	@touch $@
+
 .PHONY: lint
 lint: ## formatting and static checks
 	@tools/lint.sh
@@ -94,12 +106,16 @@ test-python: python
 	@$(PYTHON) -m unittest discover -s tools/tests
 
 .PHONY: test-go
-test-go: vidi test-models ## Go tests, with the real libtorch, models and Python reference
+test-go: vidi test-models test-axe ## Go tests, with the real libtorch, models and Python reference
 	@tools/test-go.sh
 
 .PHONY: parity
 parity: vidi test-models ## the table of differences from the Python reference
 	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run Parity ./service/e2e
+
+.PHONY: screenshots
+screenshots: vidi test-models ## the pictures of the page in docs/screenshots, afresh (needs chromium)
+	@go=$$(third_party/find-go.sh); VIDI_SCREENSHOTS=$(CURDIR)/docs/screenshots "$$go" test -count=1 -run Screenshots ./service/e2e
 
 .PHONY: measure
 measure: vidi test-models ## time and memory beside the Python reference, into docs/measurements.md

@@ -97,6 +97,14 @@ const (
 // ModelsResponse answers GET /api/v1/models.
 type ModelsResponse struct {
 	Models []ModelInfo `json:"models"`
+	Limits Limits      `json:"limits"`
+}
+
+// Limits are what a client can check before it sends; a server that is asked for more answers body_too_large or
+// too_many_images.
+type Limits struct {
+	MaxBody   int64 `json:"max_body"`   // bytes of one request
+	MaxImages int   `json:"max_images"` // pictures in one request
 }
 
 // ModelInfo is one served model.

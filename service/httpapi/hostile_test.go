@@ -192,7 +192,7 @@ func TestUnknownAddressesAndMethods(t *testing.T) {
 			wantProblem(t, w, api.NotFound)
 		}
 	}
-	for path, allowed := range map[string]string{"/predict": "POST", "/api/v1/predict": "POST", "/livez": "GET", "/readyz": "GET", "/api/v1/models": "GET", "/": "GET"} {
+	for path, allowed := range map[string]string{"/predict": "POST", "/api/v1/predict": "POST", "/livez": "GET", "/readyz": "GET", "/api/v1/models": "GET", "/": "GET", "/web/app.js": "GET"} {
 		for _, method := range []string{"PUT", "DELETE", "PATCH", "BREW", map[string]string{"POST": "GET", "GET": "POST"}[allowed]} {
 			w := httptest.NewRecorder()
 			s.ServeHTTP(w, httptest.NewRequest(method, path, nil))

@@ -1,25 +1,12 @@
 package httpapi
 
 import (
-	"fmt"
 	"net/http"
 
 	"github.com/labstack/echo/v4"
 
 	"github.com/vidi-vision/vidi/service/api"
 )
-
-const welcomeText = `vidi tells what is in a picture.
-
-    curl -F file=@picture.jpg http://%s/predict
-
-GET /api/v1/models lists what is served, GET /readyz says whether it is ready.
-`
-
-// welcome is for the person who opens the address in a browser.
-func (s *Server) welcome(c echo.Context) error {
-	return c.String(http.StatusOK, fmt.Sprintf(welcomeText, c.Request().Host))
-}
 
 // livez says that the process answers; it says so while the model loads, too.
 func (s *Server) livez(c echo.Context) error { return c.JSON(http.StatusOK, api.Status{Status: "ok"}) }
@@ -62,5 +49,5 @@ func (s *Server) models(c echo.Context) error {
 		Precision: m.Precision, Classes: len(card.Labels),
 		Input:   api.InputSize{Width: card.Input.Crop, Height: card.Input.Crop},
 		Default: true,
-	}}})
+	}}, Limits: api.Limits{MaxBody: s.cfg.MaxBody, MaxImages: s.cfg.MaxImages}})
 }

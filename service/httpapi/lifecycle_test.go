@@ -60,7 +60,7 @@ func TestModels(t *testing.T) {
 	}
 	want := api.ModelInfo{Name: "resnet18", Version: "1", Description: "a fake", Licence: "MIT", Precision: "fp32", Classes: 3,
 		Input: api.InputSize{Width: 224, Height: 224}, Default: true}
-	if len(got.Models) != 1 || got.Models[0] != want {
+	if len(got.Models) != 1 || got.Models[0] != want || got.Limits != (api.Limits{MaxBody: 20 << 20, MaxImages: 64}) {
 		t.Errorf("got %+v", got)
 	}
 }

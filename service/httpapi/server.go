@@ -90,6 +90,7 @@ func (s *Server) routes() {
 		s.echo.Match([]string{http.MethodGet, http.MethodHead}, path, handler)
 	}
 	get("/", s.welcome)
+	get("/web/*", s.pageFile)
 	get("/livez", s.livez)
 	get("/readyz", s.readyz)
 	get("/api/v1/models", s.models)

@@ -1,4 +1,4 @@
-"""Writes the small model files that the Go tests load: two good ones, and one for each way a file can be wrong.
+"""Writes the small model files that the Go tests load: three good ones, and one for each way a file can be wrong.
 
     python tools/export/fixtures.py --out DIR
 
@@ -28,6 +28,18 @@ from models import IMAGENET_MEAN, IMAGENET_STD
 TINY_LABELS = [
     {"label": en, "wnid": "", "names": {"en": en, "zh": zh}}
     for en, zh in (("one", "一"), ("two", "二"), ("three", "三"), ("four", "四"), ("five", "五"))
+]
+
+# Names that would do something if anybody took them for more than text: a page, a spreadsheet, a terminal.
+HOSTILE_LABELS = [
+    {"label": name, "wnid": "", "names": {"en": name, "zh": name + "二"}}
+    for name in (
+        "<img src=x onerror=alert(1)>",
+        "\"><script>alert(1)</script>",
+        "=HYPERLINK(\"http://127.0.0.1/?\"&A1)",
+        "{name} ${alert(1)} javascript:alert(1)",
+        "\u202egnp.exe\u2066",
+    )
 ]
 
 
@@ -204,6 +216,7 @@ def future_card() -> dict:
 FIXTURES: dict[str, Callable[[str], bytes]] = {
     # Good ones.
     "tiny.pt": lambda name: tiny(name, tiny_card()),
+    "hostile_labels.pt": lambda name: tiny(name, tiny_card(HOSTILE_LABELS)),
     "bare_traced.pt": lambda name: tiny(name, None, outputs=10),
     # A card that does not fit its model, or this version of the reader.
     "card_three_labels.pt": lambda name: tiny(name, tiny_card(TINY_LABELS[:3])),
