@@ -7,10 +7,12 @@ MAKEFLAGS += --no-print-directory
 
 MODELS ?= $(or $(VIDI_MODELS),$(or $(XDG_DATA_HOME),$(HOME)/.local/share)/vidi/models)
 PYTHON := build/venv/bin/python
+BENCH_PYTHON := build/bench-venv/bin/python
 JOBS := $(shell nproc)
 
 # Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
 PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev ninja-build python3 python3-pip python3-venv unzip python3-torch python3-torchvision
+BENCH_PACKAGES := $(PACKAGES) wrk
 TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck
 
 .PHONY: help
@@ -104,6 +106,20 @@ parity: vidi test-models ## the table of differences from the Python reference
 .PHONY: measure
 measure: vidi test-models ## time and memory beside the Python reference, into docs/measurements.md
 	@$(PYTHON) tools/measure.py
+
+# BENCH is handed on: `make bench BENCH=--quick`, `make bench BENCH="--servers vidi-bf16 flask"`.
+.PHONY: bench
+bench: vidi test-models $(BENCH_PYTHON) ## vidi beside other servers and engines, into docs/benchmarks.md (25 minutes)
+	@third_party/system-packages.sh $(BENCH_PACKAGES)
+	@$(BENCH_PYTHON) tools/bench/bench.py $(BENCH)
+
+# Made afresh when the requirements change, like build/venv.
+$(BENCH_PYTHON): tools/bench/requirements.txt
+	@third_party/system-packages.sh $(BENCH_PACKAGES)
+	@rm -rf build/bench-venv && mkdir -p build && /usr/bin/python3 -m venv --system-site-packages build/bench-venv
+	@echo "bench: installing tools/bench/requirements.txt"
+	@build/bench-venv/bin/pip install -q --no-deps --require-hashes -r tools/bench/requirements.txt || { rm -rf build/bench-venv; exit 1; }
+	@touch $@
 
 .PHONY: clean
 clean: ## remove what was built here (downloads stay in the cache)
