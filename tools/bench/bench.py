@@ -9,6 +9,7 @@ The machine must be quiet. What was measured is kept in build/bench/results.json
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,8 @@ PARTS = ("http", "engines", "tensors")
 
 def main() -> int:
     args = arguments()
+    # Servers that stand still would outlive a plain kill.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))
     BUILD.mkdir(parents=True, exist_ok=True)
     saved = BUILD / "results.json"
     if not args.report:
@@ -75,7 +78,8 @@ def measure(args: argparse.Namespace) -> dict:
     }
     if "http" in parts:
         servers = [SERVERS[name] for name in args.servers or SERVERS if available(SERVERS[name])]
-        cells = [cell for cell in serving.CELLS if not args.cells or cell.key in args.cells]
+        usual = serving.QUICK_CELLS if args.quick else serving.CELLS
+        cells = [cell for cell in serving.CELLS if cell.key in args.cells] if args.cells else list(usual)
         lengths = serving.QUICK if args.quick else serving.FULL
         data["servers"] = serving.measure(servers, cells, rounds, lengths, lists, BUILD / "logs")
     if "engines" in parts:
@@ -93,7 +97,7 @@ def available(server) -> bool:
 
 def peers_models() -> None:
     """Makes the peers' models anew when vidi's has changed."""
-    script = Path(__file__).resolve().parent / "models.py"
+    script = Path(__file__).resolve().parent / "peer_models.py"
     for kind, source, target in (("onnx", MODEL, ONNX), ("int8", ONNX, INT8_ONNX)):
         if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
             print(f"bench: making {target.relative_to(ROOT)}", file=sys.stderr)

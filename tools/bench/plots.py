@@ -21,7 +21,6 @@ STYLE = {
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
-    "xtick.color": INK,
     "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -77,6 +76,8 @@ def bars(axis: plt.Axes, titles: list[str], values: list[float], ours: list[bool
     axis.margins(x=0.18)
     axis.set_xlim(left=0)
     axis.tick_params(axis="y", length=0)
+    axis.xaxis.set_visible(False)  # the bars carry their values
+    axis.spines["bottom"].set_visible(False)
 
 
 def save(figure: plt.Figure, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -49,15 +50,17 @@ class Running:
             time.sleep(0.01)
         raise RuntimeError(f"{self.server.name} gave no good answer; see {self.log}")
 
-    def ask(self, picture: bytes) -> bool:
-        """Posts one picture, and says whether three classes came back."""
+    def ask(self, picture: bytes) -> str | None:
+        """Posts one picture; returns the likeliest name, or None where the answer does not have three."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_SECONDS)
         try:
             connection.request("POST", self.server.path, body=picture, headers={"Content-Type": "image/jpeg"})
             response = connection.getresponse()
-            return response.read().count(b'"confidence"') == 3 and response.status == 200
+            answer = response.read().decode()
+            good = response.status == 200 and answer.count('"confidence"') == 3
+            return re.search(r'"label":\s*"([^"]*)"', answer).group(1) if good else None
         except http.client.HTTPException:
-            return False
+            return None
         finally:
             connection.close()
 

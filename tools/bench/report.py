@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 
+from pictures import TYPICAL
 from results import Run, median, percentile_ms, quotient
 from servers import FLASK
 from targets import EXPECTED, TOLERANCE, checks, words
 
 KINDS = ("small", "typical", "12 MP")
 CONNECTIONS = (1, 16)
+# Load average over which something else was at work. The build that may come just before leaves less.
+QUIET = 1.0
 KEYS = [f"{kind}/{connections}" for kind in KINDS for connections in CONNECTIONS]
 
 
@@ -36,7 +39,7 @@ def heading(run: Run) -> Iterator[str]:
     yield ""
     yield f"Medians of {plan['rounds']} rounds. In each, every server started afresh and had a slice of every cell in random order, while"
     yield "the others stood still; latencies are of all slices together. All answer the three likeliest classes of ResNet-18 from the same"
-    yield "weights, over kept-alive connections, for a JPEG as the request's body. Exact decoding is torchvision's preprocessing to the last bit;"
+    yield "weights, over kept-alive connections (gunicorn closes them), for a JPEG as the request's body. Exact decoding is torchvision's preprocessing to the last bit;"
     yield "fast or scaled decoding lets the JPEG decoder shrink the picture. Small: 376×263. Typical: twelve photographs from 320 pixels to"
     yield "2 megapixels. 12 MP: 4032×3024."
     yield ""
@@ -47,7 +50,8 @@ def machine(run: Run) -> Iterator[str]:
     yield f"- Machine: {facts['cpu']}, {facts['cores']} cores, {facts['memory_gb']} GB; {', '.join(facts['flags']) or 'no vector flags'}"
     if not facts["amx"]:
         yield "- It has no AMX: bf16 and int8 gain far less here than on a CPU that has."
-    yield f"- Load of the machine before the run: {facts['load_before']:.1f} (0 is quiet)"
+    if facts["load_before"] > QUIET:
+        yield f"- **The machine was busy before the run (load {facts['load_before']:.1f}): these figures are worth little.**"
     yield from (f"- {line}" for line in run.data["versions"])
     yield ""
 
@@ -73,7 +77,7 @@ def ratios(run: Run) -> Iterator[str]:
 def best(run: Run, name: str, key: str) -> str:
     server = run.servers[name]
     peer = run.best_peer(key, precision=server["precision"], decode=server["decode"])
-    return f"{number(run.rate_ratio(name, peer, key), 2)} × {peer}" if peer and run.rate(name, key) else "–"
+    return f"{number(run.rate_ratio(name, peer, key), 2)} × {run.servers[peer]['title']}" if peer and run.rate(name, key) else "–"
 
 
 def latency(run: Run) -> Iterator[str]:
@@ -89,15 +93,18 @@ def percentiles(run: Run, name: str, key: str) -> str:
 def resources(run: Run) -> Iterator[str]:
     yield from section("CPU, memory, start")
     yield "CPU milliseconds per answer are the server's, all its processes; memory is the proportional set size of all its processes, warm and"
-    yield "at the end of a round; start is from the command to the first good answer, files in the page cache."
+    yield "at the end of a round; start is from the command to the first good answer, files in the page cache. Names as Flask: on how many of"
+    yield f"the {len(TYPICAL)} typical pictures the first name is the one that torch and torchvision give."
     yield ""
     rows = []
     for name, server in ordered(run):
         cells = (run.cell(name, f"{kind}/16") for kind in KINDS)
         cpu = [number(median(cell["cpu_ms"])) if cell else "–" for cell in cells]
         memory = [number(median(server[key])) for key in ("warm_megabytes", "loaded_megabytes")]
-        rows.append([server["title"], *cpu, *memory, number(median(server["start_seconds"]), 2)])
-    yield from table(["server", *(f"CPU ms, {kind}, 16" for kind in KINDS), "MB warm", "MB after", "start, s"], rows)
+        same = run.same_names(name, FLASK)
+        rows.append([server["title"], *cpu, *memory, number(median(server["start_seconds"]), 2), "–" if same is None else str(same)])
+    header = ["server", *(f"CPU ms, {kind}, 16" for kind in KINDS), "MB warm", "MB after", "start, s", "names as Flask"]
+    yield from table(header, rows)
 
 
 def sanity(run: Run) -> Iterator[str]:

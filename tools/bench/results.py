@@ -8,7 +8,7 @@ from servers import Server
 
 def empty_server(server: Server) -> dict:
     facts = {"title": server.title, "precision": server.precision, "decode": server.decode, "ours": server.ours}
-    return facts | {"start_seconds": [], "warm_megabytes": [], "loaded_megabytes": [], "cells": {}}
+    return facts | {"start_seconds": [], "warm_megabytes": [], "loaded_megabytes": [], "names": [], "cells": {}}
 
 
 def add(cells: dict, key: str, outcome: Outcome) -> None:
@@ -73,6 +73,11 @@ class Run:
             if not server["ours"] and all(server[fact] == value for fact, value in facts.items()) and self.rate(name, key)
         ]
         return max(names, key=lambda name: self.rate(name, key), default=None)
+
+    def same_names(self, server: str, other: str) -> int | None:
+        """How many of the typical pictures both give the same likeliest name."""
+        one, two = (self.servers.get(name, {}).get("names", []) for name in (server, other))
+        return sum(a == b for a, b in zip(one, two)) if one and two else None
 
     def engine(self, name: str, threads: int) -> float | None:
         return median(self.engines.get(f"{name}/{threads}", []))

@@ -50,9 +50,10 @@ def vidi(name: str, precision: str, decode: str = "exact", model: Path = MODEL) 
 
 def flask() -> Server:
     def command(port: int) -> list:
+        # gunicorn's usual workers, which close each connection: of those that keep them, one takes all and the other core idles.
         # Without a time-out: gunicorn would kill workers that stood still while another server was measured.
-        options = ["--workers", "2", "--threads", "1", "--worker-class", "gthread", "--timeout", "0", "--bind", f"127.0.0.1:{port}"]
-        return [BIN / "gunicorn", *options, "peers.flask_server:app"]
+        options = ["--workers", "2", "--threads", "1", "--timeout", "0", "--no-control-socket"]
+        return [BIN / "gunicorn", *options, "--bind", f"127.0.0.1:{port}", "peers.flask_server:app"]
 
     return Server("flask", "Flask + torchvision, gunicorn 2 × 1", "fp32", "exact", "/predict", MODEL, command)
 

@@ -1,7 +1,6 @@
 """The usual tutorial: Flask, torchvision's transforms, and TorchScript in Python's torch.
 
-Run by gunicorn with two workers of one thread, and one torch thread each: of the settings of gunicorn and torch tried on two
-cores, the one with the most requests per second.
+Run by gunicorn with two workers of one thread, and one torch thread each: torch's own threads would only wait for each other.
 """
 
 import io

@@ -1,6 +1,6 @@
 """OpenVINO behind mosec, which is made for dynamic batching: its server is Rust, its stages are processes.
 
-As many processes as cores decode, one infers batches of up to eight with all cores. It takes what is there within WAIT.
+As many processes as cores decode; one infers, on all cores, batches of what arrives within WAIT, at most eight.
 """
 
 import os
@@ -11,42 +11,40 @@ from mosec import Server, Worker
 from peers import preprocess
 
 CORES = len(os.sched_getaffinity(0))
-SIDE = preprocess.CROP
+SCALED = os.environ["BENCH_DECODE"] == "scaled"
 BATCH = 8
-WAIT = int(os.environ.get("BENCH_WAIT_MS", "2"))
+WAIT = 1  # milliseconds; 0 would mean mosec's default, 10
 
 
 class Decode(Worker):
-    """Bytes to pixels."""
+    """A body's bytes to pixels."""
 
     def deserialize(self, data: bytes) -> bytes:
         return data
 
     def forward(self, data: bytes) -> bytes:
-        return preprocess.crop_of(data, os.environ["BENCH_DECODE"] == "scaled").tobytes()
+        return preprocess.crop_of(data, SCALED).tobytes()
 
-    # The next stage is another process, and pixels need no pickling.
+    # The next stage is another process, and bytes need no pickling.
     def serialize_ipc(self, data: bytes) -> bytes:
         return data
 
 
 class Infer(Worker):
-    """A batch of pixels to answers."""
+    """Pixels to answers, a batch at a time."""
 
     def __init__(self):
-        from peers import answer, openvino_model
+        super().__init__()
+        # Imported here, so that the processes that decode do not load OpenVINO.
+        from peers.openvino_model import Network
 
-        self.top3, self.infer = answer.top3, openvino_model.infer
-        network = openvino_model.Network(os.environ["BENCH_MODEL"], os.environ["BENCH_PRECISION"])
-        # One model per size: rounding a batch of three up to eight would compute five for nothing.
-        self.requests = [network.compile(batch=n, streams=1, threads=CORES).create_infer_request() for n in range(1, BATCH + 1)]
+        self.network = Network(os.environ["BENCH_MODEL"], os.environ["BENCH_PRECISION"])
 
     def deserialize_ipc(self, data: bytes) -> np.ndarray:
-        return np.frombuffer(data, np.uint8).reshape(SIDE, SIDE, 3)
+        return np.frombuffer(data, np.uint8).reshape(preprocess.CROP, preprocess.CROP, 3)
 
-    def forward(self, pictures: list[np.ndarray]) -> list[bytes]:
-        logits = self.infer(self.requests[len(pictures) - 1], np.stack(pictures))
-        return [self.top3(row) for row in logits]
+    def forward(self, data: list[np.ndarray]) -> list[bytes]:
+        return self.network.infer(data)
 
     def serialize(self, data: bytes) -> bytes:
         return data

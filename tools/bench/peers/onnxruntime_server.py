@@ -1,8 +1,8 @@
 """ONNX Runtime behind uvicorn.
 
-As many threads as cores take a picture the whole way, each picture on one core, while a second session, which spreads one picture
-over all cores, is for a request that is alone. Pillow and ONNX Runtime give up the interpreter's lock while they compute, so one
-process is enough.
+As many threads as cores take a picture the whole way, each on one core: batches gain ONNX Runtime less than its threads lose by
+waiting for each other. A second session, which spreads one picture over all cores, is for a request that is alone. Pillow and ONNX
+Runtime give up the interpreter's lock while they compute, so one process is enough.
 """
 
 import asyncio
@@ -20,8 +20,8 @@ CORES = len(os.sched_getaffinity(0))
 def session(threads: int) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    # Threads that spin between two pictures would take the cores from those that decode.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads may spin inside a run, where it saves time, but not between two, where decoding needs the cores.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     return onnxruntime.InferenceSession(os.environ["BENCH_MODEL"], options, providers=["CPUExecutionProvider"])
 
 

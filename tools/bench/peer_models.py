@@ -1,7 +1,7 @@
 """The peers' models, made from the very file that vidi serves: ONNX from the traced module, and int8 from that by NNCF.
 
-    models.py onnx MODEL.pt OUT.onnx       needs torch
-    models.py int8 MODEL.onnx OUT.xml      needs nncf, and that torch is not there
+    peer_models.py onnx MODEL.pt OUT.onnx       needs torch
+    peer_models.py int8 MODEL.onnx OUT.xml      needs nncf, and that torch is not there
 
 The two are separate processes because NNCF imports whatever torch it finds, and does not know one as old as Debian's.
 """
