@@ -109,7 +109,7 @@ measure: vidi test-models ## time and memory beside the Python reference, into d
 
 # BENCH is handed on: `make bench BENCH=--quick`, `make bench BENCH="--servers vidi-bf16 flask"`.
 .PHONY: bench
-bench: vidi test-models $(BENCH_PYTHON) ## vidi beside other servers and engines, into docs/benchmarks.md (25 minutes)
+bench: vidi test-models $(BENCH_PYTHON) ## vidi beside other servers and engines, into docs/benchmarks.md (20 minutes, on a quiet machine)
 	@third_party/system-packages.sh $(BENCH_PACKAGES)
 	@$(BENCH_PYTHON) tools/bench/bench.py $(BENCH)
 

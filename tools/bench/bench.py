@@ -1,6 +1,6 @@
 """vidi beside other servers and engines, in one interleaved run, into docs/benchmarks.md.
 
-    make bench                                       25 minutes on two cores
+    make bench                                       20 minutes on two cores
     make bench BENCH=--quick                         under 3 minutes; its report goes to build/bench
     make bench BENCH="--servers vidi-bf16 flask"     only these servers, no engines; into build/bench too
 

@@ -19,8 +19,7 @@ def commands(our_bench: str, seconds: float) -> dict[str, list[str]]:
     for threads in THREADS:
         for precision, model in (("fp32", MODEL), ("bf16", MODEL), ("int8", INT8_MODEL)):
             if model.exists():
-                # A file of int8 is int8 whatever is asked for.
-                values = {"model": model, "precision": precision.replace("int8", "fp32"), "threads": threads}
+                values = {"model": model, "precision": precision, "threads": threads}
                 found[f"vidi {precision}/{threads}"] = [word.format_map(values) for word in our_bench.split()]
         for engine, precision, model in (
             ("ort", "fp32", ONNX),

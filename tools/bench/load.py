@@ -59,7 +59,8 @@ def parse(output: str, seconds: float, cpu_seconds: float) -> Outcome:
     result = json.loads(line.removeprefix("RESULT "))
     problem = ""
     if result["bad"] or result["lost"]:
-        problem = f"{result['bad']} bad answers and {result['lost']} lost ones beside {result['good']} good ones {result['first_bad']}".strip()
+        counts = f"{result['bad']} bad answers and {result['lost']} lost ones beside {result['good']} good ones"
+        problem = f"{counts} {result['first_bad']}".strip()
     elif not result["measured"]:
         problem = "no answer in time"
     count = max(result["measured"], 1)

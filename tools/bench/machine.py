@@ -46,7 +46,8 @@ def versions() -> list[str]:
     script += " 'Pillow', PIL.__version__, 'NumPy', numpy.__version__)"
     system = re.sub(r" (?=torchvision|Pillow|NumPy)", ", ", output(BIN / "python", "-c", script))
     wrk = output("wrk", "-v").splitlines()[0].split(" [")[0]
-    return [*vidi, f"Peers: {peers}", f"From the system, for the peers: Python {platform.python_version()}, {system}", f"Load generator: {wrk}"]
+    shared = f"From the system, for the peers: Python {platform.python_version()}, {system}"
+    return [*vidi, f"Peers: {peers}", shared, f"Load generator: {wrk}"]
 
 
 def output(*command) -> str:

@@ -53,7 +53,8 @@ def engines(run: Run) -> plt.Figure:
     names = list(reversed(dict.fromkeys(key.rpartition("/")[0] for key in run.engines)))
     figure, axes = plt.subplots(1, 2, figsize=(9, 0.8 + 0.26 * len(names)), sharey=True, layout="constrained")
     for axis, threads in zip(axes, (1, 2)):
-        bars(axis, [engine_title(name) for name in names], [run.engine(name, threads) or 0 for name in names], [name.startswith("vidi") for name in names])
+        times = [run.engine(name, threads) or 0 for name in names]
+        bars(axis, [engine_title(name) for name in names], times, [name.startswith("vidi") for name in names])
         axis.set_title(f"{threads} thread{'s' * (threads > 1)}", fontsize=9, color=INK)
     figure.supxlabel("milliseconds a picture (shorter is better)", fontsize=9, color=INK)
     return figure

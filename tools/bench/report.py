@@ -1,6 +1,6 @@
 """docs/benchmarks.md from a run."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from pictures import TYPICAL
 from results import Run, median, percentile_ms, quotient
@@ -38,10 +38,10 @@ def heading(run: Run) -> Iterator[str]:
         yield "**This was a quick run, with slices of a second: good for seeing that everything works, not for reading numbers.**"
     yield ""
     yield f"Medians of {plan['rounds']} rounds. In each, every server started afresh and had a slice of every cell in random order, while"
-    yield "the others stood still; latencies are of all slices together. All answer the three likeliest classes of ResNet-18 from the same"
-    yield "weights, over kept-alive connections (gunicorn closes them), for a JPEG as the request's body. Exact decoding is torchvision's preprocessing to the last bit;"
-    yield "fast or scaled decoding lets the JPEG decoder shrink the picture. Small: 376×263. Typical: twelve photographs from 320 pixels to"
-    yield "2 megapixels. 12 MP: 4032×3024."
+    yield "the others stood still; latencies are of all slices together. All answer the three likeliest classes of ResNet-18 from the"
+    yield "same weights, for a JPEG as the request's body, over connections that stay open (but gunicorn closes them). Exact decoding is"
+    yield "torchvision's preprocessing to the last bit; fast or scaled decoding lets the JPEG decoder shrink the picture. Small: 376×263."
+    yield "Typical: twelve photographs from 320 pixels to 2 megapixels. 12 MP: 4032×3024."
     yield ""
 
 
@@ -58,20 +58,17 @@ def machine(run: Run) -> Iterator[str]:
 
 def rates(run: Run) -> Iterator[str]:
     yield from section("Requests per second", "http.svg")
-    yield from table(["server", *map(words, KEYS)], ([server["title"], *(number(run.rate(name, key)) for key in KEYS)] for name, server in ordered(run)))
+    yield from by_cell(run, lambda name, key: number(run.rate(name, key)))
 
 
 def ratios(run: Run) -> Iterator[str]:
     if FLASK in run.servers:
         yield from section("Times the article's Flask")
-        yield from table(
-            ["server", *map(words, KEYS)],
-            ([server["title"], *(number(run.rate_ratio(name, FLASK, key), 2) for key in KEYS)] for name, server in ordered(run)),
-        )
+        yield from by_cell(run, lambda name, key: number(run.rate_ratio(name, FLASK, key), 2))
     yield from section("vidi beside the best peer of its class")
     yield "The class is precision and decoding; the peer is the fastest in that cell."
     yield ""
-    yield from table(["vidi", *map(words, KEYS)], ([server["title"], *(best(run, name, key) for key in KEYS)] for name, server in ordered(run) if server["ours"]))
+    yield from by_cell(run, lambda name, key: best(run, name, key), ours=True)
 
 
 def best(run: Run, name: str, key: str) -> str:
@@ -82,7 +79,7 @@ def best(run: Run, name: str, key: str) -> str:
 
 def latency(run: Run) -> Iterator[str]:
     yield from section("Latency, milliseconds: p50 / p95 / p99")
-    yield from table(["server", *map(words, KEYS)], ([server["title"], *(percentiles(run, name, key) for key in KEYS)] for name, server in ordered(run)))
+    yield from by_cell(run, lambda name, key: percentiles(run, name, key))
 
 
 def percentiles(run: Run, name: str, key: str) -> str:
@@ -92,9 +89,10 @@ def percentiles(run: Run, name: str, key: str) -> str:
 
 def resources(run: Run) -> Iterator[str]:
     yield from section("CPU, memory, start")
-    yield "CPU milliseconds per answer are the server's, all its processes; memory is the proportional set size of all its processes, warm and"
-    yield "at the end of a round; start is from the command to the first good answer, files in the page cache. Names as Flask: on how many of"
-    yield f"the {len(TYPICAL)} typical pictures the first name is the one that torch and torchvision give."
+    yield "CPU milliseconds per answer are the server's, all its processes; memory is the proportional set size of all its processes,"
+    yield "warm and at the end of a round; start is from the command to the first good answer, files in the page cache. Names as Flask:"
+    yield f"on how many of the {len(TYPICAL)} typical pictures the first name is Flask's. With these random weights many pictures have two"
+    yield "classes almost alike, so anything but exact fp32 misses some."
     yield ""
     rows = []
     for name, server in ordered(run):
@@ -170,6 +168,12 @@ def invalid(run: Run) -> Iterator[str]:
         yield from section("Cells that do not count")
         yield from (f"- {run.servers[name]['title']}, {words(key)}: {problems[0]}" for name, key, problems in found)
         yield ""
+
+
+def by_cell(run: Run, text: Callable[[str, str], str], ours: bool = False) -> Iterator[str]:
+    """A table with a row per server, or only per server of ours, and a column per cell."""
+    servers = [(name, server["title"]) for name, server in ordered(run) if server["ours"] or not ours]
+    yield from table(["server", *map(words, KEYS)], ([title, *(text(name, key) for key in KEYS)] for name, title in servers))
 
 
 def ordered(run: Run) -> list[tuple[str, dict]]:

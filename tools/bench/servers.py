@@ -38,10 +38,8 @@ class Server:
 
 
 def vidi(name: str, precision: str, decode: str = "exact", model: Path = MODEL) -> Server:
-    wanted = "fp32" if precision == "int8" else precision  # an int8 file is int8 whatever is asked for
-
     def command(port: int) -> list:
-        choices = ["--precision", wanted, "--decode", "fast" if decode == "scaled" else "exact", "--log-level", "warn"]
+        choices = ["--precision", precision, "--decode", "fast" if decode == "scaled" else "exact", "--log-level", "warn"]
         return [ROOT / "bin/vidi", "serve", "--addr", f"127.0.0.1:{port}", "--model", model, *choices]
 
     title = f"vidi {precision}" + (", fast decode" if decode == "scaled" else "")
