@@ -7,6 +7,7 @@ MAKEFLAGS += --no-print-directory
 
 MODELS ?= $(or $(VIDI_MODELS),$(or $(XDG_DATA_HOME),$(HOME)/.local/share)/vidi/models)
 PYTHON := build/venv/bin/python
+BENCH_PYTHON := build/bench-venv/bin/python
 JOBS := $(shell nproc)
 
 # Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
@@ -15,6 +16,7 @@ PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev libpng-dev ninja-buil
 # build of it is installed nothing more is asked for.
 BROWSER_PACKAGES := $(if $(shell command -v chromium chromium-browser google-chrome),,chromium) fonts-noto-cjk fonts-noto-color-emoji
 TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck $(BROWSER_PACKAGES)
+BENCH_PACKAGES := $(PACKAGES) wrk
 
 .PHONY: help
 help: ## list the tasks
@@ -124,6 +126,20 @@ measure: vidi test-models ## time and memory beside the Python reference, into d
 .PHONY: soak
 soak: vidi test-models ## 50,000 mixed requests; memory, threads and descriptors must stay flat
 	@$(PYTHON) tools/soak.py $(ARGS)
+
+# BENCH is handed on: `make bench BENCH=--quick`, `make bench BENCH="--servers vidi-bf16 flask"`.
+.PHONY: bench
+bench: vidi test-models $(BENCH_PYTHON) ## vidi beside other servers and engines, into docs/benchmarks.md (20 minutes, on a quiet machine)
+	@third_party/system-packages.sh $(BENCH_PACKAGES)
+	@$(BENCH_PYTHON) tools/bench/bench.py $(BENCH)
+
+# Made afresh when the requirements change, like build/venv.
+$(BENCH_PYTHON): tools/bench/requirements.txt
+	@third_party/system-packages.sh $(BENCH_PACKAGES)
+	@rm -rf build/bench-venv && mkdir -p build && /usr/bin/python3 -m venv --system-site-packages build/bench-venv
+	@echo "bench: installing tools/bench/requirements.txt"
+	@build/bench-venv/bin/pip install -q --no-deps --require-hashes -r tools/bench/requirements.txt || { rm -rf build/bench-venv; exit 1; }
+	@touch $@
 
 .PHONY: clean
 clean: ## remove what was built here (downloads stay in the cache)

@@ -1,0 +1,68 @@
+package preprocess
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// BenchmarkToTensor times the way from a picture's bytes to the network's input. tools/bench runs it on the pictures that
+// VIDI_BENCH_PICTURES lists, beside Python; without that it takes the photographs of the repository.
+func BenchmarkToTensor(b *testing.B) {
+	for _, path := range benchPictures(b) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+		for _, decode := range []Decode{Exact, Fast} {
+			b.Run(name+"/"+string(decode), func(b *testing.B) { benchToTensor(b, data, Options{Decode: decode}) })
+		}
+	}
+}
+
+func benchPictures(b *testing.B) []string {
+	if list := os.Getenv("VIDI_BENCH_PICTURES"); list != "" {
+		return filepath.SplitList(list)
+	}
+	paths, err := filepath.Glob("../../examples/*.jpg")
+	if err != nil || len(paths) == 0 {
+		b.Fatalf("no photographs in examples: %v", err)
+	}
+	return paths
+}
+
+func benchToTensor(b *testing.B, data []byte, o Options) {
+	p, err := New(DefaultLimits())
+	if err != nil {
+		b.Fatal(err)
+	}
+	mean, std := [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}
+	toTensor := func() {
+		picture, err := p.Prepare(context.Background(), data, imagenet, o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		tensor, err := torchbind.NewInput(picture.RGB, 1, imagenet.Crop, imagenet.Crop, mean, std, torchbind.Float32)
+		if err != nil {
+			b.Fatal(err)
+		}
+		tensor.Close()
+	}
+	toTensor() // the very first opens libtorch
+	var times []time.Duration
+	for b.Loop() {
+		begun := time.Now()
+		toTensor()
+		times = append(times, time.Since(begun))
+	}
+	// The median, as of the others: the mean that Go prints has every pause of the machine in it.
+	slices.Sort(times)
+	b.ReportMetric(float64(times[len(times)/2])/float64(time.Millisecond), "median-ms")
+}

@@ -1,0 +1,68 @@
+"""The engines alone: one picture at a time through the same network, each engine in a process of its own, in turns."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from servers import BIN, INT8_MODEL, INT8_ONNX, MODEL, ONNX, ROOT
+
+WORKER = Path(__file__).resolve().parent / "engine_worker.py"
+THREADS = (1, 2)
+# Placeholders: {model}, {precision}, {threads}. The command prints JSON in which somewhere is a "median_ms".
+OUR_BENCH = f"{ROOT}/bin/vidi bench --model {{model}} --precision {{precision}} --threads {{threads}} --json"
+
+
+def commands(our_bench: str, seconds: float) -> dict[str, list[str]]:
+    """Each engine's command by "engine precision/threads"; those whose model is missing are left out."""
+    found = {}
+    for threads in THREADS:
+        for precision, model in (("fp32", MODEL), ("bf16", MODEL), ("int8", INT8_MODEL)):
+            if model.exists():
+                values = {"model": model, "precision": precision, "threads": threads}
+                found[f"vidi {precision}/{threads}"] = [word.format_map(values) for word in our_bench.split()]
+        for engine, precision, model in (
+            ("ort", "fp32", ONNX),
+            ("openvino", "fp32", ONNX),
+            ("openvino", "bf16", ONNX),
+            ("openvino", "int8", INT8_ONNX),
+        ):
+            worker = [BIN / "python", WORKER, engine, model, precision, threads, seconds]
+            found[f"{engine} {precision}/{threads}"] = [str(word) for word in worker]
+    return found
+
+
+def measure(rounds: int, seconds: float, our_bench: str) -> dict[str, list[float]]:
+    every = commands(our_bench, seconds)
+    found: dict[str, list[float]] = {}
+    for n in range(rounds):
+        print(f"engines, round {n + 1} of {rounds}", file=sys.stderr, flush=True)
+        names = list(every)
+        # Forwards and backwards in turn, so that a machine that grows slower or faster favours nobody.
+        for name in names if n % 2 == 0 else reversed(names):
+            if (milliseconds := run(every[name])) is None:
+                # Said once, in the first round: the report has a dash there.
+                if n == 0:
+                    print(f"  {name}: not measured; `{' '.join(every[name])}` gave no median_ms", file=sys.stderr)
+                continue
+            found.setdefault(name, []).append(milliseconds)
+    return found
+
+
+def run(command: list[str]) -> float | None:
+    try:
+        finished = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+        return median_in(json.loads(finished.stdout))
+    except (OSError, subprocess.SubprocessError, ValueError):
+        return None
+
+
+def median_in(value) -> float | None:
+    """The first "median_ms" at any depth."""
+    if isinstance(value, dict):
+        if isinstance(value.get("median_ms"), int | float):
+            return float(value["median_ms"])
+        value = list(value.values())
+    if isinstance(value, list):
+        return next((found for one in value if (found := median_in(one)) is not None), None)
+    return None
