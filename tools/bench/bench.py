@@ -56,7 +56,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--servers", nargs="+", choices=SERVERS, metavar="NAME", help=f"of {', '.join(SERVERS)}; only the HTTP part is run")
     parser.add_argument("--cells", nargs="+", choices=keys, metavar="CELL", help=f"of {', '.join(keys)}")
     parser.add_argument("--parts", nargs="+", choices=PARTS, metavar="PART", help=f"of {', '.join(PARTS)}; default: all")
-    parser.add_argument("--our-bench", default=engines.OUR_BENCH, metavar="COMMAND", help="times our engine (default: %(default)s)")
     parser.add_argument("--report", action="store_true", help="measure nothing; write the report of the last run again")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="default: docs for a whole run, else build/bench")
     args = parser.parse_args()
@@ -83,7 +82,7 @@ def measure(args: argparse.Namespace) -> dict:
         lengths = serving.QUICK if args.quick else serving.FULL
         data["servers"] = serving.measure(servers, cells, rounds, lengths, lists, BUILD / "logs")
     if "engines" in parts:
-        data["engines"] = engines.measure(rounds, 0.3 if args.quick else 1.5, args.our_bench)
+        data["engines"] = engines.measure(rounds, 0.3 if args.quick else 1.5)
     if "tensors" in parts:
         data["tensors"] = tensors.measure(rounds, 0.3 if args.quick else 1.0, BUILD / "pictures", BUILD)
     return data

@@ -9,18 +9,17 @@ from servers import BIN, INT8_MODEL, INT8_ONNX, MODEL, ONNX, ROOT
 
 WORKER = Path(__file__).resolve().parent / "engine_worker.py"
 THREADS = (1, 2)
-# Placeholders: {model}, {precision}, {threads}. The command prints JSON in which somewhere is a "median_ms".
-OUR_BENCH = f"{ROOT}/bin/vidi bench --model {{model}} --precision {{precision}} --threads {{threads}} --json"
 
 
-def commands(our_bench: str, seconds: float) -> dict[str, list[str]]:
+def commands(seconds: float) -> dict[str, list[str]]:
     """Each engine's command by "engine precision/threads"; those whose model is missing are left out."""
     found = {}
     for threads in THREADS:
         for precision, model in (("fp32", MODEL), ("bf16", MODEL), ("int8", INT8_MODEL)):
             if model.exists():
-                values = {"model": model, "precision": precision, "threads": threads}
-                found[f"vidi {precision}/{threads}"] = [word.format_map(values) for word in our_bench.split()]
+                ours = [ROOT / "bin/vidi", "bench", "--model", model, "--precision", precision, "--threads", threads]
+                ours += ["--batch", 1, "--workers", 1, "--rounds", 1, "--slice", f"{seconds}s", "--format", "json"]
+                found[f"vidi {precision}/{threads}"] = [str(word) for word in ours]
         for engine, precision, model in (
             ("ort", "fp32", ONNX),
             ("openvino", "fp32", ONNX),
@@ -32,8 +31,8 @@ def commands(our_bench: str, seconds: float) -> dict[str, list[str]]:
     return found
 
 
-def measure(rounds: int, seconds: float, our_bench: str) -> dict[str, list[float]]:
-    every = commands(our_bench, seconds)
+def measure(rounds: int, seconds: float) -> dict[str, list[float]]:
+    every = commands(seconds)
     found: dict[str, list[float]] = {}
     for n in range(rounds):
         print(f"engines, round {n + 1} of {rounds}", file=sys.stderr, flush=True)
