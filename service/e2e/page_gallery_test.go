@@ -31,8 +31,10 @@ func (p *tab) export() [][]string {
 	}
 	p.click("#export")
 	path := filepath.Join(dir, "vidi.csv")
-	p.wait("the file", "true")
-	waitFor(p.t, path, func() bool { _, err := os.Stat(path); return err == nil })
+	waitFor(p.t, path, func() bool { // the browser reserves the name with an empty file, and puts the finished one in its place
+		info, err := os.Stat(path)
+		return err == nil && info.Size() > 0
+	})
 	data, ok := bytes.CutPrefix(read(p.t, path), []byte("\xef\xbb\xbf"))
 	if !ok {
 		p.t.Error("Excel would not see that the file is UTF-8")
