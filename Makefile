@@ -71,6 +71,7 @@ model: python ## make a real model: official ResNet-18 where its weights can be 
 test-models: python
 	@mkdir -p build/models build/fixtures
 	@$(PYTHON) tools/export/export.py efficientnet-lite0 --out build/models
+	@$(PYTHON) tools/export/export.py efficientnet-lite0 --int8 --out build/models
 	@$(PYTHON) tools/export/export.py resnet18-seeded --out build/models
 	@$(PYTHON) tools/export/fixtures.py --out build/fixtures
 
@@ -100,6 +101,10 @@ test-go: vidi test-models ## Go tests, with the real libtorch, models and Python
 .PHONY: parity
 parity: vidi test-models ## the table of differences from the Python reference
 	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run Parity ./service/e2e
+
+.PHONY: accuracy
+accuracy: vidi test-models ## what bf16, int8 and fast decode change, into docs/accuracy.md (needs VIDI_SHARED: at least 200 pictures)
+	@go=$$(third_party/find-go.sh); VIDI_ACCURACY_FILE=$(CURDIR)/docs/accuracy.md "$$go" test -count=1 -v -run TestAccuracy ./service/e2e
 
 .PHONY: measure
 measure: vidi test-models ## time and memory beside the Python reference, into docs/measurements.md
