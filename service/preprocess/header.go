@@ -44,7 +44,7 @@ func readHeader(data []byte, spec Spec, o Options, limits Limits) (header, error
 	}
 	r := request{data: data, limits: limits}
 	if o.Decode == Fast {
-		r.minSide = spec.Resize
+		r.minSide = 2 * spec.Resize
 	}
 	h, err := headerReaders[format](r)
 	if err != nil {
