@@ -10,9 +10,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-# Whole steps on each side of zero. 63, not 127: CPUs without VNNI add two products in 16 bits, and 2 × 255 × 127 would overflow
-# there (silently, to wrong answers); 2 × 255 × 63 = 32130 fits. So a file answers alike on every CPU.
-STEPS = 63
+# A weight is at most so many whole steps: 8 bits with a sign.
+MOST_STEPS = 127
+# Two positive weights of an output channel are together at most so many steps, and two negative ones. CPUs without VNNI add
+# two products in 16 bits, and 255 × 128 = 32640 is the most that fits; beyond it answers would be silently wrong there. Which two
+# meet depends on the kernel, so this holds for any two. So a file answers alike on every CPU.
+PAIR_STEPS = 128
 # A share of the mean variance that is added to each input's own: keeps the shares sane where inputs hardly vary.
 DAMPING = 0.01
 # Of each feature map about this many rows and columns are looked at, evenly spread; fewer where only a filter's few taps are to
@@ -61,16 +64,34 @@ class InputStatistics:
 def round_weights(statistics: InputStatistics) -> torch.Tensor:
     """Rounds the convolution's weights in place, corrects its bias, and returns the size of a step for each output channel."""
     conv, splits = statistics.conv, statistics.splits
-    steps = conv.weight.detach().double().abs().amax((1, 2, 3)).clamp(min=1e-12) / STEPS
-    # groups × channels × splits × taps, with the splits moved to the groups
-    grouped = conv.weight.detach().double().reshape(conv.groups, conv.out_channels // conv.groups, splits, -1).transpose(1, 2)
-    weight = grouped.reshape(statistics.parts, -1, grouped.shape[-1])
-    step = steps.reshape(conv.groups, 1, -1).expand(-1, splits, -1).reshape(statistics.parts, -1)
-    rounded = _share_errors(weight.float(), step.float(), statistics.covariance()).double()
-    shift = ((weight - rounded) @ statistics.mean()[:, :, None]).reshape(conv.groups, splits, -1).sum(1).reshape(-1)
-    conv.weight.data = rounded.reshape(grouped.shape).transpose(1, 2).reshape(conv.weight.shape).float()
-    conv.bias.data = (conv.bias.double() + shift).float()
-    return steps.float()
+    channels = conv.weight.detach().flatten(1)
+    steps, low, high = step_sizes(channels)
+
+    def to_parts(values: torch.Tensor) -> torch.Tensor:
+        grouped = values.reshape(conv.groups, conv.out_channels // conv.groups, splits, -1).transpose(1, 2)
+        return grouped.reshape(statistics.parts, -1, grouped.shape[-1])
+
+    weight, step = to_parts(channels), to_parts(steps[:, None].expand(-1, splits))
+    rounded = _share_errors(weight, step, to_parts(low), to_parts(high), statistics.covariance())
+    shift = (weight - rounded).double() @ statistics.mean()[:, :, None]
+    conv.bias.data += shift.reshape(conv.groups, splits, -1).sum(1).reshape(-1).float()
+    conv.weight.data = rounded.reshape(conv.groups, splits, -1, rounded.shape[2]).transpose(1, 2).reshape(conv.weight.shape)
+    return steps
+
+
+def step_sizes(channels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """For weights as channels × taps: the smallest step of each channel that keeps to MOST_STEPS and PAIR_STEPS, and the lowest
+    and highest whole number of steps for each tap."""
+    sides = [channels.clamp(min=0), (-channels).clamp(min=0)]
+    two = torch.stack([side.topk(min(2, side.shape[1]), dim=1).values.sum(1) for side in sides])
+    steps = torch.maximum(channels.abs().amax(1) / MOST_STEPS, two.amax(0) / PAIR_STEPS).clamp(min=1e-12)
+    bounds = []
+    for side in sides:
+        # The largest tap may have its steps, at least half of the pair's; any other the rest: then any two others fit as well.
+        largest, tap = side.max(1, keepdim=True)
+        share = (largest / steps[:, None]).round().clamp(PAIR_STEPS // 2, MOST_STEPS)
+        bounds.append((PAIR_STEPS - share).expand_as(side).scatter(1, tap, share))
+    return steps, -bounds[1], bounds[0]
 
 
 def _gram(columns: torch.Tensor) -> torch.Tensor:
@@ -82,8 +103,10 @@ def _gram(columns: torch.Tensor) -> torch.Tensor:
     return torch.cat(products)[..., 0]
 
 
-def _share_errors(weight: torch.Tensor, step: torch.Tensor, covariance: torch.Tensor) -> torch.Tensor:
-    """weight: parts × channels × taps. Returns whole multiples of the step.
+def _share_errors(
+    weight: torch.Tensor, step: torch.Tensor, low: torch.Tensor, high: torch.Tensor, covariance: torch.Tensor
+) -> torch.Tensor:
+    """weight, low, high: parts × channels × taps; step: parts × channels × 1. Returns whole multiples of the step.
 
     With covariance = M D Mᵀ, M upper triangular with ones on the diagonal, the error of a channel's output is the sum of
     D[t] × (error of tap t + errors of the taps before × M[before, t])²; each term in turn is made as small as it can be.
@@ -98,7 +121,8 @@ def _share_errors(weight: torch.Tensor, step: torch.Tensor, covariance: torch.Te
         end = min(start + BLOCK, taps)
         wanted[:, :, start:end] += errors[:, :, :start] @ shares[:, :start, start:end]
         for tap in range(start, end):
-            rounded[:, :, tap] = (wanted[:, :, tap] / step).round().clamp(-STEPS, STEPS) * step
+            whole = (wanted[:, :, tap] / step[:, :, 0]).round()
+            rounded[:, :, tap] = whole.maximum(low[:, :, tap]).minimum(high[:, :, tap]) * step[:, :, 0]
             errors[:, :, tap] = weight[:, :, tap] - rounded[:, :, tap]
             wanted[:, :, tap + 1 : end] += errors[:, :, tap, None] * shares[:, None, tap, tap + 1 : end]
     return rounded
