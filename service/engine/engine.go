@@ -49,9 +49,11 @@ type Engine struct {
 // Load reads the TorchScript file at path and makes it ready: when Load returns, the first picture is as fast as any. An
 // error says what is wrong with the file in words for its owner.
 func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
-	if _, err := model.Inspect(path); err != nil {
+	file, err := model.Inspect(path)
+	if err != nil {
 		return nil, err
 	}
+	quantised := file.Card != nil && file.Card.Precision == "int8"
 	count, threads := cfg.plan()
 	e := &Engine{threads: threads, free: make(chan *torchbind.Worker, count)}
 	ok := false
@@ -68,7 +70,7 @@ func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
 		e.workers = append(e.workers, worker)
 	}
 	// One worker loads and warms alone: the shared module still changes while it is being compiled.
-	if err := e.workers[0].Do(ctx, func() error { return e.load(path, cfg.Precision) }); err != nil {
+	if err := e.workers[0].Do(ctx, func() error { return e.load(path, cfg.Precision, quantised) }); err != nil {
 		return nil, err
 	}
 	torchbind.TrimMemory()
@@ -80,13 +82,13 @@ func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
 }
 
 // load runs on a worker's thread.
-func (e *Engine) load(path string, wanted Precision) error {
+func (e *Engine) load(path string, wanted Precision, quantised bool) error {
 	var err error
 	info, err := torchbind.Runtime()
 	if err != nil {
 		return err
 	}
-	e.precision = wanted.resolve(info)
+	e.precision = wanted.resolve(info, quantised)
 	e.module, err = torchbind.Load(path, torchbind.Options{Precision: e.precision, ExtraFile: model.CardFile})
 	if err != nil {
 		return err

@@ -72,6 +72,7 @@ def simplify(net: nn.Module) -> fx.GraphModule:
         _set(plain, conv.target, fused)
         norm.replace_all_uses_with(conv)
         plain.graph.erase_node(norm)
+    plain.delete_all_unused_submodules()
     plain.recompile()
     return plain
 
