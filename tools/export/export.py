@@ -161,7 +161,7 @@ def quantise(recipe: Recipe, net: "nn.Module", card: dict, photographs: list[Pat
     import quantisation
 
     print(f"{recipe.name}: quantising on {len(photographs)} photographs (half a minute or more)…", file=sys.stderr, flush=True)
-    quantised = quantisation.quantise(net, calibration_views.tensors(photographs, card))
+    quantised = quantisation.quantise(net, calibration_views.tensors(photographs, card), recipe.in_float)
     found = quantisation.compare(net, quantised, calibration_views.tensors(photographs, card, held_back=True))
     if found.clear_kept < CLEAR_ANSWERS_KEPT * found.clear:
         raise ExportError(f"{recipe.name}: quantisation changed {found.clear - found.clear_kept} of {found.clear} clear answers")

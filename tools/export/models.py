@@ -48,6 +48,8 @@ class Recipe:
     build: Callable[[Path | None], "nn.Module"]
     version: str = "1"
     precision: str = "fp32"
+    # Convolutions that stay float when the model is quantised.
+    in_float: tuple[str, ...] = ()
 
 
 def int8(recipe: Recipe, photographs: int, digest: str) -> Recipe:
@@ -138,6 +140,8 @@ LITE0 = Recipe(
     std=LITE_STD,
     weights=LITE0_WEIGHTS,
     build=build_lite0,
+    # A tenth of the time; its few channels carry everything that comes after.
+    in_float=("_conv_stem",),
 )
 SEEDED = Recipe(
     name="resnet18-seeded",

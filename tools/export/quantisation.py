@@ -41,13 +41,16 @@ class Comparison:
         ]
 
 
-def quantise(net: nn.Module, pictures: torch.Tensor) -> nn.Module:
-    """Returns a quantised copy of the network. `pictures` are N × 3 × height × width, normalised."""
+def quantise(net: nn.Module, pictures: torch.Tensor, in_float: tuple[str, ...] = ()) -> nn.Module:
+    """Returns a quantised copy of the network. `pictures` are N × 3 × height × width, normalised; `in_float` names convolutions
+    that stay as they are."""
     torch.backends.quantized.engine = "qnnpack"
     plain = simplify(net)
     clipped = absorb_relu6(plain)
     mapping = QConfigMapping().set_global(QConfig(_range(HistogramObserver), default_weight_observer)).set_object_type(nn.Linear, None)
-    for name, steps in round_all(plain, clipped, pictures).items():
+    for name in in_float:
+        mapping.set_module_name(name, None)
+    for name, steps in round_all(plain, clipped, pictures, in_float).items():
         observer = ClippedAtSix if name in clipped else HistogramObserver
         mapping.set_module_name(name, QConfig(_range(observer), partial(FixedSteps, steps)))
     prepared = prepare_fx(plain, mapping, (pictures[:1],))
@@ -90,9 +93,9 @@ def absorb_relu6(plain: fx.GraphModule) -> set[str]:
     return clipped
 
 
-def round_all(plain: fx.GraphModule, clipped: set[str], pictures: torch.Tensor) -> dict[str, torch.Tensor]:
-    """Rounds the weights of all convolutions; returns their step sizes by name."""
-    convs = {name: module for name, module in plain.named_modules() if isinstance(module, nn.Conv2d)}
+def round_all(plain: fx.GraphModule, clipped: set[str], pictures: torch.Tensor, in_float: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """Rounds the weights of all convolutions but those; returns their step sizes by name."""
+    convs = {name: module for name, module in plain.named_modules() if isinstance(module, nn.Conv2d) and name not in in_float}
     statistics = {name: InputStatistics(conv) for name, conv in convs.items()}
     clips = [plain.get_submodule(name).register_forward_hook(lambda _, __, out: out.clamp(max=6)) for name in clipped]
     _run(plain, pictures)

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 # A weight is at most so many whole steps: 8 bits with a sign.
 MOST_STEPS = 127
-# Two positive weights of an output channel are together at most so many steps, and two negative ones. CPUs without VNNI add
-# two products in 16 bits, and 255 × 128 = 32640 is the most that fits; beyond it answers would be silently wrong there. Which two
-# meet depends on the kernel, so this holds for any two. So a file answers alike on every CPU.
+# CPUs without VNNI add the products of two neighbouring input channels in 16 bits: 255 × 128 = 32640 is the most that fits, and
+# beyond it answers would be silently wrong there. So two positive weights of such a pair are together at most so many steps, and
+# two negative ones. With this a file answers alike on every CPU.
 PAIR_STEPS = 128
 # A share of the mean variance that is added to each input's own: keeps the shares sane where inputs hardly vary.
 DAMPING = 0.01
@@ -65,7 +65,7 @@ def round_weights(statistics: InputStatistics) -> torch.Tensor:
     """Rounds the convolution's weights in place, corrects its bias, and returns the size of a step for each output channel."""
     conv, splits = statistics.conv, statistics.splits
     channels = conv.weight.detach().flatten(1)
-    steps, low, high = step_sizes(channels)
+    steps, low, high = step_sizes(conv)
 
     def to_parts(values: torch.Tensor) -> torch.Tensor:
         grouped = values.reshape(conv.groups, conv.out_channels // conv.groups, splits, -1).transpose(1, 2)
@@ -79,19 +79,46 @@ def round_weights(statistics: InputStatistics) -> torch.Tensor:
     return steps
 
 
-def step_sizes(channels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """For weights as channels × taps: the smallest step of each channel that keeps to MOST_STEPS and PAIR_STEPS, and the lowest
-    and highest whole number of steps for each tap."""
-    sides = [channels.clamp(min=0), (-channels).clamp(min=0)]
-    two = torch.stack([side.topk(min(2, side.shape[1]), dim=1).values.sum(1) for side in sides])
-    steps = torch.maximum(channels.abs().amax(1) / MOST_STEPS, two.amax(0) / PAIR_STEPS).clamp(min=1e-12)
-    bounds = []
-    for side in sides:
+def step_sizes(conv: nn.Conv2d) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The smallest step of each output channel that keeps to MOST_STEPS and PAIR_STEPS; and the lowest and highest whole number of
+    steps for each tap, as channels × taps."""
+    weight = conv.weight.detach()
+    sides = [weight.clamp(min=0), (-weight).clamp(min=0)]
+    pairs = _neighbours if conv.groups == 1 and conv.in_channels % 2 == 0 else _any_two
+    both = torch.stack([pairs.largest(side) for side in sides]).amax(0)
+    steps = torch.maximum(weight.abs().amax((1, 2, 3)) / MOST_STEPS, both / PAIR_STEPS).clamp(min=1e-12)
+    high, low = (pairs.bounds(side / steps[:, None, None, None]).clamp(max=MOST_STEPS).flatten(1) for side in sides)
+    return steps, -low, high
+
+
+class _neighbours:
+    """Input channels 0 and 1 meet, 2 and 3, and so on: how oneDNN and FBGEMM lay out convolutions that are not grouped."""
+
+    @staticmethod
+    def largest(side: torch.Tensor) -> torch.Tensor:
+        return (side[:, 0::2] + side[:, 1::2]).amax((1, 2, 3))
+
+    @staticmethod
+    def bounds(side: torch.Tensor) -> torch.Tensor:
+        # What a pair leaves free is shared between the two.
+        free = (PAIR_STEPS - side[:, 0::2] - side[:, 1::2]) / 2
+        return (side + free.repeat_interleave(2, dim=1) + 1e-3).floor()
+
+
+class _any_two:
+    """Where it depends on the kernel which taps meet (depthwise convolutions, odd numbers of channels): any two may."""
+
+    @staticmethod
+    def largest(side: torch.Tensor) -> torch.Tensor:
+        side = side.flatten(1)
+        return side.topk(min(2, side.shape[1]), dim=1).values.sum(1)
+
+    @staticmethod
+    def bounds(side: torch.Tensor) -> torch.Tensor:
         # The largest tap may have its steps, at least half of the pair's; any other the rest: then any two others fit as well.
-        largest, tap = side.max(1, keepdim=True)
-        share = (largest / steps[:, None]).round().clamp(PAIR_STEPS // 2, MOST_STEPS)
-        bounds.append((PAIR_STEPS - share).expand_as(side).scatter(1, tap, share))
-    return steps, -bounds[1], bounds[0]
+        largest, tap = side.flatten(1).max(1, keepdim=True)
+        share = largest.round().clamp(PAIR_STEPS // 2, MOST_STEPS)
+        return (PAIR_STEPS - share).expand(-1, side[0].numel()).scatter(1, tap, share).reshape(side.shape)
 
 
 def _gram(columns: torch.Tensor) -> torch.Tensor:

@@ -73,25 +73,33 @@ def views(count: int = 6) -> torch.Tensor:
 
 
 class RoundingTest(unittest.TestCase):
-    def check_steps(self, whole: torch.Tensor):
-        """No two weights of a channel can overflow 16 bits together with the largest inputs."""
+    def check_steps(self, whole: torch.Tensor, conv: nn.Conv2d):
+        """No two weights that meet can overflow 16 bits together with the largest inputs. whole: in the shape of the weight."""
         self.assertLessEqual(whole.abs().max().item(), 127)
-        for side in (whole, -whole):
-            two = side.clamp(min=0).topk(min(2, side.shape[1]), dim=1).values.sum(1)
-            self.assertLessEqual(255 * two.max().item(), 2**15 - 1)
+        for side in (whole.clamp(min=0), (-whole).clamp(min=0)):
+            if conv.groups == 1 and conv.in_channels % 2 == 0:
+                both = side[:, 0::2] + side[:, 1::2]
+            else:
+                both = side.flatten(1).topk(min(2, side[0].numel()), dim=1).values.sum(1)
+            self.assertLessEqual(255 * both.max().item(), 2**15 - 1)
 
     def test_steps_fit_every_cpu(self):
         torch.manual_seed(1)
-        channels = torch.randn(200, 25)
-        channels[0] = 0
-        channels[1, 4] = 100  # one that stands out: it gets the steps that the others leave
-        channels[2] = 1
-        steps, low, high = rounding.step_sizes(channels)
-        self.assertTrue((steps > 0).all())
-        # The worst that rounding may choose is at the bounds themselves.
-        self.check_steps(high)
-        self.check_steps(low)
-        self.assertGreater((channels[1] / steps[1]).max(), 120)
+        for conv in (nn.Conv2d(8, 200, 3), nn.Conv2d(200, 200, 5, groups=200), nn.Conv2d(3, 200, 3), nn.Conv2d(2, 200, 1)):
+            with self.subTest(conv=conv):
+                channels = conv.weight.data.normal_().flatten(1)
+                channels[0] = 0
+                channels[1, -1] = 100  # one that stands out: it gets the steps that the others leave
+                channels[2] = 1
+                steps, low, high = rounding.step_sizes(conv)
+                self.assertTrue((steps > 0).all())
+                # The worst that rounding may choose is at the bounds themselves.
+                self.check_steps(high.reshape(conv.weight.shape), conv)
+                self.check_steps(low.reshape(conv.weight.shape), conv)
+                self.assertGreater((channels[1] / steps[1]).max(), 120)
+                # No weight lies outside its own bounds by more than rounding: down by up to 1 where a pair is full.
+                self.assertTrue((channels / steps[:, None] < high + 1.01).all())
+                self.assertTrue((channels / steps[:, None] > low - 1.01).all())
 
     def test_rounded_weights_answer_better_than_the_nearest(self):
         torch.manual_seed(2)
@@ -105,9 +113,9 @@ class RoundingTest(unittest.TestCase):
                 statistics.handle.remove()
                 before, bias = conv.weight.clone(), conv.bias.clone()
                 steps = rounding.round_weights(statistics)
-                whole = (conv.weight / steps[:, None, None, None]).flatten(1)
+                whole = conv.weight / steps[:, None, None, None]
                 self.assertLess((whole - whole.round()).abs().max().item(), 1e-3)
-                self.check_steps(whole.round())
+                self.check_steps(whole.round(), conv)
                 clever = (conv(inputs) - want).square().mean().item()
                 plain = nn.functional.conv2d(
                     inputs, (before / steps[:, None, None, None]).round() * steps[:, None, None, None], bias, 1, conv.padding, 1, conv.groups
@@ -147,8 +155,12 @@ class RewritingTest(unittest.TestCase):
             self.assertEqual(modules[name].zero_point, 0)
             self.assertLessEqual(255 * modules[name].scale, 6 + 1e-4)  # what would be above is what ReLU6 takes away
         self.assertIs(type(modules["fc"]), nn.Linear)
+        kept = dict(quantisation.quantise(self.net, self.pictures, ("stem",)).named_modules())["stem"]
+        self.assertNotIn("quantized", type(kept).__module__)
+        plain = quantisation.simplify(self.net).stem
+        self.assertTrue(torch.equal(next(kept.parameters()), plain.weight), "a convolution that stays float was rounded")
         for name in ("stem", "depthwise", "project"):
-            RoundingTest.check_steps(self, modules[name].weight().int_repr().flatten(1).float())
+            RoundingTest.check_steps(self, modules[name].weight().int_repr().float(), modules[name])
         found = quantisation.compare(self.net, quantised, self.pictures)
         self.assertEqual((found.pictures, found.clear_kept), (len(self.pictures), found.clear))
         self.assertGreater(found.clear, 0)
