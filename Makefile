@@ -76,6 +76,7 @@ model: python ## make a real model: official ResNet-18 where its weights can be 
 test-models: python
 	@mkdir -p build/models build/fixtures
 	@$(PYTHON) tools/export/export.py efficientnet-lite0 --out build/models
+	@$(PYTHON) tools/export/export.py efficientnet-lite0 --int8 --out build/models
 	@$(PYTHON) tools/export/export.py resnet18-seeded --out build/models
 	@$(PYTHON) tools/export/fixtures.py --out build/fixtures
 
@@ -118,6 +119,10 @@ parity: vidi test-models ## the table of differences from the Python reference
 .PHONY: screenshots
 screenshots: vidi test-models ## the pictures of the page in docs/screenshots, afresh (needs chromium)
 	@go=$$(third_party/find-go.sh); VIDI_SCREENSHOTS=$(CURDIR)/docs/screenshots "$$go" test -count=1 -run Screenshots ./service/e2e
+
+.PHONY: accuracy
+accuracy: vidi test-models ## what bf16, int8 and fast decode change, into docs/accuracy.md (needs VIDI_SHARED: at least 200 pictures)
+	@go=$$(third_party/find-go.sh); VIDI_ACCURACY_FILE=$(CURDIR)/docs/accuracy.md "$$go" test -count=1 -v -run TestAccuracy ./service/e2e
 
 .PHONY: measure
 measure: vidi test-models ## time and memory beside the Python reference, into docs/measurements.md

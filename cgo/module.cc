@@ -1,5 +1,7 @@
 #include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/api/module.h>
+#include <torch/csrc/jit/ir/constants.h>
+#include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
 
@@ -72,15 +74,31 @@ void convert(torch::jit::Module& module, at::ScalarType precision) {
     if (buffer.is_floating_point()) buffer.set_data(buffer.to(precision));
 }
 
+// The same for a frozen graph, whose weights are constants.
+void convert_constants(torch::jit::Block& block, at::ScalarType precision) {
+  for (torch::jit::Node* node : block.nodes()) {
+    for (torch::jit::Block* inner : node->blocks()) convert_constants(*inner, precision);
+    if (node->kind() != c10::prim::Constant || !node->output()->type()->isSubtypeOf(*c10::TensorType::get())) continue;
+    at::Tensor value = torch::jit::toIValue(node->output())->toTensor();
+    if (!value.is_floating_point()) continue;
+    torch::jit::WithInsertPoint here(node);
+    node->output()->replaceAllUsesWith(node->owningGraph()->insertConstant(value.to(precision)));
+  }
+}
+
 // Optimises module.value in place as its engine and precision say; the unfrozen original is dropped.
 void prepare(tb_module& module) {
   module.value.eval();
-  if (module.precision != at::kFloat) convert(module.value, module.precision);
-  if (module.engine == TB_ENGINE_PLAIN) return;
+  if (module.engine == TB_ENGINE_PLAIN) {
+    if (module.precision != at::kFloat) convert(module.value, module.precision);
+    return;
+  }
   to_channels_last(module.value);
+  // Freezing folds each BatchNorm into its convolution. Rounding comes after it, once, and not before and after.
+  module.value = torch::jit::freeze(module.value);
+  if (module.precision != at::kFloat) convert_constants(*module.value.get_method("forward").graph()->block(), module.precision);
   if (module.engine == TB_ENGINE_FUSED) {
     tb::register_fuser();
-    module.value = torch::jit::freeze(module.value);
   } else {
     module.value = torch::jit::optimize_for_inference(module.value);
   }

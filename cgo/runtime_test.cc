@@ -46,9 +46,9 @@ TEST(Runtime, CpuFlagsAreThoseTheKernelReports) {
   EXPECT_EQ(r.has_vnni, flags.count("avx512_vnni"));
 }
 
-TEST(Runtime, QuantisedModelsGetTheX86Engine) {
+TEST(Runtime, QuantisedModelsRunInOneDNN) {
   initialised();
-  EXPECT_EQ(at::globalContext().qEngine(), at::QEngine::X86);
+  EXPECT_EQ(at::globalContext().qEngine(), at::QEngine::ONEDNN);
 }
 #endif
 

@@ -126,7 +126,7 @@ func TestClassifyModels(t *testing.T) {
 	if r = vidi(t, nil, "classify", "--models", t.TempDir(), picture); r.code != 3 || !strings.Contains(r.stderr, "make model") {
 		t.Errorf("no model: %+v", r)
 	}
-	if r = vidi(t, nil, "classify", "--model=lion", picture); r.code != 3 || !strings.Contains(r.stderr, "there are: efficientnet-lite0, resnet18-seeded") {
+	if r = vidi(t, nil, "classify", "--model=lion", picture); r.code != 3 || !strings.Contains(r.stderr, "there are: efficientnet-lite0, resnet18-seeded, efficientnet-lite0-int8") {
 		t.Errorf("an unknown model: %+v", r)
 	}
 }
@@ -146,6 +146,38 @@ func TestClassifyPrecisionDecodeAndExif(t *testing.T) {
 	for _, flag := range []string{"--precision=bf16", "--precision=auto", "--decode=fast", "--workers=2"} {
 		if r := vidi(t, nil, "classify", lite0, flag, torchtest.File(t, "examples/espresso.png")); r.code != 0 || !strings.Contains(r.stdout, "espresso ") {
 			t.Errorf("%s: %+v", flag, r)
+		}
+	}
+}
+
+// int8 is a model of its own: asking for it picks the quantised twin, and what cannot be is refused.
+func TestClassifyInt8(t *testing.T) {
+	picture := torchtest.File(t, "examples/espresso.png")
+	exact := vidi(t, nil, "classify", lite0, "--format=json", picture)
+	for _, args := range [][]string{
+		{lite0, "--precision=int8"}, {"--precision=int8"}, {"--model=efficientnet-lite0-int8"}, {"--model=efficientnet-lite0-int8", "--precision=auto"},
+		{"--model", torchtest.File(t, lite0Int8), "--precision=int8"},
+	} {
+		r := vidi(t, nil, append(append([]string{"classify", "--format=json"}, args...), picture)...)
+		if r.code != 0 || !strings.Contains(r.stdout, `"espresso"`) || r.stdout == exact.stdout {
+			t.Errorf("%v: %+v", args, r)
+		}
+	}
+	// The answers are the same with the kernels of a CPU without VNNI, which add in 16 bits: the exporter rounds so that they fit.
+	all := []string{"classify", "--model=efficientnet-lite0-int8", "--format=json", "--top-k=1000", picture}
+	want := vidi(t, nil, all...)
+	t.Setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
+	if got := vidi(t, nil, all...); got.code != 0 || got.stdout != want.stdout {
+		t.Errorf("with AVX2 kernels: code %d, %.100q, want %.100q", got.code, got.stdout, want.stdout)
+	}
+	os.Unsetenv("ONEDNN_MAX_CPU_ISA")
+	for says, args := range map[string][]string{
+		"cannot run in bf16":                {"--model=efficientnet-lite0-int8", "--precision=bf16"},
+		"not quantised; int8 needs a file":  {"--model=resnet18-seeded", "--precision=int8"},
+		"usually named resnet18-seeded-int": {"--model", torchtest.File(t, "build/models/resnet18-seeded.pt"), "--precision=int8"},
+	} {
+		if r := vidi(t, nil, append(append([]string{"classify"}, args...), picture)...); r.code != 3 || !strings.Contains(r.stderr, says) {
+			t.Errorf("%v: want %q in %+v", args, says, r)
 		}
 	}
 }
@@ -174,7 +206,8 @@ func TestVersionAndModelsDoNotOpenLibtorch(t *testing.T) {
 	}
 	r := vidi(t, nil, "models", "--format=json")
 	var models []map[string]any
-	if r.code != 0 || json.Unmarshal([]byte(r.stdout), &models) != nil || len(models) != 2 || models[0]["name"] != "efficientnet-lite0" || models[0]["classes"] != 1000.0 {
+	if r.code != 0 || json.Unmarshal([]byte(r.stdout), &models) != nil || len(models) != 3 || models[0]["name"] != "efficientnet-lite0" || models[0]["classes"] != 1000.0 ||
+		models[2]["name"] != "efficientnet-lite0-int8" || models[2]["precision"] != "int8" || models[0]["precision"] != "fp32" {
 		t.Errorf("models: %+v", r)
 	}
 	if r = vidi(t, nil, "version", "--verbose"); r.code != 3 {

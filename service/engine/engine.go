@@ -39,11 +39,13 @@ type Engine struct {
 // Load reads the TorchScript file at path and makes it ready: when Load returns, the first picture is as fast as any that
 // comes together with others. An error says what is wrong with the file in words for its owner.
 func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
-	if _, err := model.Inspect(path); err != nil {
+	file, err := model.Inspect(path)
+	if err != nil {
 		return nil, err
 	}
+	quantised := file.Card != nil && file.Card.Precision == "int8"
 	e := &Engine{plan: cfg.plan()}
-	if err := e.start(ctx, func() error { return e.load(path, cfg.Precision) }); err != nil {
+	if err := e.start(ctx, func() error { return e.load(path, cfg.Precision, quantised) }); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -96,12 +98,12 @@ func (e *Engine) start(ctx context.Context, makeModule func() error) (err error)
 }
 
 // load runs on a worker's thread.
-func (e *Engine) load(path string, wanted Precision) error {
+func (e *Engine) load(path string, wanted Precision, quantised bool) error {
 	info, err := torchbind.Runtime()
 	if err != nil {
 		return err
 	}
-	e.precision = wanted.resolve(info)
+	e.precision = wanted.resolve(info, quantised)
 	e.module, err = torchbind.Load(path, torchbind.Options{Precision: e.precision, ExtraFile: model.CardFile})
 	if err != nil {
 		return err

@@ -154,6 +154,41 @@ func TestPrecision(t *testing.T) {
 	}
 }
 
+// The real quantised model: it runs in every precision but bf16, which is refused with the reason.
+func TestQuantisedModel(t *testing.T) {
+	torchtest.NoLeaks(t)
+	const exact, quantised = "models/efficientnet-lite0.pt", "models/efficientnet-lite0-int8.pt"
+	want, err := mustLoad(t, exact, Config{Workers: 1}).Infer(context.Background(), picture(224, 5))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []Precision{"", FP32, Int8, Auto} {
+		e := mustLoad(t, quantised, Config{Precision: p, Workers: 1})
+		if e.Card().Precision != "int8" || e.Card().Name != "efficientnet-lite0-int8" || e.Precision() != torchbind.FP32 {
+			t.Errorf("%q: %s, precision %s, runs in %s", p, e.Card().Name, e.Card().Precision, e.Precision())
+		}
+		got, err := e.Infer(context.Background(), picture(224, 5))
+		if err != nil {
+			t.Fatalf("%q: %v", p, err)
+		}
+		off, spread := 0.0, 0.0 // mean squares
+		for i := range want {
+			off += float64(got[i]-want[i]) * float64(got[i]-want[i])
+			spread += float64(want[i]) * float64(want[i])
+		}
+		// 0.07 on photographs; a picture like noise is further off, a wrong engine or scale as far as the logits reach.
+		if ratio := math.Sqrt(off / spread); ratio == 0 || ratio > 0.4 {
+			t.Errorf("%q: logits are off by %.3f of their size; want more than 0 and at most 0.4", p, ratio)
+		}
+	}
+	if _, err := load(t, quantised, Config{Precision: BF16}); err == nil || !strings.Contains(err.Error(), "cannot run in bf16") {
+		t.Errorf("bf16: %v", err)
+	}
+	if _, err := load(t, exact, Config{Precision: Int8}); err == nil || !strings.Contains(err.Error(), "efficientnet-lite0-int8") {
+		t.Errorf("int8 of a float model: %v", err)
+	}
+}
+
 func TestBeginHonoursContextWhileWaiting(t *testing.T) {
 	torchtest.NoLeaks(t)
 	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 1})

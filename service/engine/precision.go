@@ -29,8 +29,9 @@ func ParsePrecision(s string) (Precision, error) {
 	return "", fmt.Errorf("precision %q is unknown; use fp32, bf16, int8 or auto", s)
 }
 
-func (p Precision) resolve(cpu torchbind.RuntimeInfo) torchbind.Precision {
-	if p == BF16 || p == Auto && cpu.HasNativeBF16 {
+// resolve is what the module is loaded in. A quantised one is fp32 outside its 8-bit operators, which take nothing else.
+func (p Precision) resolve(cpu torchbind.RuntimeInfo, quantised bool) torchbind.Precision {
+	if !quantised && (p == BF16 || p == Auto && cpu.HasNativeBF16) {
 		return torchbind.BF16
 	}
 	return torchbind.FP32

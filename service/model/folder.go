@@ -33,15 +33,18 @@ type Entry struct {
 	Err  error // why not
 }
 
-// rank sorts models by who answers where none is named: resnet18, then those with a card, then the others.
+// rank sorts models by who answers where none is named: resnet18, then those with a card, then the quantised ones, because
+// int8 is never taken unasked, then the others.
 func (e Entry) rank() int {
 	switch {
 	case e.File != nil && e.Name == "resnet18":
 		return 0
-	case e.File != nil && e.File.Card != nil:
+	case e.File != nil && e.File.Card != nil && e.File.Card.Precision != "int8":
 		return 1
+	case e.File != nil && e.File.Card != nil:
+		return 2
 	}
-	return 2
+	return 3
 }
 
 // List looks at every .pt file of the folder, sorted by name, the default first. A folder that does not exist is empty.
@@ -84,7 +87,7 @@ func (f Folder) List() ([]Entry, error) {
 var ErrNoModel = errors.New("no such model")
 
 // Find is the path of the model that name means: a file's path, or the name of a model in the folder; "" is the default:
-// the first of List: resnet18 if it is there, else the first by name of those with a card.
+// the first of List: resnet18 if it is there, else the first by name of those with a card, quantised ones last.
 func (f Folder) Find(name string) (string, error) {
 	if strings.ContainsRune(name, filepath.Separator) || filepath.Ext(name) == ".pt" {
 		if _, err := os.Stat(name); err == nil {
@@ -114,4 +117,22 @@ func (f Folder) Find(name string) (string, error) {
 		return "", fmt.Errorf("%w: there is no model in %s. `make model` in vidi's source tree makes one; or name a TorchScript file with --model FILE.pt", ErrNoModel, f)
 	}
 	return "", fmt.Errorf("%w: %q is not in %s; there are: %s", ErrNoModel, name, f, strings.Join(names, ", "))
+}
+
+// FindQuantised is Find where int8 is asked for: a model's quantised twin, which by custom is named NAME-int8, is preferred to
+// the model itself.
+func (f Folder) FindQuantised(name string) (string, error) {
+	if name == "" {
+		entries, err := f.List()
+		if err != nil {
+			return "", err
+		}
+		if len(entries) > 0 {
+			name = entries[0].Name
+		}
+	}
+	if path, err := f.Find(name + "-int8"); err == nil {
+		return path, nil
+	}
+	return f.Find(name)
 }

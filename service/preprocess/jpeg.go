@@ -10,9 +10,10 @@ import (
 // decoderSlack is what libjpeg takes for its tables on top of the estimate for coefficients.
 const decoderSlack = 1 << 20
 
-// fastSides is how many times as long as the resize target both sides of a picture must stay when the decoder shrinks it. With 1
-// a large picture loses some sharpness that the exact way keeps; with 2 hardly any, at up to twice the time.
-const fastSides = 1
+// fastSides is how many times as long as the resize target both sides of a picture must stay when the decoder shrinks it. With 1,
+// 12 megapixels took a seventh less time, but of 303 views of photographs a probability moved by 22 points and two clear answers
+// changed; with 2 it is 3.5 points and none.
+const fastSides = 2
 
 func readJPEGHeader(r request) (header, error) {
 	info, err := torchbind.ProbeJPEG(r.data)

@@ -41,6 +41,7 @@ def make(
     weights_sha256: str,
     labels: list[dict],
     version: str = "1",
+    precision: str = "fp32",
     resize: int = 256,
     crop: int = 224,
     mean: tuple[float, ...],
@@ -56,7 +57,7 @@ def make(
         "licence": licence,
         "source": source,
         "weights_sha256": weights_sha256,
-        "precision": "fp32",
+        "precision": precision,
         "activation": "softmax",
         "input": {
             "resize": resize,

@@ -1,8 +1,8 @@
 """Exports an image classifier as one TorchScript file with its card inside.
 
-    python tools/export/export.py MODEL --out DIR
+    python tools/export/export.py MODEL --out DIR [--int8 [--calibrate PHOTOGRAPHS]]
 
-MODEL is resnet18, efficientnet-lite0, resnet18-seeded, or auto: resnet18 where its weights can be had, else efficientnet-lite0.
+With --int8, the file holds the model quantised to 8-bit integers, and is a model of its own: MODEL-int8.pt. MODEL is resnet18, efficientnet-lite0, resnet18-seeded, or auto: resnet18 where its weights can be had, else efficientnet-lite0.
 Exit status: 0 good, 1 failed, 2 wrong use, 69 the download host cannot be reached.
 """
 
@@ -11,26 +11,35 @@ import dataclasses
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import calibration
 import card as cards
 import models
 import weights
 from models import Recipe
 from weights import ExportError, Unreachable
 
+if TYPE_CHECKING:
+    from torch import nn
+
 ROOT = Path(__file__).resolve().parents[2]
 LABELS = ROOT / "service" / "model" / "imagenet.tsv"
+EXAMPLES = ROOT / "examples"
+# A quantised model that changes more of the fp32 model's clear answers than this is not worth having: something is wrong with it.
+CLEAR_ANSWERS_KEPT = 0.9
 
 
 def main(argv: list[str] | None = None) -> int:
     args = parse(argv)
     try:
         labels = cards.read_labels(args.labels)
+        args.photographs = calibration.find(args.calibrate) if args.int8 else []
         recipe, weights_path = choose(args, labels)
         if not args.force and up_to_date(recipe, args.out, labels):
             print(f"{recipe.name}: {args.out / recipe.file} is up to date")
             return 0
-        export(recipe, weights_path or find_weights(recipe, args), args.out, labels)
+        export(recipe, weights_path or find_weights(recipe, args), args.out, labels, args.photographs)
         return 0
     except (ExportError, OSError, ValueError) as error:
         print(f"export: {error}", file=sys.stderr)
@@ -48,34 +57,43 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--weights-url", metavar="URL", help="download resnet18's weights from a mirror (same checksum)")
     parser.add_argument("--connect-timeout", type=float, default=weights.CONNECT_SECONDS, metavar="SECONDS")
     parser.add_argument("--labels", type=Path, default=LABELS, metavar="FILE", help="label table (default: ImageNet's)")
+    parser.add_argument("--int8", action="store_true", help="quantise it to 8-bit integers, as a model of its own")
+    parser.add_argument("--calibrate", type=Path, metavar="DIR", help="with --int8: photographs like those to come (default: examples/)")
     parser.add_argument("--force", action="store_true", help="export even if the file is up to date")
     args = parser.parse_args(argv)
     if args.weights and args.model not in ("resnet18", "auto"):
         parser.error(f"--weights is for resnet18; {args.model} brings its own")
+    if args.calibrate and not args.int8:
+        parser.error("--calibrate is for --int8")
+    args.calibrate = args.calibrate or EXAMPLES
     return args
 
 
 def choose(args: argparse.Namespace, labels: list[dict]) -> tuple[Recipe, Path | None]:
     """Settles which model `auto` is, and says so; returns the weights too where finding out needed them."""
+
+    def wanted(recipe: Recipe) -> Recipe:
+        return models.int8(recipe, len(args.photographs), calibration.digest(args.photographs)) if args.int8 else recipe
+
     if args.model != "auto":
-        return models.RECIPES[args.model], None
-    if not args.force and up_to_date(models.RESNET18, args.out, labels):
+        return wanted(models.RECIPES[args.model]), None
+    if not args.force and up_to_date(wanted(models.RESNET18), args.out, labels):
         print("auto: resnet18, which is here already")
-        return models.RESNET18, None
+        return wanted(models.RESNET18), None
     try:
         path = find_weights(models.RESNET18, args)
     except Unreachable as error:
         print(f"auto: efficientnet-lite0, because resnet18's weights cannot be fetched ({error})", flush=True)
-        return models.LITE0, None
+        return wanted(models.LITE0), None
     print(f"auto: resnet18, with the weights in {path}", flush=True)
-    return models.RESNET18, path
+    return wanted(models.RESNET18), path
 
 
 def find_weights(recipe: Recipe, args: argparse.Namespace) -> Path | None:
     """The checked weights file of a model, or None for a model that has none."""
     if recipe.weights is None:
         return None
-    if recipe is models.LITE0:
+    if recipe.weights is models.LITE0_WEIGHTS:
         return models.lite0_weights_path()
     if args.weights:
         weights.check(recipe.weights, args.weights)
@@ -92,6 +110,7 @@ def make_card(recipe: Recipe, weights_sha256: str, labels: list[dict]) -> dict:
         licence=recipe.licence,
         source=recipe.source,
         weights_sha256=weights_sha256,
+        precision=recipe.precision,
         labels=labels,
         mean=recipe.mean,
         std=recipe.std,
@@ -108,14 +127,17 @@ def up_to_date(recipe: Recipe, out: Path, labels: list[dict]) -> bool:
     return found == make_card(recipe, digest, labels)
 
 
-def export(recipe: Recipe, weights_path: Path | None, out: Path, labels: list[dict]) -> None:
-    """Builds, traces, writes, checks, and only then puts the file in place."""
+def export(recipe: Recipe, weights_path: Path | None, out: Path, labels: list[dict], photographs: list[Path]) -> None:
+    """Builds, traces, writes, checks, and only then puts the file in place. `photographs` are for int8 alone."""
     print(f"{recipe.name}: building and tracing (some seconds)…", file=sys.stderr, flush=True)
     import jitfile  # here because it loads torch
 
     net = recipe.build(weights_path)
     digest = models.weights_digest(recipe, weights_path, net)
     card = make_card(recipe, digest, labels)
+    report = []
+    if recipe.precision == "int8":
+        net, report = quantise(recipe, net, card, photographs)
     crop = card["input"]["crop"]
     module = jitfile.trace(net, (1, 3, crop, crop))
     out.mkdir(parents=True, exist_ok=True)
@@ -130,6 +152,20 @@ def export(recipe: Recipe, weights_path: Path | None, out: Path, labels: list[di
     print(f"  sha256              {weights.sha256_of(target)}")
     print(f"  weights sha256      {digest}")
     print(f"  largest difference  {difference:.3g} between the file and the original module's logits")
+    print("".join(f"  {line}\n" for line in report), end="")
+
+
+def quantise(recipe: Recipe, net: "nn.Module", card: dict, photographs: list[Path]) -> tuple["nn.Module", list[str]]:
+    """The quantised network, and lines about how its answers compare with the float one's on views it was not calibrated on."""
+    import calibration_views
+    import quantisation
+
+    print(f"{recipe.name}: quantising on {len(photographs)} photographs (half a minute or more)…", file=sys.stderr, flush=True)
+    quantised = quantisation.quantise(net, calibration_views.tensors(photographs, card), recipe.in_float)
+    found = quantisation.compare(net, quantised, calibration_views.tensors(photographs, card, held_back=True))
+    if found.clear_kept < CLEAR_ANSWERS_KEPT * found.clear:
+        raise ExportError(f"{recipe.name}: quantisation changed {found.clear - found.clear_kept} of {found.clear} clear answers")
+    return quantised, found.lines()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
-	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -52,7 +51,7 @@ type loaded struct {
 
 // load finds, loads and warms the model.
 func (c *serveCmd) load(ctx context.Context) (*loaded, error) {
-	path, err := model.Folder(c.Models).Find(c.ModelName())
+	path, err := findModel(c.Models, c.ModelName(), c.Engine().Precision)
 	if err != nil {
 		return nil, err
 	}
