@@ -99,8 +99,8 @@ test-go: vidi test-models ## Go tests, with the real libtorch, models and Python
 	@tools/test-go.sh
 
 .PHONY: parity
-parity: vidi test-models ## the table of differences from the Python reference
-	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run Parity ./service/e2e
+parity: vidi test-models ## the tables of differences: from the Python reference, and of every fast mode from fp32
+	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run 'Parity|Accuracy' ./service/e2e
 
 .PHONY: accuracy
 accuracy: vidi test-models ## what bf16, int8 and fast decode change, into docs/accuracy.md (needs VIDI_SHARED: at least 200 pictures)
