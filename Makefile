@@ -113,8 +113,8 @@ test-go: vidi test-models test-axe ## Go tests, with the real libtorch, models a
 	@tools/test-go.sh
 
 .PHONY: parity
-parity: vidi test-models ## the table of differences from the Python reference
-	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run Parity ./service/e2e
+parity: vidi test-models ## the tables of differences: from the Python reference, and of every fast mode from fp32
+	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run 'Parity|Accuracy' ./service/e2e
 
 .PHONY: screenshots
 screenshots: vidi test-models ## the pictures of the page in docs/screenshots, afresh (needs chromium)

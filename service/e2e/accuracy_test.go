@@ -181,33 +181,31 @@ func viewsOf(t *testing.T, path string) []view {
 	}
 	w, h := photo.Bounds().Dx(), photo.Bounds().Dy()
 	cut := func(at imaging.Anchor) image.Image { return imaging.CropAnchor(photo, w*4/5, h*4/5, at) }
-	enlarged := func(short int) image.Image { // a side of 0 follows the other
-		return imaging.Resize(photo, short*btoi(w <= h), short*btoi(w > h), imaging.Lanczos)
+	enlarged := func(short int) image.Image {
+		if w < h {
+			return imaging.Resize(photo, short, 0, imaging.Lanczos) // 0 follows the other side
+		}
+		return imaging.Resize(photo, 0, short, imaging.Lanczos)
 	}
 	wnid, _, labelled := strings.Cut(filepath.Base(path), "_")
 	if !labelled {
 		wnid = ""
 	}
 	var views []view
-	for name, img := range map[string]image.Image{
-		"whole": photo, "mirrored": imaging.FlipH(photo),
-		"560 pixels": enlarged(560), "1100 pixels": enlarged(1100),
-		"upper left": cut(imaging.TopLeft), "centre": cut(imaging.Center), "lower right, mirrored": imaging.FlipH(cut(imaging.BottomRight)),
+	for _, v := range []struct {
+		name string
+		img  image.Image
+	}{
+		{"whole", photo}, {"mirrored", imaging.FlipH(photo)}, {"560 pixels", enlarged(560)}, {"1100 pixels", enlarged(1100)},
+		{"upper left", cut(imaging.TopLeft)}, {"centre", cut(imaging.Center)}, {"lower right, mirrored", imaging.FlipH(cut(imaging.BottomRight))},
 	} {
 		var b bytes.Buffer
-		if err := imaging.Encode(&b, img, imaging.JPEG, imaging.JPEGQuality(95)); err != nil {
+		if err := imaging.Encode(&b, v.img, imaging.JPEG, imaging.JPEGQuality(95)); err != nil {
 			t.Fatal(err)
 		}
-		views = append(views, view{filepath.Base(path) + " (" + name + ")", wnid, b.Bytes()})
+		views = append(views, view{filepath.Base(path) + " (" + v.name + ")", wnid, b.Bytes()})
 	}
 	return views
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
 }
 
 const accuracyText = `# What the fast modes change
@@ -222,6 +220,9 @@ which [equals Python](parity.md). Made by ` + "`VIDI_SHARED=DIR make accuracy`" 
 - *Probability moved* is that of fp32's first answer.
 - *Right* counts first answers that are the ImageNet sample's label. *Calibration error* is how far the stated probability lies
   from the share of right answers, in ten bins; with few pictures it is mostly noise, so compare the rows, not the figures.
+
+Fast decode leaves at least twice the pixels that the resize makes of them. When it went down to once, fp32 with fast decode kept
+326 of these 336 first answers and 301 of 303 clear ones, and a probability moved by up to 21.7 points.
 `
 
 func writeAccuracy(t *testing.T, path, table string, pictures int) {

@@ -110,8 +110,8 @@ const maxCrop = 8192 // torchbind's limit
 // Decode is how JPEG is decoded.
 type Decode string
 
-// The ways to decode: Exact gives Pillow's pixels; Fast lets the JPEG decoder shrink large pictures, to no less than the
-// resize target.
+// The ways to decode: Exact gives Pillow's pixels; Fast lets the JPEG decoder shrink large pictures, to no less than
+// twice the resize target.
 const (
 	Exact Decode = "exact"
 	Fast  Decode = "fast"

@@ -140,7 +140,7 @@ LITE0 = Recipe(
     std=LITE_STD,
     weights=LITE0_WEIGHTS,
     build=build_lite0,
-    # A tenth of the time; its few channels carry everything that comes after.
+    # FX would leave it in float anyway, because forward also reads its input's size. Said here, so that it is not rounded for nothing.
     in_float=("_conv_stem",),
 )
 SEEDED = Recipe(
