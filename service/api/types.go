@@ -86,6 +86,7 @@ const (
 	CorruptImage         Code = "corrupt_image"          // 422
 	ImageTooLarge        Code = "image_too_large"        // 422
 	ImageTooComplex      Code = "image_too_complex"      // 422
+	QueueFull            Code = "queue_full"             // 429
 	Internal             Code = "internal"               // 500
 	InferenceFailed      Code = "inference_failed"       // 500
 	ModelOutputInvalid   Code = "model_output_invalid"   // 500

@@ -36,6 +36,11 @@ type Serve struct {
 	DecodeTime   Duration `help:"CPU time that decoding one picture may take." default:"2s" env:"VIDI_DECODE_TIME"`
 	DecodeMemory Bytes    `help:"Memory for decoding, all pictures together." default:"1GiB" env:"VIDI_DECODE_MEMORY"`
 
+	Queue       Count    `help:"Most pictures that wait or are worked on at one time; more get 429." default:"128" env:"VIDI_QUEUE"`
+	QueueMemory Bytes    `help:"Largest sum of the uploads that are being received or worked on." default:"256MiB" env:"VIDI_QUEUE_MEMORY"`
+	Deadline    Duration `help:"How long a request may take that does not say deadline_ms; 0s is for ever." default:"30s" env:"VIDI_DEADLINE"`
+	DrainDelay  Duration `help:"How long to go on answering after SIGTERM, while /readyz says no: the time that load balancers need to notice." default:"1s" env:"VIDI_DRAIN_DELAY"`
+
 	Grace     Duration `help:"How long to finish accepted requests after a signal to stop." default:"25s" env:"VIDI_GRACE"`
 	LogFormat string   `help:"text or json." default:"text" env:"VIDI_LOG_FORMAT"`
 	LogLevel  string   `help:"debug, info, warn or error." default:"info" env:"VIDI_LOG_LEVEL"`
@@ -65,6 +70,10 @@ func (s Serve) Validate() error {
 	m.add("--max-images", s.MaxImages.between(1, 10_000))
 	m.add("--decode-time", s.DecodeTime.between(time.Millisecond, time.Hour))
 	m.add("--decode-memory", s.DecodeMemory.between(1<<20, 1<<50))
+	m.add("--queue", s.Queue.between(1, 1_000_000))
+	m.add("--queue-memory", s.QueueMemory.between(1<<20, 1<<50))
+	m.add("--deadline", s.Deadline.between(0, 24*time.Hour))
+	m.add("--drain-delay", s.DrainDelay.between(0, time.Hour))
 	m.add("--grace", s.Grace.between(0, time.Hour))
 	m.add("--log-format", oneOf(s.LogFormat, "text", "json"))
 	m.add("--log-level", new(slog.Level).UnmarshalText([]byte(s.LogLevel)))

@@ -40,7 +40,7 @@ func vidi(t *testing.T, stdin []byte, args ...string) ran {
 	return ran{stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
 }
 
-func command(t *testing.T, args ...string) *exec.Cmd {
+func command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(torchtest.File(t, "bin/vidi"), args...)
 	cmd.Env = append(os.Environ(), "VIDI_MODELS="+filepath.Dir(torchtest.File(t, "build/models/efficientnet-lite0.pt")))
@@ -76,7 +76,7 @@ func (l *lockedBuffer) String() string {
 var listening = regexp.MustCompile(`http://[0-9.:\[\]]+`)
 
 // start runs `vidi serve` on a free port and waits until it listens, which is before it is ready.
-func start(t *testing.T, args ...string) *server {
+func start(t testing.TB, args ...string) *server {
 	t.Helper()
 	s := &server{cmd: command(t, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...), stderr: &lockedBuffer{}, exited: make(chan error, 1)}
 	s.cmd.Stderr = s.stderr
@@ -96,13 +96,13 @@ func start(t *testing.T, args ...string) *server {
 }
 
 // ready waits until the server answers pictures.
-func (s *server) ready(t *testing.T) *server {
+func (s *server) ready(t testing.TB) *server {
 	t.Helper()
 	s.waitFor(t, "ready", func() bool { return status(s.url+"/readyz") == http.StatusOK })
 	return s
 }
 
-func (s *server) waitFor(t *testing.T, what string, condition func() bool) {
+func (s *server) waitFor(t testing.TB, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(60 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
 		if s.gone() || time.Now().After(deadline) {

@@ -14,7 +14,7 @@ import (
 
 const lite0 = "--model=efficientnet-lite0"
 
-func read(t *testing.T, path string) []byte {
+func read(t testing.TB, path string) []byte {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {

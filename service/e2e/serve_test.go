@@ -86,49 +86,6 @@ func TestServeAnswersInEveryForm(t *testing.T) {
 	}
 }
 
-// Everything that was accepted before the signal is answered, and the process ends with 0.
-func TestStopUnderLoadLosesNothing(t *testing.T) {
-	s := start(t, lite0).ready(t)
-	data := read(t, torchtest.File(t, "examples/flower.jpg"))
-	var mu sync.Mutex
-	good, turnedAway := 0, 0
-	var clients sync.WaitGroup
-	for range 8 {
-		clients.Go(func() {
-			for {
-				// A connection of its own for each request: one that is refused was never accepted, and is not lost.
-				client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-				response, err := client.Post(s.url+"/predict", "image/jpeg", bytes.NewReader(data))
-				if err != nil {
-					return // the listener is closed
-				}
-				answer, err := io.ReadAll(response.Body)
-				response.Body.Close()
-				mu.Lock()
-				switch {
-				case err != nil:
-					t.Errorf("an answer broke off: %v", err)
-				case response.StatusCode == http.StatusOK && top(t, answer) == "daisy":
-					good++
-					if good == 20 {
-						s.cmd.Process.Signal(syscall.SIGTERM)
-					}
-				case response.StatusCode == http.StatusServiceUnavailable:
-					turnedAway++
-				default:
-					t.Errorf("%d %s", response.StatusCode, answer)
-				}
-				mu.Unlock()
-			}
-		})
-	}
-	clients.Wait()
-	if code := s.exitCode(t); code != 0 || good < 20 {
-		t.Errorf("exit code %d after %d answers", code, good)
-	}
-	t.Logf("%d answered, %d turned away while draining", good, turnedAway)
-}
-
 func TestStopWhileTheModelLoads(t *testing.T) {
 	s := start(t, lite0) // listens, and loads
 	s.cmd.Process.Signal(syscall.SIGTERM)

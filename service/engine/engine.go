@@ -147,6 +147,10 @@ func (e *Engine) Begin(ctx context.Context) (*Turn, error) {
 	start := time.Now()
 	select {
 	case worker := <-e.free:
+		if err := ctx.Err(); err != nil { // both had come: no work for the dead
+			e.free <- worker
+			return nil, err
+		}
 		return &Turn{Waited: time.Since(start), engine: e, worker: worker}, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()

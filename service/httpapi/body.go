@@ -22,10 +22,24 @@ type upload struct {
 	begun   bool // Read was called: a client that asked with Expect: 100-continue was told to go on
 	ended   bool
 	failure *failure
+	room    *queue // that its bytes take; nil if they take none
+	refuse  func() *failure
+	taken   int64 // of room
 }
 
 func newUpload(r *http.Request, limit int64) *upload {
 	return &upload{body: r.Body, length: r.ContentLength, limit: limit, ended: r.ContentLength == 0}
+}
+
+// within makes the bytes that arrive from now on take room in q; where there is none, reading fails with what refuse gives.
+func (u *upload) within(q *queue, refuse func() *failure) { u.room, u.refuse = q, refuse }
+
+// leave gives the room back.
+func (u *upload) leave() {
+	if u.room != nil {
+		u.room.give(u.taken)
+		u.taken = 0
+	}
 }
 
 // announced refuses a body whose announced length is over the limit, before any of it is read.
@@ -51,6 +65,13 @@ func (u *upload) Read(p []byte) (int, error) {
 	}
 	n, err := u.body.Read(p)
 	u.read += int64(n)
+	if u.room != nil && n > 0 {
+		if !u.room.take(int64(n)) {
+			u.failure = u.refuse()
+			return 0, u.failure
+		}
+		u.taken += int64(n)
+	}
 	switch {
 	case u.read > u.limit:
 		u.failure = u.tooLarge()

@@ -21,7 +21,7 @@ func (s *Server) readyz(c echo.Context) error {
 
 // unready is why the server cannot predict now, nil if it can.
 func (s *Server) unready() error {
-	if s.requests.isClosed() {
+	if s.leaving.Load() || s.requests.isClosed() {
 		return draining()
 	}
 	if s.model.Load() == nil {
@@ -30,12 +30,19 @@ func (s *Server) unready() error {
 	return nil
 }
 
+// startSeconds is how long a model takes to load, or a successor to be up.
+const startSeconds = 2
+
 func draining() error {
-	return fail(api.Draining, "the server is stopping; send the request to another, or again in a moment")
+	f := fail(api.Draining, "the server is stopping; send the request to another, or again in a moment")
+	f.retryAfter = startSeconds
+	return f
 }
 
 func notReady() error {
-	return fail(api.NotReady, "the model is still loading; try again in a moment")
+	f := fail(api.NotReady, "the model is still loading; try again in a moment")
+	f.retryAfter = startSeconds
+	return f
 }
 
 func (s *Server) models(c echo.Context) error {

@@ -33,8 +33,12 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		req := c.Request()
 		r := &request{id: requestID(req), begun: time.Now(), upload: newUpload(req, s.cfg.MaxBody)}
 		req.Body = r.upload
+		defer r.upload.leave()
 		c.Set(requestKey, r)
 		setHeaders(c.Response().Header(), req, r.id)
+		if s.leaving.Load() {
+			c.Response().Header().Set(echo.HeaderConnection, "close")
+		}
 		if err := catch(func() error { return next(c) }); err != nil {
 			c.Error(err)
 		}

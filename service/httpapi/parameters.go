@@ -27,7 +27,7 @@ type parameters struct {
 }
 
 func (s *Server) defaults() parameters {
-	return parameters{options: classify.Options{TopK: 3, Image: s.cfg.Image}, language: "en"}
+	return parameters{options: classify.Options{TopK: 3, Image: s.cfg.Image}, language: "en", deadline: s.cfg.Deadline}
 }
 
 // parameter is how one parameter is read. Its text is checked by set, which reports whether it is allowed.

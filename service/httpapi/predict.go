@@ -23,6 +23,11 @@ func (s *Server) predict(c echo.Context) error {
 	if m == nil {
 		return notReady()
 	}
+	refuse := func() *failure { return s.queue.refusal(m.Workers) }
+	if s.queue.full() {
+		return refuse()
+	}
+	r.upload.within(&s.queue, refuse)
 	in, err := s.readInput(c.Request(), r.upload)
 	if err != nil {
 		return err
@@ -30,6 +35,9 @@ func (s *Server) predict(c echo.Context) error {
 	card := m.Classifier.Card()
 	if err := in.parameters.checkModel(card.Name); err != nil {
 		return err
+	}
+	if !s.queue.enter(len(in.pictures)) {
+		return refuse()
 	}
 	ctx := c.Request().Context()
 	if in.parameters.deadline > 0 {
@@ -42,7 +50,7 @@ func (s *Server) predict(c echo.Context) error {
 		answer.Results, err = s.classifyAll(ctx, m, in, r.id)
 	} else {
 		answer.Results = make([]api.Result, 1)
-		answer.Results[0], err = classifyOne(ctx, m, in, 0)
+		answer.Results[0], err = s.classifyOne(ctx, m, in, 0)
 	}
 	if err != nil {
 		return err
@@ -59,7 +67,7 @@ func (s *Server) classifyAll(ctx context.Context, m *Model, in *input, requestID
 	group.SetLimit(m.Workers + 1) // one more than can be inferred is decoded meanwhile
 	for i := range in.pictures {
 		group.Go(func() error {
-			result, err := classifyOne(ctx, m, in, i)
+			result, err := s.classifyOne(ctx, m, in, i)
 			if err != nil {
 				result = s.failedResult(ctx, err, in, i, requestID)
 			}
@@ -88,8 +96,11 @@ func (s *Server) failedResult(ctx context.Context, err error, in *input, i int, 
 	}
 }
 
-func classifyOne(ctx context.Context, m *Model, in *input, i int) (api.Result, error) {
+// classifyOne classifies one picture, which has entered the queue, and leaves it.
+func (s *Server) classifyOne(ctx context.Context, m *Model, in *input, i int) (api.Result, error) {
 	picture := &in.pictures[i]
+	var worked time.Duration
+	defer func() { s.queue.leave(worked) }()
 	if picture.err != nil {
 		return api.Result{}, picture.err
 	}
@@ -104,6 +115,7 @@ func classifyOne(ctx context.Context, m *Model, in *input, i int) (api.Result, e
 	if err != nil {
 		return api.Result{}, in.explain(inferenceFailure(err))
 	}
+	worked = result.Timing.Decode + result.Timing.Preprocess + result.Timing.Inference
 	wire := result.Wire(in.parameters.language)
 	wire.Index, wire.Filename = i, picture.filename
 	return wire, nil

@@ -23,7 +23,8 @@ var statusOf = map[api.Code]int{
 	api.BodyTooLarge: 413, api.TooManyImages: 413,
 	api.UnsupportedMediaType: 415, api.UnsupportedFormat: 415,
 	api.UnsupportedVariant: 422, api.CorruptImage: 422, api.ImageTooLarge: 422, api.ImageTooComplex: 422,
-	api.Internal: 500, api.InferenceFailed: 500, api.ModelOutputInvalid: 500,
+	api.QueueFull: 429,
+	api.Internal:  500, api.InferenceFailed: 500, api.ModelOutputInvalid: 500,
 	api.NotReady: 503, api.Draining: 503,
 	api.DeadlineExceeded: 504,
 }
@@ -38,6 +39,8 @@ type failure struct {
 	cause  error // never shown to the client; may be nil
 	// gone is true where the client went away while it was sending or waiting: it most likely never sees the answer.
 	gone bool
+	// retryAfter is when to try again, in seconds; 0 where that would not help, or nobody knows.
+	retryAfter int
 }
 
 func (f *failure) Error() string {
@@ -125,8 +128,8 @@ func (s *Server) answerError(err error, c echo.Context) {
 		return
 	}
 	p := f.problem(r.id)
-	if p.Status == http.StatusServiceUnavailable {
-		res.Header().Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds))
+	if f.retryAfter > 0 {
+		res.Header().Set(echo.HeaderRetryAfter, strconv.Itoa(f.retryAfter))
 	}
 	body, err := json.Marshal(p)
 	if err != nil {
@@ -135,9 +138,6 @@ func (s *Server) answerError(err error, c echo.Context) {
 	res.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body)))              // it may be flushed before the handler ends
 	r.upload.answerBefore(c, func() { _ = c.Blob(p.Status, api.ProblemType, body) }) // a failed write means that the client is gone
 }
-
-// retryAfterSeconds is how long a model takes to load, or a successor to be up.
-const retryAfterSeconds = 2
 
 // nativeDetail is libtorch's full text behind err, for the log; "" if there is none.
 func nativeDetail(err error) string {

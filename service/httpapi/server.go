@@ -40,6 +40,11 @@ type Config struct {
 	MaxBody   int64 // bytes
 	MaxImages int   // pictures in one request
 	Image     preprocess.Options
+	// MaxQueue is how many pictures may wait or be worked on at one time, and MaxQueueBytes how large their uploads may be together;
+	// more are refused with 429.
+	MaxQueue      int
+	MaxQueueBytes int64
+	Deadline      time.Duration // of a request that does not choose, from its arrival; 0 is none
 
 	ReadHeaderTimeout time.Duration
 	ReadTimeout       time.Duration // headers and body
@@ -51,7 +56,7 @@ type Config struct {
 // Default is 20 MiB, 64 pictures, and a minute for an upload: 20 MiB in that time are 2.8 Mbit/s.
 func Default() Config {
 	return Config{
-		MaxBody: 20 << 20, MaxImages: 64,
+		MaxBody: 20 << 20, MaxImages: 64, MaxQueue: 128, MaxQueueBytes: 256 << 20, Deadline: 30 * time.Second,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
 	}
@@ -65,11 +70,13 @@ type Server struct {
 	http     *http.Server
 	model    atomic.Pointer[Model] // nil until ready
 	requests inflight              // predictions under way
+	queue    queue
+	leaving  atomic.Bool // Leave was called
 }
 
 // New makes a server; it answers once Serve is called.
 func New(cfg Config, log *slog.Logger) *Server {
-	s := &Server{cfg: cfg, log: log, echo: echo.New()}
+	s := &Server{cfg: cfg, log: log, echo: echo.New(), queue: queue{maxPictures: cfg.MaxQueue, maxBytes: cfg.MaxQueueBytes}}
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.Use(s.observe)
 	s.routes()
@@ -110,15 +117,29 @@ func (s *Server) Serve(l net.Listener) error {
 // Ready makes m the model that answers, and the server ready.
 func (s *Server) Ready(m Model) { s.model.Store(&m) }
 
+// Leave begins the end: /readyz says so at once, so that nobody new is sent here, while everything that still comes is answered,
+// on connections that close after it. Call Shutdown once those who send requests have had time to notice.
+func (s *Server) Leave() { s.leaving.Store(true) }
+
+// linger is how long connections are kept after the last answer, for what is still on its way over a network.
+const linger = 200 * time.Millisecond
+
 // Shutdown turns new predictions away at once (503 draining, as /readyz says too), lets those under way finish, and closes
 // the listener after the last one: until then a load balancer can learn that this server is leaving. When ctx ends first,
 // connections are cut, and the error wraps ctx's and says how many.
 func (s *Server) Shutdown(ctx context.Context) error {
+	announced := s.leaving.Swap(true)
 	idle := s.requests.close()
-	s.http.SetKeepAlivesEnabled(false)
 	select {
 	case <-idle:
 	case <-ctx.Done(): // http.Server.Shutdown below finds out whether anything was left to wait for
+	}
+	if announced {
+		// Requests that were sent before anyone could know are still on their way: they get their 503, not a reset.
+		select {
+		case <-time.After(linger):
+		case <-ctx.Done():
+		}
 	}
 	unfinished := s.requests.count() // before they are cut off
 	if err := s.http.Shutdown(ctx); err != nil {

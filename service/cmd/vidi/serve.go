@@ -158,6 +158,14 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	defer cancel()
 	select {
 	case sig := <-signals:
+		if sig == syscall.SIGTERM && c.DrainDelay.D > 0 { // a Ctrl-C comes from a person, not from something that balances loads
+			server.Leave()
+			log.Info("leaving: /readyz says no, requests are still answered", "for", c.DrainDelay.D.String())
+			select {
+			case <-time.After(c.DrainDelay.D):
+			case <-signals:
+			}
+		}
 		log.Info("stopping: finishing the requests under way; a second signal cuts them off", "signal", sig.String(),
 			"requests", server.Unfinished(), "grace", c.Grace.D.String())
 	case err := <-served:
@@ -207,6 +215,7 @@ func logReady(log *slog.Logger, url string, m *loaded, took time.Duration) {
 func (c *serveCmd) api() httpapi.Config {
 	cfg := httpapi.Default()
 	cfg.MaxBody, cfg.MaxImages, cfg.Image = c.MaxBody.N, int(c.MaxImages.N), c.Image()
+	cfg.MaxQueue, cfg.MaxQueueBytes, cfg.Deadline = int(c.Queue.N), c.QueueMemory.N, c.Deadline.D
 	return cfg
 }
 

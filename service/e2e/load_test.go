@@ -1,0 +1,215 @@
+package e2e
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vidi-vision/vidi/torchbind/torchtest"
+)
+
+// client sends requests over one kept connection, and never twice: a request whose answer is lost counts.
+type client struct{ http.Client }
+
+func newClient() *client {
+	return &client{http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}, Timeout: time.Minute}}
+}
+
+// predict returns the status, and how long a refused client should wait.
+func (c *client) predict(url string, picture []byte) (status int, retryAfter string, err error) {
+	request, err := http.NewRequest(http.MethodPost, url+"/predict", io.NopCloser(bytes.NewReader(picture))) // nothing to rewind: no retries
+	if err != nil {
+		return 0, "", err
+	}
+	request.ContentLength = int64(len(picture))
+	request.Header.Set("Content-Type", "image/jpeg")
+	response, err := c.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer response.Body.Close()
+	_, err = io.Copy(io.Discard, response.Body)
+	return response.StatusCode, response.Header.Get("Retry-After"), err
+}
+
+// Clients that keep their connections and never try again lose nothing that they sent before the drain delay was over.
+// VIDI_STOPS says how often it is tried.
+func TestStopUnderLoadLosesNothing(t *testing.T) {
+	stops := 3
+	if n, err := strconv.Atoi(os.Getenv("VIDI_STOPS")); err == nil {
+		stops = n
+	}
+	picture := read(t, torchtest.File(t, "examples/flower.jpg"))
+	const delay = 400 * time.Millisecond
+	answered, late := 0, 0
+	for range stops {
+		s := start(t, "--model", torchtest.File(t, "build/fixtures/tiny.pt"), "--drain-delay", delay.String()).ready(t)
+		var stopped atomic.Int64 // when the signal was sent, in Unix nanoseconds
+		var mu sync.Mutex
+		var clients sync.WaitGroup
+		for range 8 {
+			clients.Go(func() {
+				c := newClient()
+				defer c.CloseIdleConnections()
+				for {
+					sent := time.Now()
+					status, _, err := c.predict(s.url, picture)
+					at := stopped.Load()
+					before := at == 0 || sent.Before(time.Unix(0, at).Add(delay))
+					mu.Lock()
+					switch {
+					case err == nil && status == http.StatusOK:
+						answered++
+					case before:
+						t.Errorf("a request sent in time got %d, %v", status, err)
+					default:
+						late++
+					}
+					mu.Unlock()
+					if err != nil || !before {
+						return
+					}
+					time.Sleep(8 * time.Millisecond) // some 80 % of what two cores can do
+				}
+			})
+		}
+		time.Sleep(300 * time.Millisecond)
+		stopped.Store(time.Now().UnixNano())
+		s.cmd.Process.Signal(syscall.SIGTERM)
+		clients.Wait()
+		if code := s.exitCode(t); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+	}
+	t.Logf("%d stops: %d requests answered, %d sent too late", stops, answered, late)
+}
+
+// BenchmarkOverload offers ten times as many requests as can be answered. It reports the rate of good answers at the most that
+// sixteen clients get, and then; and how long refusals take.
+//
+//	go test -run '^$' -bench Overload -benchtime 1x ./service/e2e
+func BenchmarkOverload(b *testing.B) {
+	s := start(b, "--model", torchtest.File(b, "build/models/efficientnet-lite0.pt"), "--queue", "32").ready(b)
+	picture := read(b, torchtest.File(b, "examples/flower.jpg"))
+	for b.Loop() {
+		peak, _, _ := offer(b, s.url, picture, 16, 5*time.Second)
+		goodput, refused, slowest := offer(b, s.url, picture, 400, 10*time.Second)
+		b.ReportMetric(peak, "peak-answers/s")
+		b.ReportMetric(goodput/peak, "of-peak")
+		b.ReportMetric(refused/peak, "refusals/peak")
+		b.ReportMetric(slowest, "refusal-p99-ms")
+	}
+}
+
+// offer lets clients ask as fast as they are answered, those that are refused after a pause that makes ten times the peak of them.
+func offer(b *testing.B, url string, picture []byte, clients int, how time.Duration) (rate, refusals, p99 float64) {
+	var mu sync.Mutex
+	var good int
+	var waits []float64
+	var all sync.WaitGroup
+	end := time.Now().Add(how)
+	for range clients {
+		all.Go(func() {
+			c := newClient()
+			defer c.CloseIdleConnections()
+			for time.Now().Before(end) {
+				sent := time.Now()
+				status, retryAfter, err := c.predict(url, picture)
+				took := time.Since(sent)
+				mu.Lock()
+				switch {
+				case err == nil && status == http.StatusOK:
+					good++
+				case err == nil && status == http.StatusTooManyRequests && retryAfter != "":
+					waits = append(waits, float64(took)/1e6)
+				default:
+					b.Errorf("status %d, Retry-After %q, %v", status, retryAfter, err)
+				}
+				mu.Unlock()
+				if status != http.StatusOK {
+					time.Sleep(400 * time.Millisecond)
+				}
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(waits)
+	if n := len(waits); n > 0 {
+		p99 = waits[n*99/100]
+	}
+	return float64(good) / how.Seconds(), float64(len(waits)) / how.Seconds(), p99
+}
+
+// BenchmarkSlowConnections compares the slowest answers of eight clients with and without 2,000 connections that send a byte now
+// and then.
+//
+//	go test -run '^$' -bench SlowConnections -benchtime 1x ./service/e2e
+func BenchmarkSlowConnections(b *testing.B) {
+	s := start(b, "--model", torchtest.File(b, "build/models/efficientnet-lite0.pt")).ready(b)
+	picture := read(b, torchtest.File(b, "examples/flower.jpg"))
+	for b.Loop() {
+		alone := latencies(b, s.url, picture, 6*time.Second)
+		var slow []net.Conn
+		for range 2000 {
+			conn, err := net.Dial("tcp", s.url[len("http://"):])
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer conn.Close()
+			io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n")
+			slow = append(slow, conn)
+		}
+		stop := make(chan struct{})
+		go func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+					slow[i%len(slow)].Write([]byte{'x'})
+					time.Sleep(time.Millisecond)
+				}
+			}
+		}()
+		beside := latencies(b, s.url, picture, 6*time.Second)
+		close(stop)
+		b.ReportMetric(alone, "alone-p99-ms")
+		b.ReportMetric(beside, "beside-p99-ms")
+		b.ReportMetric(beside/alone, "ratio")
+	}
+}
+
+func latencies(b *testing.B, url string, picture []byte, how time.Duration) (p99 float64) {
+	var mu sync.Mutex
+	var times []float64
+	var all sync.WaitGroup
+	end := time.Now().Add(how)
+	for range 8 {
+		all.Go(func() {
+			c := newClient()
+			defer c.CloseIdleConnections()
+			for time.Now().Before(end) {
+				sent := time.Now()
+				status, _, err := c.predict(url, picture)
+				if err != nil || status != http.StatusOK {
+					b.Errorf("status %d, %v", status, err)
+				}
+				mu.Lock()
+				times = append(times, float64(time.Since(sent))/1e6)
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(times)
+	return times[len(times)*99/100]
+}

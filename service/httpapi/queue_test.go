@@ -1,0 +1,175 @@
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/api"
+)
+
+// wantQueueFull checks for a refusal that says when to come again.
+func wantQueueFull(t *testing.T, response *http.Response) {
+	t.Helper()
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkProblem(t, response.StatusCode, response.Header, body, api.QueueFull)
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err != nil || seconds < 1 || seconds > maxRetryAfter {
+		t.Errorf("Retry-After: %q", response.Header.Get("Retry-After"))
+	}
+}
+
+func readResponse(t *testing.T, conn net.Conn) *http.Response {
+	t.Helper()
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response
+}
+
+func TestFullQueueRefusesAtTheDoor(t *testing.T) {
+	f, begun, release := blocker()
+	s, _ := ready(f, func(c *Config) { c.MaxQueue = 2 })
+	addr := listen(t, s)
+	first, second := send(addr, "first"), send(addr, "second")
+	<-begun
+	<-begun
+	// The body of this one never comes: it must be refused without it.
+	conn := dial(t, addr)
+	fmt.Fprint(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n")
+	wantQueueFull(t, readResponse(t, conn))
+	if n := s.queue.length(); n != 2 {
+		t.Errorf("%d pictures in the queue", n)
+	}
+	close(release)
+	for _, answer := range []chan string{first, second} {
+		if got := <-answer; !strings.HasPrefix(got, "200 ") {
+			t.Error(got)
+		}
+	}
+	eventually(t, "the queue is empty", func() bool { return s.queue.length() == 0 })
+	wantAlive(t, s)
+}
+
+func TestQueueCountsPicturesNotRequests(t *testing.T) {
+	f, begun, release := blocker()
+	s, _ := ready(f, func(c *Config) { c.MaxQueue = 3 })
+	addr := listen(t, s)
+	one := send(addr, "one")
+	<-begun
+	many := func(n int) string {
+		return `{"images": [` + strings.Repeat(`"`+b64("picture")+`",`, n-1) + `"` + b64("picture") + `"]}`
+	}
+	response, err := http.Post("http://"+addr+"/predict", "application/json", strings.NewReader(many(3)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantQueueFull(t, response)
+	close(release)
+	<-one
+	eventually(t, "the queue is empty", func() bool { return s.queue.length() == 0 })
+	// Alone, a request may be larger than the queue.
+	response, err = http.Post("http://"+addr+"/predict", "application/json", strings.NewReader(many(5)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		t.Errorf("five pictures alone: %s", response.Status)
+	}
+}
+
+func TestQueueBoundsTheBytesOfUploads(t *testing.T) {
+	f, begun, release := blocker()
+	s, _ := ready(f, func(c *Config) { c.MaxQueueBytes = 100_000 })
+	addr := listen(t, s)
+	large := bytes.Repeat([]byte("p"), 90_000)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		response, err := http.Post("http://"+addr+"/predict", "image/png", bytes.NewReader(large))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		response.Body.Close()
+	}()
+	<-begun
+	response, err := http.Post("http://"+addr+"/predict", "image/png", bytes.NewReader(large))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantQueueFull(t, response)
+	// What a slow sender has announced takes no room.
+	slow := dial(t, addr)
+	fmt.Fprint(slow, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99000\r\n\r\nabc")
+	small := send(addr, "small")
+	<-begun
+	close(release)
+	if got := <-small; !strings.HasPrefix(got, "200 ") {
+		t.Errorf("a small one beside: %s", got)
+	}
+	<-done
+	slow.Close()
+	eventually(t, "all room is given back", func() bool {
+		s.queue.mu.Lock()
+		defer s.queue.mu.Unlock()
+		return s.queue.bytes == 0 && s.queue.pictures == 0
+	})
+}
+
+func TestRetryAfterFollowsTheWork(t *testing.T) {
+	q := &queue{maxPictures: 100, maxBytes: 1}
+	for range 50 {
+		q.enter(1)
+		q.leave(2 * time.Second)
+	}
+	q.enter(40)
+	if f := q.refusal(4); f.retryAfter < 19 || f.retryAfter > 21 {
+		t.Errorf("40 pictures of 2 s over 4 workers: %d s", f.retryAfter)
+	}
+	q.pictures = 0
+	if f := q.refusal(4); f.retryAfter != 1 {
+		t.Errorf("nothing to do: %d s", f.retryAfter)
+	}
+	q.pictures = 1_000_000
+	if f := q.refusal(1); f.retryAfter != maxRetryAfter {
+		t.Errorf("far too much: %d s", f.retryAfter)
+	}
+}
+
+func TestDefaultDeadline(t *testing.T) {
+	f, _, _ := blocker()
+	s, _ := ready(f, func(c *Config) { c.Deadline = 20 * time.Millisecond })
+	wantProblem(t, post(s, "/predict", "", strings.NewReader("picture")), api.DeadlineExceeded)
+	if n := s.queue.length(); n != 0 {
+		t.Errorf("%d pictures stayed in the queue", n)
+	}
+}
+
+// Between the signal and the end, everything that comes is answered, and each answer says that the connection closes.
+func TestLeavingAnswersAndClosesConnections(t *testing.T) {
+	s, _ := ready(&fake{}, nil)
+	addr := listen(t, s)
+	s.Leave()
+	wantProblem(t, get(s, "/readyz"), api.Draining)
+	response, err := http.Post("http://"+addr+"/predict", "image/png", strings.NewReader("picture"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	response.Body.Close()
+	if response.StatusCode != http.StatusOK || !response.Close {
+		t.Errorf("%s, closes %v", response.Status, response.Close)
+	}
+}
