@@ -113,7 +113,7 @@ func TestServeThatCannotStartSaysWhy(t *testing.T) {
 		{[]string{"--model", torchtest.File(t, "build/fixtures/state_dict.pth")}, 3, "torch.jit.trace"},
 		{[]string{"--model", torchtest.File(t, "build/fixtures/nan.pt")}, 3, "not finite"},
 		{[]string{"--precision", "fp16"}, 2, "use bf16"},
-		{[]string{"--model", "resnet18-seeded", "--precision", "int8"}, 3, "not quantised"}, // there is no resnet18-seeded-int8
+		{[]string{"--model", torchtest.File(t, "build/fixtures/tiny.pt"), "--precision", "int8"}, 3, "not quantised"},
 		{[]string{"--max-pixels", "many", "--workers", "-2"}, 2, "--workers"},
 	} {
 		r := vidi(t, nil, append([]string{"serve", "--addr", "127.0.0.1:0"}, c.args...)...)
