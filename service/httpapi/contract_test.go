@@ -240,6 +240,27 @@ func TestContractHasEveryCode(t *testing.T) {
 	}
 }
 
+// What the document shows as a request is answered.
+func TestContractsExamplesWork(t *testing.T) {
+	doc, _ := contract(t)
+	examples := doc.Components.RequestBodies["Pictures"].Value.Content["application/json"].Examples
+	for name, example := range examples {
+		body, err := json.Marshal(example.Value.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, _ := ready(&fake{}, nil)
+		for _, result := range decodeAnswer(t, post(s, "/predict", "application/json", bytes.NewReader(body))).Results {
+			if result.Error != nil {
+				t.Errorf("%s: %v", name, result.Error)
+			}
+		}
+	}
+	if len(examples) == 0 {
+		t.Error("there are none")
+	}
+}
+
 // Each parameter that the server knows is in the document, in all three places, and no other.
 func TestContractHasEveryParameter(t *testing.T) {
 	doc, _ := contract(t)

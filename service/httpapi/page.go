@@ -19,8 +19,8 @@ const welcomeText = `vidi tells what is in a picture.
     curl -F file=@picture.jpg http://%s/predict
 
 In a browser, this address is a page to drop pictures on.
-GET /api/v1/models lists what is served, GET /readyz says whether it is ready. GET /docs describes it all, in a browser,
-and GET /openapi.yaml for programs.
+GET /api/v1/models lists what is served, GET /readyz says whether it is ready. GET /docs is a page that describes it all,
+GET /openapi.yaml the same for programs.
 `
 
 // welcome answers who opens the server's address: a browser with the page, curl with a line that can be tried at once.

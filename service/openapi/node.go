@@ -60,7 +60,7 @@ func (n node) follow() node {
 func (n node) get(key string) node {
 	for _, e := range n.entries() {
 		if e.key == key {
-			return e.value
+			return e.value.follow()
 		}
 	}
 	return node{root: n.root}
@@ -73,7 +73,8 @@ func (n node) path(keys ...string) node {
 	return n
 }
 
-// entries is a mapping in its order. A key of the mapping itself wins over one that is merged in.
+// entries is a mapping in its order. References in its values are not followed yet: they may lead back here.
+// A key of the mapping itself wins over one that is merged in.
 func (n node) entries() []entry {
 	n = n.follow()
 	if n.at == nil || n.at.Kind != yaml.MappingNode {
@@ -94,7 +95,7 @@ func (n node) entries() []entry {
 	for i := 0; i+1 < len(n.at.Content); i += 2 {
 		key, value := n.at.Content[i].Value, node{root: n.root, at: n.at.Content[i+1]}
 		if key != "<<" {
-			put(entry{key, value.follow()}, true)
+			put(entry{key, value}, true)
 			continue
 		}
 		for _, e := range value.entries() {
@@ -124,12 +125,4 @@ func (n node) text() string {
 		return ""
 	}
 	return n.at.Value
-}
-
-// value is the node as Go's own maps, lists, texts and numbers.
-func (n node) value() (v any, err error) {
-	if n.at != nil {
-		err = n.at.Decode(&v)
-	}
-	return v, err
 }

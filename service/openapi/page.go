@@ -3,33 +3,27 @@ package openapi
 import (
 	"bytes"
 	_ "embed"
-	"encoding/json"
 	"html/template"
 	"sync"
 )
 
 // page is the document laid out for reading: what page.html shows.
 type page struct {
-	Title, Summary string
-	Description    string
-	Keys           []securityScheme
-	Sections       []section
-	Problems       []response
-	Schemas        []schema
+	Title, Description string
+	Keys               []string // the ways to send one
+	Sections           []section
+	Problems           []response
+	Schemas            []schema
 }
-
-type securityScheme struct{ Name, Description string }
 
 // section is the operations of a tag.
-type section struct {
-	Name, Description string
-	Operations        []operation
-}
+type section struct{ Operations []operation }
 
 type operation struct {
 	ID, Method, Path     string
 	Summary, Description string
-	Open                 bool // never asks for a key
+	SameAs               string // the path that it answers like; its own parameters and answers are then not told again
+	Open                 bool   // never asks for a key
 	Parameters           []field
 	Bodies               []body
 	Answers              []response
@@ -42,7 +36,7 @@ type body struct {
 	Examples          []example
 }
 
-type example struct{ Name, Summary, Code string }
+type example struct{ Summary, Code string }
 
 // response is an answer with one status.
 type response struct {
@@ -57,16 +51,16 @@ type problem struct{ Code, When, Detail string }
 //go:embed page.html
 var pageSource string
 
-var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"prose": prose, "inline": inline}).Parse(pageSource))
-
-// Page is the document as HTML. It needs the page's own style sheets under web/ beside it, and nothing else.
+// Page is the document as HTML, made when it is first asked for. It needs the style sheets under web/ beside it, and
+// nothing else.
 var Page = sync.OnceValue(func() []byte {
 	p, err := read(document)
 	if err != nil {
 		panic(err) // the document is in the binary, and tests read it
 	}
+	layout := template.Must(template.New("page").Funcs(template.FuncMap{"prose": prose, "inline": inline}).Parse(pageSource))
 	var b bytes.Buffer
-	if err := pageTemplate.Execute(&b, p); err != nil {
+	if err := layout.Execute(&b, p); err != nil {
 		panic(err)
 	}
 	return b.Bytes()
@@ -78,23 +72,16 @@ func read(data []byte) (*page, error) {
 		return nil, err
 	}
 	p := &page{
-		Title: doc.path("info", "title").text(), Summary: doc.path("info", "summary").text(), Description: doc.path("info", "description").text(),
+		Title: doc.path("info", "title").text(), Description: doc.path("info", "description").text(),
 	}
 	for _, e := range doc.path("components", "securitySchemes").entries() {
-		p.Keys = append(p.Keys, securityScheme{e.key, e.value.get("description").text()})
+		p.Keys = append(p.Keys, e.value.get("description").text())
 	}
 	for _, tag := range doc.get("tags").items() {
-		s := section{Name: tag.get("name").text(), Description: tag.get("description").text()}
-		if s.Operations, err = operations(doc, s.Name); err != nil {
-			return nil, err
-		}
-		p.Sections = append(p.Sections, s)
+		p.Sections = append(p.Sections, section{operations(doc, tag.get("name").text())})
 	}
 	for _, e := range doc.path("components", "responses").entries() {
-		r, err := readResponse("", e.value)
-		if err != nil {
-			return nil, err
-		}
+		r := readResponse("", e.value)
 		if len(r.Codes) > 0 {
 			p.Problems = append(p.Problems, r)
 		}
@@ -107,7 +94,7 @@ func read(data []byte) (*page, error) {
 	return p, nil
 }
 
-func operations(doc node, tag string) ([]operation, error) {
+func operations(doc node, tag string) []operation {
 	var found []operation
 	for _, at := range doc.get("paths").entries() {
 		for _, method := range at.value.entries() {
@@ -115,77 +102,62 @@ func operations(doc node, tag string) ([]operation, error) {
 			if tags := o.get("tags").items(); len(tags) != 1 || tags[0].text() != tag {
 				continue
 			}
-			read := operation{
+			known := operation{
 				ID: o.get("operationId").text(), Method: method.key, Path: at.key,
 				Summary: o.get("summary").text(), Description: o.get("description").text(),
-				Open: o.get("security").at != nil && len(o.get("security").items()) == 0,
+				SameAs: o.get("x-same-as").text(),
+				Open:   o.get("security").at != nil && len(o.get("security").items()) == 0,
 			}
 			for _, parameter := range o.get("parameters").items() {
-				read.Parameters = append(read.Parameters, readParameter(parameter))
+				known.Parameters = append(known.Parameters, readParameter(parameter))
 			}
-			var err error
-			if read.Bodies, err = readBodies(o.path("requestBody", "content")); err != nil {
-				return nil, err
-			}
+			known.Bodies = readBodies(o.path("requestBody", "content"))
 			for _, answer := range o.get("responses").entries() {
-				r, err := readResponse(answer.key, answer.value)
-				if err != nil {
-					return nil, err
-				}
-				read.Answers = append(read.Answers, r)
+				known.Answers = append(known.Answers, readResponse(answer.key, answer.value))
 			}
-			found = append(found, read)
+			found = append(found, known)
 		}
 	}
-	return found, nil
+	return found
 }
 
-func readResponse(status string, n node) (response, error) {
+// everyAnswers is the header that no answer lacks.
+const everyAnswers = "X-Request-Id"
+
+func readResponse(status string, n node) response {
 	r := response{Status: status, Description: n.get("description").text()}
-	for _, header := range n.get("headers").entries() {
-		f := readParameter(header.value)
-		f.Name = header.key
-		r.Headers = append(r.Headers, f)
-	}
 	content := n.get("content")
 	for _, e := range content.path("application/problem+json", "examples").entries() {
 		value := e.value.get("value")
 		r.Codes = append(r.Codes, problem{e.key, e.value.get("summary").text(), value.get("detail").text()})
 		r.Status = value.get("status").text()
 	}
-	if len(r.Codes) > 0 {
-		return r, nil // its body is always a Problem
+	for _, header := range n.get("headers").entries() {
+		if header.key == everyAnswers && len(r.Codes) > 0 {
+			continue // told with the good answers; a dozen times more would only be in the way
+		}
+		f := readParameter(header.value)
+		f.Name = header.key
+		r.Headers = append(r.Headers, f)
 	}
-	var err error
-	r.Bodies, err = readBodies(content)
-	return r, err
+	if len(r.Codes) == 0 { // otherwise it is a Problem
+		r.Bodies = readBodies(content)
+	}
+	return r
 }
 
-func readBodies(content node) ([]body, error) {
+func readBodies(content node) []body {
 	var bodies []body
 	for _, media := range content.entries() {
 		s := media.value.get("schema")
 		b := body{Type: media.key, Description: s.get("description").text(), Schema: s.name}
-		add := func(name, summary string, value node) error {
-			v, err := value.value()
-			if err != nil {
-				return err
-			}
-			text, err := json.MarshalIndent(v, "", "  ")
-			b.Examples = append(b.Examples, example{name, summary, string(text)})
-			return err
-		}
 		if value := media.value.get("example"); value.at != nil {
-			if err := add("", "", value); err != nil {
-				return nil, err
-			}
+			b.Examples = append(b.Examples, example{Code: asJSON(value)})
 		}
 		for _, e := range media.value.get("examples").entries() {
-			if err := add(e.key, e.value.get("summary").text(), e.value.get("value")); err != nil {
-				return nil, err
-			}
+			b.Examples = append(b.Examples, example{e.value.get("summary").text(), asJSON(e.value.get("value"))})
 		}
 		bodies = append(bodies, b)
 	}
-	return bodies, nil
+	return bodies
 }

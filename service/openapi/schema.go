@@ -52,6 +52,7 @@ func properties(n node) []field {
 var names = map[string]string{"integer": "whole number", "number": "number", "boolean": "true or false", "string": "text", "object": "object", "null": "null"}
 
 func kindOf(n node) kind {
+	n = n.follow()
 	if len(n.get("properties").entries()) > 0 && n.name != "" {
 		return kind{Link: n.name}
 	}
