@@ -79,7 +79,7 @@ func TestPageStandsAlone(t *testing.T) {
 
 func TestProse(t *testing.T) {
 	got := string(prose("a `<b>` & c\n\n    x < y\n    z\n\nend\n"))
-	if want := "<p>a <code>&lt;b&gt;</code> &amp; c</p>\n<pre>x &lt; y\nz</pre>\n<p>end</p>\n"; got != want {
+	if want := "<p>a <code>&lt;b&gt;</code> &amp; c</p>\n<pre tabindex=\"0\">x &lt; y\nz</pre>\n<p>end</p>\n"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }

@@ -19,7 +19,8 @@ func prose(text string) template.HTML {
 	var b strings.Builder
 	for block := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n\n") {
 		if strings.HasPrefix(block, "    ") {
-			b.WriteString("<pre>" + html.EscapeString(strings.ReplaceAll(block[4:], "\n    ", "\n")) + "</pre>\n")
+			// On a phone it scrolls sideways, and shall by the keyboard too.
+			b.WriteString(`<pre tabindex="0">` + html.EscapeString(strings.ReplaceAll(block[4:], "\n    ", "\n")) + "</pre>\n")
 			continue
 		}
 		if block != "" {
