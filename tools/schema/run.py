@@ -67,7 +67,8 @@ def main() -> None:
     cases = re.search(r"(\d+) generated", run.stdout)
     if not cases or int(cases.group(1)) < least:
         problems.append(f"there were fewer than {least} cases")
-    faults = [line for line in log.read_text().splitlines() if "level=ERROR" in line or "panic" in line]
+    # A deadline that a request set itself is no fault; what else ends in a 5xx, or in none at all, is.
+    faults = [line for line in log.read_text().splitlines() if ("level=ERROR" in line or "panic" in line) and "code=deadline_exceeded" not in line]
     if faults:
         problems.append("the server logged faults:\n" + "\n".join(faults[:10]))
     if stopped != 0:
