@@ -8,6 +8,7 @@ MAKEFLAGS += --no-print-directory
 MODELS ?= $(or $(VIDI_MODELS),$(or $(XDG_DATA_HOME),$(HOME)/.local/share)/vidi/models)
 PYTHON := build/venv/bin/python
 BENCH_PYTHON := build/bench-venv/bin/python
+SCHEMA_PYTHON := build/schema-venv/bin/python
 JOBS := $(shell nproc)
 
 # Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
@@ -31,7 +32,7 @@ run: packages vidi model ## set everything up, classify the sample photographs, 
 	@exec bin/vidi serve --models "$(MODELS)"
 
 .PHONY: test
-test: test-packages vidi model test-models lint test-setup test-cpp test-python test-go ## set everything up, then run every test
+test: test-packages vidi model test-models lint test-setup test-cpp test-python test-go test-clients test-schema ## set everything up, then run every test
 	@echo "All tests passed."
 
 .PHONY: packages
@@ -111,6 +112,26 @@ test-python: python
 .PHONY: test-go
 test-go: vidi test-models test-axe ## Go tests, with the real libtorch, models and Python reference
 	@tools/test-go.sh
+
+# Installed as a user would, into an environment of its own: what is tested is the package, not the folder.
+.PHONY: test-clients
+test-clients: vidi test-models ## the Python client, installed by pip, against the real server (the Go client's tests are among Go's)
+	@rm -rf build/client-venv && /usr/bin/python3 -m venv build/client-venv
+	@build/client-venv/bin/pip install -q --disable-pip-version-check ./service/api/python
+	@rm -rf service/api/python/build service/api/python/*.egg-info
+	@cd service/api/python/tests && $(CURDIR)/build/client-venv/bin/python -m unittest
+
+# SCHEMA is handed on: `make test-schema SCHEMA=--long`.
+.PHONY: test-schema
+test-schema: vidi test-models $(SCHEMA_PYTHON) ## the server against its own OpenAPI document, by schemathesis
+	@$(SCHEMA_PYTHON) tools/schema/run.py $(SCHEMA)
+
+# Made afresh when the requirements change, like build/venv.
+$(SCHEMA_PYTHON): tools/schema/requirements.txt
+	@rm -rf build/schema-venv && mkdir -p build && /usr/bin/python3 -m venv build/schema-venv
+	@echo "schema: installing tools/schema/requirements.txt"
+	@build/schema-venv/bin/pip install -q --no-deps --require-hashes -r tools/schema/requirements.txt || { rm -rf build/schema-venv; exit 1; }
+	@touch $@
 
 .PHONY: parity
 parity: vidi test-models ## the tables of differences: from the Python reference, and of every fast mode from fp32

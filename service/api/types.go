@@ -1,5 +1,8 @@
-// Package api holds the JSON of vidi's HTTP API as Go types. The server answers with them; Go clients can decode into them.
-// Clients must ignore fields they do not know: later versions add some.
+// Package api is vidi's HTTP API for Go programs: its JSON as types, which the server answers with, and a [Client] that asks
+// it. It needs nothing beyond the standard library. Clients must ignore fields they do not know, as this one does: later
+// versions add some.
+//
+// The contract itself is ../openapi/openapi.yaml; docs/api.md tells it in prose. A client in Python is in python/.
 package api
 
 // ProblemType is the Content-Type of every answer with a status of 400 and above (RFC 9457).

@@ -7,7 +7,7 @@ import (
 	"github.com/vidi-vision/vidi/service/api"
 )
 
-// decodeImageText decodes a picture in JSON: base64, or a data: URL whose media type is ignored, since the bytes say what
+// decodeImageText decodes a picture in JSON or in a form's text field: base64, or a data: URL whose media type is ignored, since the bytes say what
 // they are.
 func decodeImageText(text []byte) ([]byte, error) {
 	if len(text) < 5 || !bytes.EqualFold(text[:5], []byte("data:")) {

@@ -89,6 +89,7 @@ func TestForms(t *testing.T) {
 		"multipart file":        func() request { return forms(part{"file", "a.jpg", "picture"}) },
 		"multipart image":       func() request { return forms(part{"image", "a.jpg", "picture"}) },
 		"multipart base64 text": func() request { return forms(part{"image", "", lines}) },
+		"multipart data URL":    func() request { return forms(part{"image", "", "data:image/png;base64," + lines}) },
 		"multipart with parameters": func() request {
 			return forms(part{"top_k", "", "2"}, part{"file", "a", "picture"}, part{"lang", "", "zh"})
 		},

@@ -53,7 +53,7 @@ func (in *input) readField(decoder *jsontext.Decoder, name string, maxImages int
 	switch {
 	case name != "image" && name != "images":
 		if !isParameter(name) {
-			return fail(api.BadRequest, "the JSON field %s is unknown; pictures go into image or images, and the parameters are %s", quote(name), parameterNames())
+			return fail(api.BadParameter, "the JSON field %s is unknown; pictures go into image or images, and the parameters are %s", quote(name), parameterNames())
 		}
 		// Only now is it known what kind of value is wanted; nothing else is read, however deep it is nested.
 		if kind := decoder.PeekKind(); kind == '{' || kind == '[' {

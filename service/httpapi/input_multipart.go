@@ -60,7 +60,7 @@ func countHeaders(part *multipart.Part) (n int) {
 	return n
 }
 
-// readPicturePart reads an upload, or a text field with base64 in it.
+// readPicturePart reads an upload, or a text field with base64 or a data: URL in it.
 func (in *input) readPicturePart(part *multipart.Part, maxImages int) error {
 	if len(in.pictures) == maxImages {
 		return tooManyImages(maxImages) // before its bytes take memory
@@ -76,14 +76,14 @@ func (in *input) readPicturePart(part *multipart.Part, maxImages int) error {
 	}
 	p := picture{filename: cleanFilename(filename), data: data}
 	if !isUpload && filename == "" {
-		p.data, p.err = decodeBase64(data)
+		p.data, p.err = decodeImageText(data)
 	}
 	return in.add(p, maxImages)
 }
 
 func (in *input) readTextPart(part *multipart.Part, name string) error {
 	if !isParameter(name) {
-		return fail(api.BadRequest, "the form field %s is unknown; pictures go into file or image, and the parameters are %s", quote(name), parameterNames())
+		return fail(api.BadParameter, "the form field %s is unknown; pictures go into file or image, and the parameters are %s", quote(name), parameterNames())
 	}
 	value, err := io.ReadAll(io.LimitReader(part, maxTextBytes+1))
 	if err != nil {

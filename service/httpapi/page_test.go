@@ -79,6 +79,31 @@ func TestPageFiles(t *testing.T) {
 	}
 }
 
+// The contract is there before the model is, is kept by browsers like the page's files, and brings no looser policy.
+func TestContractIsServed(t *testing.T) {
+	s, _ := ready(nil, nil)
+	for path, want := range map[string]struct{ contentType, text string }{
+		"/openapi.yaml": {"application/yaml", "openapi: 3.1."},
+		"/docs":         {"text/html; charset=utf-8", "<!doctype html>"},
+	} {
+		w := fetch(s, http.MethodGet, path)
+		h := w.Header()
+		tag := h.Get("ETag")
+		if w.Code != 200 || h.Get("Content-Type") != want.contentType || !strings.Contains(w.Body.String(), want.text) || tag == "" ||
+			h.Get("Cache-Control") != "no-cache" || h.Get("Content-Security-Policy") != web.Policy {
+			t.Errorf("%s: %d %v", path, w.Code, h)
+		}
+		if w := fetch(s, http.MethodGet, path, "If-None-Match", tag); w.Code != 304 || w.Body.Len() != 0 {
+			t.Errorf("%s, again: %d, %d bytes", path, w.Code, w.Body.Len())
+		}
+		if w := fetch(s, http.MethodHead, path); w.Code != 200 || w.Body.Len() != 0 || w.Header().Get("ETag") != tag {
+			t.Errorf("HEAD %s: %d, %d bytes", path, w.Code, w.Body.Len())
+		}
+		wantProblem(t, fetch(s, http.MethodPost, path), api.MethodNotAllowed)
+	}
+	wantProblem(t, fetch(s, http.MethodGet, "/docs/"), api.NotFound) // its links are relative: one folder down they would lead nowhere
+}
+
 func TestPageHasNoOtherFiles(t *testing.T) {
 	s, _ := ready(&fake{}, nil)
 	for _, path := range []string{"/web", "/web/", "/web/nothing.js", "/web/samples", "/web/samples/", "/web/../server.go", "/web/..%2fweb.go",

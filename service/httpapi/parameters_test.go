@@ -118,6 +118,7 @@ func TestBadParameters(t *testing.T) {
 func TestUnknownAndRepeatedParameters(t *testing.T) {
 	s, _ := ready(&fake{}, nil)
 	contentType, body := form(t, part{"top_k", "", "1"}, part{"file", "a", "picture"})
+	unknownType, unknown := form(t, part{"topk", "", "1"}, part{"file", "a", "picture"})
 	for name, c := range map[string]struct {
 		target, contentType, body, names string
 		code                             api.Code
@@ -126,7 +127,8 @@ func TestUnknownAndRepeatedParameters(t *testing.T) {
 		"twice in the query":    {"/predict?top_k=5&top_k=5", "", "picture", "top_k", api.BadParameter},
 		"query and form":        {"/predict?top_k=5", contentType, fmt.Sprint(body), "top_k", api.BadParameter},
 		"malformed query":       {"/predict?top_k=%zz", "", "picture", "", api.BadRequest},
-		"unknown in JSON":       {"/predict", "application/json", `{"image": "", "topk": 5}`, "topk", api.BadRequest},
+		"unknown in JSON":       {"/predict", "application/json", `{"image": "", "topk": 5}`, "topk", api.BadParameter},
+		"unknown in a form":     {"/predict", unknownType, fmt.Sprint(unknown), "topk", api.BadParameter},
 		"unknown model":         {"/predict?model=resnet50", "", "picture", "resnet50", api.ModelNotFound},
 		"unknown model in JSON": {"/predict", "application/json", `{"image": "", "model": "v1.0_x-y"}`, "v1.0_x-y", api.ModelNotFound},
 	} {

@@ -56,6 +56,7 @@ func (s *Server) predict(c echo.Context) error {
 		return err
 	}
 	answer.Timing.Total = classify.Milliseconds(time.Since(r.begun))
+	c.Response().Header().Set("Server-Timing", serverTiming(answer))
 	return c.JSON(http.StatusOK, answer)
 }
 

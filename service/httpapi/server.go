@@ -98,6 +98,8 @@ func (s *Server) routes() {
 	}
 	get("/", s.welcome)
 	get("/web/*", s.pageFile)
+	get("/openapi.yaml", s.openapi)
+	get("/docs", s.docs)
 	get("/livez", s.livez)
 	get("/readyz", s.readyz)
 	get("/api/v1/models", s.models)

@@ -40,6 +40,12 @@ var types = map[string]string{
 	".jpg":  "image/jpeg",
 }
 
+// NewFile is a file with a tag of its own.
+func NewFile(name, contentType string, data []byte) File {
+	digest := sha256.Sum256(data)
+	return File{Name: name, Type: contentType, ETag: `"` + hex.EncodeToString(digest[:16]) + `"`, Data: data}
+}
+
 // Find is the file of that name, and whether there is one. Only names of files that exist are found: there is no path to
 // walk out of.
 func Find(name string) (File, bool) {
@@ -66,9 +72,8 @@ var files = sync.OnceValue(func() map[string]File {
 		if err != nil {
 			return err
 		}
-		digest := sha256.Sum256(data)
 		name := strings.TrimPrefix(at, "page/")
-		found[name] = File{Name: name, Type: types[path.Ext(name)], ETag: `"` + hex.EncodeToString(digest[:16]) + `"`, Data: data}
+		found[name] = NewFile(name, types[path.Ext(name)], data)
 		return nil
 	})
 	if err != nil {

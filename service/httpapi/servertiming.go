@@ -1,0 +1,33 @@
+package httpapi
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/vidi-vision/vidi/service/api"
+)
+
+// serverTiming is where the answer's time went, for browsers' developer tools and proxies' logs (W3C Server Timing). The
+// stages are summed over the pictures, which are worked on at the same time: several can take longer than the total.
+func serverTiming(answer *api.PredictResponse) string {
+	var sum api.TimingMS
+	for _, r := range answer.Results {
+		sum.Decode += r.Timing.Decode
+		sum.Preprocess += r.Timing.Preprocess
+		sum.Queue += r.Timing.Queue
+		sum.Inference += r.Timing.Inference
+	}
+	var b strings.Builder
+	for _, stage := range []struct {
+		name string
+		ms   float64
+	}{
+		{"decode", sum.Decode}, {"preprocess", sum.Preprocess}, {"queue", sum.Queue}, {"inference", sum.Inference}, {"total", answer.Timing.Total},
+	} {
+		if b.Len() > 0 {
+			b.WriteString(", ")
+		}
+		b.WriteString(stage.name + ";dur=" + strconv.FormatFloat(stage.ms, 'f', 2, 64))
+	}
+	return b.String()
+}

@@ -1,0 +1,31 @@
+package openapi
+
+import (
+	"html"
+	"html/template"
+	"regexp"
+	"strings"
+)
+
+var code = regexp.MustCompile("`([^`]+)`")
+
+// inline makes `code` of a line code, and everything else text.
+func inline(line string) template.HTML {
+	return template.HTML(code.ReplaceAllString(html.EscapeString(line), "<code>$1</code>"))
+}
+
+// prose reads as much CommonMark as the document uses: paragraphs, `code`, and blocks of code by four spaces.
+func prose(text string) template.HTML {
+	var b strings.Builder
+	for block := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n\n") {
+		if strings.HasPrefix(block, "    ") {
+			// On a phone it scrolls sideways, and shall by the keyboard too.
+			b.WriteString(`<pre tabindex="0">` + html.EscapeString(strings.ReplaceAll(block[4:], "\n    ", "\n")) + "</pre>\n")
+			continue
+		}
+		if block != "" {
+			b.WriteString("<p>" + string(inline(block)) + "</p>\n")
+		}
+	}
+	return template.HTML(b.String())
+}
