@@ -102,6 +102,7 @@ func TestAnswersAreInTheContract(t *testing.T) {
 		"too large":           {body: "picture", want: api.BodyTooLarge, prepare: func(_ *http.Request, c *Config) { c.MaxBody = 3 }},
 		"too many":            {contentType: typeJSON, body: `{"images": ["YQ==", "YQ=="]}`, want: api.TooManyImages, prepare: func(_ *http.Request, c *Config) { c.MaxImages = 1 }},
 		"compressed":          {body: "picture", want: api.UnsupportedMediaType, prepare: func(r *http.Request, _ *Config) { r.Header.Set("Content-Encoding", "gzip") }},
+		"queue full":          {body: "picture", want: api.QueueFull, prepare: func(_ *http.Request, c *Config) { c.MaxQueue = 0 }},
 		"no picture's format": {body: "bad", want: api.UnsupportedFormat},
 		"variant":             {body: "picture", fails: refuse(preprocess.UnsupportedVariant), want: api.UnsupportedVariant},
 		"corrupt":             {body: "picture", fails: refuse(preprocess.CorruptImage), want: api.CorruptImage},
