@@ -19,11 +19,13 @@ import (
 // statusOf is the status that each code comes with.
 var statusOf = map[api.Code]int{
 	api.BadRequest: 400, api.BadBase64: 400, api.BadParameter: 400, api.NoImage: 400, api.EmptyImage: 400,
+	api.Unauthorized: 401, api.Forbidden: 403,
 	api.NotFound: 404, api.ModelNotFound: 404, api.MethodNotAllowed: 405, api.RequestTimeout: 408,
 	api.BodyTooLarge: 413, api.TooManyImages: 413,
 	api.UnsupportedMediaType: 415, api.UnsupportedFormat: 415,
 	api.UnsupportedVariant: 422, api.CorruptImage: 422, api.ImageTooLarge: 422, api.ImageTooComplex: 422,
-	api.Internal: 500, api.InferenceFailed: 500, api.ModelOutputInvalid: 500,
+	api.RateLimited: 429,
+	api.Internal:    500, api.InferenceFailed: 500, api.ModelOutputInvalid: 500,
 	api.NotReady: 503, api.Draining: 503,
 	api.DeadlineExceeded: 504,
 }
@@ -38,6 +40,8 @@ type failure struct {
 	cause  error // never shown to the client; may be nil
 	// gone is true where the client went away while it was sending or waiting: it most likely never sees the answer.
 	gone bool
+	// retryAfter is when to try again, in whole seconds; 0 leaves it to the status.
+	retryAfter int
 }
 
 func (f *failure) Error() string {
@@ -125,8 +129,13 @@ func (s *Server) answerError(err error, c echo.Context) {
 		return
 	}
 	p := f.problem(r.id)
-	if p.Status == http.StatusServiceUnavailable {
+	switch {
+	case f.retryAfter > 0:
+		res.Header().Set(echo.HeaderRetryAfter, strconv.Itoa(f.retryAfter))
+	case p.Status == http.StatusServiceUnavailable:
 		res.Header().Set(echo.HeaderRetryAfter, strconv.Itoa(retryAfterSeconds))
+	case p.Status == http.StatusUnauthorized:
+		res.Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="vidi"`)
 	}
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -18,8 +18,10 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
+	"github.com/vidi-vision/vidi/service/telemetry"
 )
 
 // Classifier says what is in a picture; [*classify.Classifier] is the real one. It must be safe for concurrent use.
@@ -40,6 +42,10 @@ type Config struct {
 	MaxBody   int64 // bytes
 	MaxImages int   // pictures in one request
 	Image     preprocess.Options
+
+	Keys        *keys.Ring           // nil: nobody is asked for a key
+	CORSOrigins []string             // whose pages in browsers may use the API: "https://example.org", or "*" for all
+	Telemetry   *telemetry.Telemetry // hears of every request and picture; nil: one that nobody looks at
 
 	ReadHeaderTimeout time.Duration
 	ReadTimeout       time.Duration // headers and body
@@ -65,14 +71,19 @@ type Server struct {
 	http     *http.Server
 	model    atomic.Pointer[Model] // nil until ready
 	requests inflight              // predictions under way
+	known    map[string]bool       // the routes' templates: the only addresses that become metrics
 }
 
 // New makes a server; it answers once Serve is called.
 func New(cfg Config, log *slog.Logger) *Server {
+	if cfg.Telemetry == nil {
+		cfg.Telemetry = telemetry.New()
+	}
 	s := &Server{cfg: cfg, log: log, echo: echo.New()}
 	s.echo.HTTPErrorHandler = s.answerError
-	s.echo.Use(s.observe)
+	s.echo.Use(s.observe, s.allowOrigin, s.authorize)
 	s.routes()
+	s.expectRoutes()
 	s.http = &http.Server{
 		Handler:           s.echo,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout, ReadTimeout: cfg.ReadTimeout,
@@ -108,13 +119,18 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Ready makes m the model that answers, and the server ready.
-func (s *Server) Ready(m Model) { s.model.Store(&m) }
+func (s *Server) Ready(m Model) {
+	m.Classifier = &counted{Classifier: m.Classifier, telemetry: s.cfg.Telemetry}
+	s.model.Store(&m)
+	s.cfg.Telemetry.SetReady(true)
+}
 
 // Shutdown turns new predictions away at once (503 draining, as /readyz says too), lets those under way finish, and closes
 // the listener after the last one: until then a load balancer can learn that this server is leaving. When ctx ends first,
 // connections are cut, and the error wraps ctx's and says how many.
 func (s *Server) Shutdown(ctx context.Context) error {
 	idle := s.requests.close()
+	s.cfg.Telemetry.SetReady(false)
 	s.http.SetKeepAlivesEnabled(false)
 	select {
 	case <-idle:

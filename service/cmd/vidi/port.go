@@ -61,8 +61,11 @@ func listeningSockets(port uint16) map[string]bool {
 // nextPort is one to suggest instead.
 func nextPort(port string) string {
 	number, err := strconv.Atoi(port)
-	if err != nil || number < 1024 || number >= 65535 {
-		return "5001"
+	if err != nil || number < 1024 || number >= 65534 {
+		return "5002"
+	}
+	if number == 5000 {
+		number++ // 5001 is for operators
 	}
 	return strconv.Itoa(number + 1)
 }

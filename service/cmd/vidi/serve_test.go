@@ -84,7 +84,7 @@ func startServe(t *testing.T, m *slowModel, load func(context.Context) (*loaded,
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parser.Parse(append([]string{"--addr=127.0.0.1:0"}, args...)); err != nil {
+	if _, err := parser.Parse(append([]string{"--addr=127.0.0.1:0", "--admin-addr="}, args...)); err != nil {
 		t.Fatal(err)
 	}
 	r := &running{t: t, signals: make(chan os.Signal, 2), stderr: &output{}, done: make(chan error, 1), closed: make(chan struct{})}
