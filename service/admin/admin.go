@@ -26,7 +26,10 @@ type Server struct {
 func New(t *telemetry.Telemetry, ring *keys.Ring, log *slog.Logger) *Server {
 	d := &door{ring: ring, log: log}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "stats", http.StatusFound) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", "stats") // http.Redirect would write /stats, and lose the folder of a proxy
+		w.WriteHeader(http.StatusFound)
+	})
 	mux.Handle("GET /metrics", d.guard(keys.Metrics, t.Handler()))
 	// The page itself holds no figure; its script asks for a key where /stats.json does.
 	mux.HandleFunc("GET /stats", func(w http.ResponseWriter, r *http.Request) {

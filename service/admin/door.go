@@ -33,6 +33,7 @@ func (d *door) letIn(w http.ResponseWriter, r *http.Request, role keys.Role) boo
 	// A key that was sent counts, from wherever it comes: a wrong one should not look like a right one.
 	presented := keys.FromHeaders(r.Header) != ""
 	if !presented && fromThisMachine(r) {
+		d.note(r, "", role)
 		return true
 	}
 	if d.ring == nil {
@@ -44,7 +45,7 @@ func (d *door) letIn(w http.ResponseWriter, r *http.Request, role keys.Role) boo
 	var tooOften *keys.TooOften
 	switch {
 	case err == nil:
-		d.log.Info("admin request", "method", r.Method, "path", r.URL.Path, "key", name, "remote", r.RemoteAddr)
+		d.note(r, name, role)
 		return true
 	case errors.As(err, &tooOften):
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(tooOften.Wait.Seconds()))))
@@ -56,6 +57,15 @@ func (d *door) letIn(w http.ResponseWriter, r *http.Request, role keys.Role) boo
 		d.refuse(w, r, "", http.StatusUnauthorized, "unauthorized", "send a key of role "+string(role)+" as Authorization: Bearer KEY")
 	}
 	return false
+}
+
+// note logs what an operator does. Those who only look, such as Prometheus four times a minute, are logged like probes.
+func (d *door) note(r *http.Request, key string, role keys.Role) {
+	level := slog.LevelDebug
+	if role == keys.Admin {
+		level = slog.LevelInfo
+	}
+	d.log.Log(r.Context(), level, "admin request", "method", r.Method, "path", r.URL.Path, "key", key, "remote", r.RemoteAddr)
 }
 
 func (d *door) refuse(w http.ResponseWriter, r *http.Request, key string, status int, code, detail string) {

@@ -52,6 +52,9 @@ func (s Serve) Validate() error {
 	m.add("--addr", checkAddress(s.Addr))
 	if s.AdminAddr != "" {
 		m.add("--admin-addr", checkAddress(s.AdminAddr))
+		if collide(s.Addr, s.AdminAddr) {
+			m.add("--admin-addr", fmt.Errorf(`%s takes the port of --addr %s; choose another, or "" to do without`, s.AdminAddr, s.Addr))
+		}
 	}
 	for _, origin := range s.CORSOrigin {
 		m.add("--cors-origin", checkOrigin(origin))
@@ -135,6 +138,14 @@ func checkAddress(address string) error {
 		return fmt.Errorf("%q is not HOST:PORT; for example 127.0.0.1:5000, or 0.0.0.0:5000 to be reached from other machines", address)
 	}
 	return nil
+}
+
+// collide reports whether one of two addresses would take the other's port.
+func collide(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	everywhere := func(host string) bool { return host == "" || net.ParseIP(host).IsUnspecified() }
+	return errA == nil && errB == nil && portA == portB && portA != "0" && (hostA == hostB || everywhere(hostA) || everywhere(hostB))
 }
 
 // checkOrigin wants what browsers send: scheme, host and port, nothing behind them.

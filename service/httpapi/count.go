@@ -16,13 +16,16 @@ import (
 // otherRoute stands for every address that there is not.
 const otherRoute = "other"
 
+// goneReason is the reason where the client left before its answer.
+const goneReason = "client_gone"
+
 // expectRoutes notes the routes' templates, once all are there, and has their metrics begin with 0.
 func (s *Server) expectRoutes() {
 	s.known = map[string]bool{}
 	for _, route := range s.echo.Routes() {
 		s.known[route.Path] = true
 	}
-	var reasons []string
+	reasons := []string{goneReason}
 	for code := range statusOf {
 		reasons = append(reasons, string(code))
 	}
@@ -48,7 +51,7 @@ func (s *Server) count(c echo.Context, r *request) {
 	if f := r.failure; f != nil {
 		ended.Reason = string(f.code)
 		if f.gone {
-			ended.Status, ended.Reason = statusClientGone, "client_gone"
+			ended.Status, ended.Reason = statusClientGone, goneReason
 		}
 	}
 	s.cfg.Telemetry.End(ended)
@@ -68,7 +71,7 @@ func (c *counted) Classify(ctx context.Context, data []byte, o classify.Options)
 		return result, nil
 	}
 	if f := asFailure(inferenceFailure(err)); f.gone {
-		c.telemetry.PictureFailed("client_gone")
+		c.telemetry.PictureFailed(goneReason)
 	} else {
 		c.telemetry.PictureFailed(string(f.code))
 	}

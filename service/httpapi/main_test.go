@@ -186,7 +186,7 @@ func checkProblem(t *testing.T, status int, header http.Header, body []byte, wan
 	if header.Get("X-Content-Type-Options") != "nosniff" {
 		t.Errorf("headers are %v", header)
 	}
-	if retry := header.Get("Retry-After") != ""; retry != (status == 503) {
+	if retry := header.Get("Retry-After") != ""; retry != (status == 503 || status == 429) {
 		t.Errorf("Retry-After is %q for %d", header.Get("Retry-After"), status)
 	}
 }

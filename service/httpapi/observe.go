@@ -37,10 +37,10 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		c.Set(requestKey, r)
 		setHeaders(c.Response().Header(), req, r.id)
 		s.cfg.Telemetry.Begin()
+		defer s.count(c, r) // also after a panic that catch lets through
 		if err := catch(func() error { return next(c) }); err != nil {
 			c.Error(err)
 		}
-		s.count(c, r)
 		s.logRequest(c, r)
 		return nil
 	}

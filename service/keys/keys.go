@@ -53,8 +53,9 @@ func (k *key) may(r Role) bool {
 
 // Ring is the keys of a file. A nil *Ring is open: it lets everybody in. All methods are safe for concurrent use.
 type Ring struct {
-	path string
-	keys atomic.Pointer[[]*key]
+	path   string
+	opened []byte // the file as Open found it; Watch begins there, so that no change in between is missed
+	keys   atomic.Pointer[[]*key]
 }
 
 // What Check can refuse for; a [*TooOften] is the fourth.

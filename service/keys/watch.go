@@ -3,6 +3,7 @@ package keys
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -11,11 +12,15 @@ import (
 
 // Open reads the key file at path.
 func Open(path string) (*Ring, error) {
-	lines, err := ReadFile(path)
+	data, err := read(path)
 	if err != nil {
 		return nil, err
 	}
-	r := &Ring{path: path}
+	lines, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s, %w", path, err)
+	}
+	r := &Ring{path: path, opened: data}
 	r.set(lines)
 	return r, nil
 }
@@ -53,9 +58,7 @@ func (r *Ring) Watch(ctx context.Context, log *slog.Logger, loaded, failed func(
 	if r == nil {
 		return
 	}
-	w := watcher{ring: r, log: log, loaded: loaded, failed: failed}
-	w.used, w.failure = readText(r.path)
-	w.seen, w.seenFailure = w.used, w.failure
+	w := newWatcher(r, log, loaded, failed)
 	ticker := time.NewTicker(Interval)
 	defer ticker.Stop()
 	for {
@@ -76,6 +79,10 @@ type watcher struct {
 	used, seen     []byte
 	failure        string // what was last said about the file
 	seenFailure    string
+}
+
+func newWatcher(r *Ring, log *slog.Logger, loaded, failed func()) *watcher {
+	return &watcher{ring: r, log: log, loaded: loaded, failed: failed, used: r.opened, seen: r.opened}
 }
 
 func readText(path string) ([]byte, string) {

@@ -70,6 +70,15 @@ func Names() []string {
 	return names
 }
 
+// StatsNames is the names of the operators' page's own files.
+func StatsNames() []string {
+	var names []string
+	for name := range statsFiles() {
+		names = append(names, name)
+	}
+	return names
+}
+
 var (
 	files      = sync.OnceValue(func() map[string]File { return filesOf(page, "page") })
 	statsFiles = sync.OnceValue(func() map[string]File { return filesOf(stats, "stats") })

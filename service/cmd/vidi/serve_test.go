@@ -202,6 +202,35 @@ func TestServeFromLoadingToStop(t *testing.T) {
 	<-r.closed
 }
 
+// The operators' port is there as long as the server is, and leaves nothing.
+func TestOperatorsPortComesAndGoesWithTheServer(t *testing.T) {
+	loads := make(chan struct{})
+	r := startServe(t, nil, func(context.Context) (*loaded, error) {
+		<-loads
+		return &loaded{Model: httpapi.Model{Classifier: newSlowModel(), Precision: "fp32", Workers: 2}, complete: func(context.Context, *slog.Logger) {},
+			close: func() error { return nil }}, nil
+	}, "--admin-addr=127.0.0.1:0")
+	r.eventually("admin=127.0.0.1:")
+	admin := "http://" + strings.TrimPrefix(regexp.MustCompile(`admin=\S+`).FindString(r.stderr.String()), "admin=")
+	for _, path := range []string{"/metrics", "/stats.json", "/debug/pprof/"} {
+		if got := <-request(http.MethodGet, admin+path); got != 200 {
+			t.Errorf("%s while the model loads: %d", path, got)
+		}
+	}
+	if got := r.status("/metrics"); got != 404 {
+		t.Errorf("/metrics on the public port: %d", got)
+	}
+	close(loads)
+	r.eventually("msg=ready")
+	r.signals <- syscall.SIGTERM
+	if code, err := r.wait(); code != 0 || err != nil {
+		t.Errorf("exit %d: %v", code, err)
+	}
+	if got := <-request(http.MethodGet, admin+"/metrics"); got != 0 {
+		t.Errorf("after the stop: %d", got)
+	}
+}
+
 func TestASecondSignalForces(t *testing.T) {
 	m := newSlowModel()
 	r := startServe(t, m, nil)
