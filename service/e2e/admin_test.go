@@ -95,7 +95,7 @@ func TestOperatorsHaveAPortOfTheirOwn(t *testing.T) {
 
 func TestMetricsTellWhatHappened(t *testing.T) {
 	s, admin := startAdmin(t, lite0)
-	for _, body := range [][]byte{read(t, torchtest.File(t, "examples/flower.jpg")), read(t, torchtest.File(t, "examples/cat.png")), []byte("nothing")} {
+	for _, body := range [][]byte{read(t, torchtest.File(t, "examples/flower.jpg")), read(t, torchtest.File(t, "examples/cat.png")), []byte("this is a text, and no picture at all")} {
 		s.post(t, "application/octet-stream", body)
 	}
 	// The last request is counted a moment after its answer, and the second module is warmed in the background.
@@ -137,7 +137,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 
 // X7: 10^5 addresses that there are not leave no series behind.
 func TestRandomPathsMakeNoLabels(t *testing.T) {
-	s, admin := startAdmin(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt"), "--log-level=error")
+	s, admin := startAdmin(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt"))
 	transport := &http.Transport{MaxIdleConnsPerHost: 8}
 	defer transport.CloseIdleConnections()
 	client := &http.Client{Transport: transport}
@@ -247,7 +247,7 @@ func TestATakenAdminPortIsSaid(t *testing.T) {
 
 // Looking at a server for long leaves nothing in it.
 func TestOperatorsLeaveNothingBehind(t *testing.T) {
-	s, admin := startAdmin(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt"), "--log-level=error")
+	s, admin := startAdmin(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt"))
 	goroutines := func() float64 {
 		_, text := fetch(t, admin+"/metrics")
 		return metric(t, text, "go_goroutines")

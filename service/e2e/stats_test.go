@@ -22,7 +22,7 @@ func underLoad(t *testing.T, s *server, clients int) {
 	bodies := [][]byte{
 		read(t, torchtest.File(t, "examples/flower.jpg")), read(t, torchtest.File(t, "examples/cat.png")),
 		read(t, torchtest.File(t, "examples/palace.jpg")), read(t, torchtest.File(t, "examples/espresso.png")),
-		read(t, torchtest.File(t, "examples/rocket.jpg")), []byte("nothing"),
+		read(t, torchtest.File(t, "examples/rocket.jpg")), []byte("this is a text, and no picture at all"),
 	}
 	for c := range clients {
 		all.Go(func() {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/telemetry"
 )
@@ -18,6 +19,12 @@ const otherRoute = "other"
 
 // goneReason is the reason where the client left before its answer.
 const goneReason = "client_gone"
+
+// pictureReasons is why a picture can fail that was let in.
+var pictureReasons = []string{
+	string(api.EmptyImage), string(api.UnsupportedFormat), string(api.UnsupportedVariant), string(api.CorruptImage), string(api.ImageTooLarge),
+	string(api.ImageTooComplex), string(api.InferenceFailed), string(api.ModelOutputInvalid), string(api.DeadlineExceeded), goneReason,
+}
 
 // expectRoutes notes the routes' templates, once all are there, and has their metrics begin with 0.
 func (s *Server) expectRoutes() {
@@ -29,7 +36,7 @@ func (s *Server) expectRoutes() {
 	for code := range statusOf {
 		reasons = append(reasons, string(code))
 	}
-	s.cfg.Telemetry.Expect(append(slices.Sorted(maps.Keys(s.known)), otherRoute), reasons)
+	s.cfg.Telemetry.Expect(append(slices.Sorted(maps.Keys(s.known)), otherRoute), reasons, pictureReasons)
 }
 
 // route is the template that the request matched. echo's own word for it is the client's path where none did, and a metric of

@@ -137,14 +137,17 @@ func (t *Telemetry) End(e Ended) {
 	}
 }
 
-// Expect makes the series of a route and of a reason, with 0, so that their first step can be seen.
-func (t *Telemetry) Expect(routes, reasons []string) {
+// Expect makes the series of routes and of reasons, of requests and of pictures, with 0, so that their first step can be seen.
+func (t *Telemetry) Expect(routes, reasons, ofPictures []string) {
 	for _, route := range routes {
 		t.requests.WithLabelValues(route, "200")
 		t.durations.WithLabelValues(route)
 	}
 	for _, reason := range reasons {
 		t.rejections.WithLabelValues(reason)
+	}
+	for _, reason := range ofPictures {
+		t.failures.WithLabelValues(reason)
 	}
 }
 
