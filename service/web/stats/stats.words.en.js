@@ -41,7 +41,7 @@ export default {
   queued: "pictures waiting",
   in_flight: "requests",
   resident: "resident",
-  stats_key: "A key of role metrics or admin is needed here from other machines."
+  stats_key: "A key of role metrics or admin is needed here from other machines.",
   now: "now",
   minutes_ago: "−{n} min",
   seconds_ago: "{n} s ago",

@@ -41,7 +41,7 @@ export default {
   queued: "排队的图片",
   in_flight: "请求",
   resident: "常驻内存",
-  stats_key: "从其他机器访问这里需要具有 metrics 或 admin 角色的密钥。"
+  stats_key: "从其他机器访问这里需要具有 metrics 或 admin 角色的密钥。",
   now: "现在",
   minutes_ago: "−{n} 分",
   seconds_ago: "{n} 秒前",
