@@ -90,6 +90,14 @@ build/axe: service/e2e/testdata/axe.txt | $(PYTHON)
 	@$(PYTHON) -m pip download -q --no-deps --require-hashes -r $< -d build/axe || { rm -rf build/axe; exit 1; }
 	@touch $@
 
+# Prometheus' own checker, for what lies in deploy/. Only this program is taken out of Debian's package: installing it would
+# start a Prometheus server on this machine.
+build/promtool:
+	@rm -rf build/prometheus && mkdir -p build/prometheus
+	@(cd build/prometheus && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool && chmod +x promtool) 2>build/prometheus/log \
+	  && mv build/prometheus/promtool $@ || { cat build/prometheus/log; echo "promtool: not fetched, so deploy/ is tested without it"; }
+	@rm -rf build/prometheus
+
 .PHONY: lint
 lint: ## formatting and static checks
 	@tools/lint.sh
@@ -110,7 +118,7 @@ test-python: python
 	@$(PYTHON) -m unittest discover -s tools/tests
 
 .PHONY: test-go
-test-go: vidi test-models test-axe ## Go tests, with the real libtorch, models and Python reference
+test-go: vidi test-models test-axe build/promtool ## Go tests, with the real libtorch, models and Python reference
 	@tools/test-go.sh
 
 # Installed as a user would, into an environment of its own: what is tested is the package, not the folder.

@@ -71,7 +71,7 @@ class Server:
     def __init__(self, model: Path):
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
-            [ROOT / "bin/vidi", "serve", "--addr", "127.0.0.1:0", "--model", model, "--log-format", "json"], stderr=subprocess.PIPE, text=True
+            [ROOT / "bin/vidi", "serve", "--addr", "127.0.0.1:0", "--admin-addr", "", "--model", model, "--log-format", "json"], stderr=subprocess.PIPE, text=True
         )
         for line in self.process.stderr:
             if json.loads(line)["msg"] == "ready":

@@ -67,7 +67,7 @@ def requests() -> list[tuple[int, str, str, bytes]]:
 
 class Server:
     def __init__(self, args):
-        command = [ROOT / "bin/vidi", "serve", "--addr", "127.0.0.1:0", "--model", args.model, "--precision", args.precision]
+        command = [ROOT / "bin/vidi", "serve", "--addr", "127.0.0.1:0", "--admin-addr", "", "--model", args.model, "--precision", args.precision]
         self.process = subprocess.Popen([*command, "--log-level", "warn"], stderr=subprocess.DEVNULL)
         self.address = self.wait_for_address()
 

@@ -77,6 +77,8 @@ const (
 	BadParameter         Code = "bad_parameter"          // 400
 	NoImage              Code = "no_image"               // 400
 	EmptyImage           Code = "empty_image"            // 400
+	Unauthorized         Code = "unauthorized"           // 401
+	Forbidden            Code = "forbidden"              // 403
 	NotFound             Code = "not_found"              // 404
 	ModelNotFound        Code = "model_not_found"        // 404
 	MethodNotAllowed     Code = "method_not_allowed"     // 405
@@ -90,6 +92,7 @@ const (
 	ImageTooLarge        Code = "image_too_large"        // 422
 	ImageTooComplex      Code = "image_too_complex"      // 422
 	QueueFull            Code = "queue_full"             // 429
+	RateLimited          Code = "rate_limited"           // 429
 	Internal             Code = "internal"               // 500
 	InferenceFailed      Code = "inference_failed"       // 500
 	ModelOutputInvalid   Code = "model_output_invalid"   // 500

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +21,7 @@ import (
 // Serve is the settings of `vidi serve`. The tags are kong's; kong's variable "models" must be set to the default folder.
 type Serve struct {
 	Addr      string   `help:"Address and port to listen on." default:"127.0.0.1:5000" env:"VIDI_ADDR"`
+	AdminAddr string   `help:"Address and port for operators: metrics, /stats, profiles; empty is none." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR"`
 	Model     []string `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
 	Models    string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
 	Precision string   `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" env:"VIDI_PRECISION"`
@@ -41,6 +43,9 @@ type Serve struct {
 	Deadline    Duration `help:"How long a request may take that does not say deadline_ms; 0s is for ever." default:"30s" env:"VIDI_DEADLINE"`
 	DrainDelay  Duration `help:"How long to go on answering after SIGTERM, while /readyz says no: the time that load balancers need to notice." default:"1s" env:"VIDI_DRAIN_DELAY"`
 
+	Keys       string   `help:"File of the keys that requests need (vidi keys new); without it nobody is asked for one." env:"VIDI_KEYS" placeholder:"FILE"`
+	CORSOrigin []string `help:"Origin whose web pages may use the API from browsers, such as https://example.org; repeatable." env:"VIDI_CORS_ORIGIN" placeholder:"ORIGIN" sep:","`
+
 	Grace     Duration `help:"How long to finish accepted requests after a signal to stop." default:"25s" env:"VIDI_GRACE"`
 	LogFormat string   `help:"text or json." default:"text" env:"VIDI_LOG_FORMAT"`
 	LogLevel  string   `help:"debug, info, warn or error." default:"info" env:"VIDI_LOG_LEVEL"`
@@ -50,6 +55,15 @@ type Serve struct {
 func (s Serve) Validate() error {
 	m := &mistakes{}
 	m.add("--addr", checkAddress(s.Addr))
+	if s.AdminAddr != "" {
+		m.add("--admin-addr", checkAddress(s.AdminAddr))
+		if collide(s.Addr, s.AdminAddr) {
+			m.add("--admin-addr", fmt.Errorf(`%s takes the port of --addr %s; choose another, or "" to do without`, s.AdminAddr, s.Addr))
+		}
+	}
+	for _, origin := range s.CORSOrigin {
+		m.add("--cors-origin", checkOrigin(origin))
+	}
 	if len(s.Model) > 1 {
 		m.add("--model", fmt.Errorf("%d models are named, but this version serves one at a time; serving several comes with the model registry. "+
 			"Until then start one server for each, on ports of their own", len(s.Model)))
@@ -133,6 +147,23 @@ func checkAddress(address string) error {
 		return fmt.Errorf("%q is not HOST:PORT; for example 127.0.0.1:5000, or 0.0.0.0:5000 to be reached from other machines", address)
 	}
 	return nil
+}
+
+// collide reports whether one of two addresses would take the other's port.
+func collide(a, b string) bool {
+	hostA, portA, errA := net.SplitHostPort(a)
+	hostB, portB, errB := net.SplitHostPort(b)
+	everywhere := func(host string) bool { return host == "" || net.ParseIP(host).IsUnspecified() }
+	return errA == nil && errB == nil && portA == portB && portA != "0" && (hostA == hostB || everywhere(hostA) || everywhere(hostB))
+}
+
+// checkOrigin wants what browsers send: scheme, host and port, nothing behind them.
+func checkOrigin(origin string) error {
+	u, err := url.Parse(origin)
+	if origin == "*" || err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && origin == u.Scheme+"://"+u.Host {
+		return nil
+	}
+	return fmt.Errorf("%q is not an origin; for example https://example.org, without a slash at the end", origin)
 }
 
 func oneOf(value string, allowed ...string) error {

@@ -28,7 +28,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Addr != "127.0.0.1:5000" || s.MaxBody.N != 20<<20 || s.MaxImages.N != 64 || s.Grace.D != 25*time.Second || s.Models != "/models" {
+	if s.Addr != "127.0.0.1:5000" || s.AdminAddr != "127.0.0.1:5001" || s.Keys != "" || len(s.CORSOrigin) != 0 || s.MaxBody.N != 20<<20 || s.MaxImages.N != 64 || s.Grace.D != 25*time.Second || s.Models != "/models" {
 		t.Errorf("defaults are %+v", s)
 	}
 	if got := s.Limits(); got != preprocess.DefaultLimits() {
@@ -42,27 +42,50 @@ func TestEnvironmentSetsEveryFlag(t *testing.T) {
 	t.Setenv("VIDI_NO_EXIF", "true")
 	t.Setenv("VIDI_DECODE_TIME", "1500ms")
 	t.Setenv("VIDI_MODEL", "lite0")
+	t.Setenv("VIDI_ADMIN_ADDR", "")
+	t.Setenv("VIDI_KEYS", "keys.txt")
+	t.Setenv("VIDI_CORS_ORIGIN", "https://a.example,http://b.example:8080")
 	s, err := parse(t, "--max-pixels=12M")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if s.Addr != "0.0.0.0:80" || s.MaxBody.N != 3_000_000 || !s.NoExif || s.DecodeTime.D != 1500*time.Millisecond ||
-		s.MaxPixels.N != 12_000_000 || s.ModelName() != "lite0" {
+		s.AdminAddr != "" || s.Keys != "keys.txt" || len(s.CORSOrigin) != 2 || s.MaxPixels.N != 12_000_000 || s.ModelName() != "lite0" {
 		t.Errorf("got %+v", s)
 	}
 }
 
 func TestAllMistakesAreReportedAtOnce(t *testing.T) {
-	_, err := parse(t, "--addr=5000", "--model=a", "--model=b", "--precision=fp16", "--decode=quick", "--workers=many",
+	_, err := parse(t, "--addr=5000", "--admin-addr=5001", "--cors-origin=https://a.example/", "--model=a", "--model=b", "--precision=fp16", "--decode=quick", "--workers=many",
 		"--max-body=huge", "--max-pixels=1.5", "--max-images=0", "--decode-time=2", "--decode-memory=1", "--grace=-1s",
 		"--log-format=xml", "--log-level=loud")
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, flag := range []string{"addr", "model", "precision", "decode", "workers", "max-body", "max-pixels", "max-images",
+	for _, flag := range []string{"addr", "admin-addr", "cors-origin", "model", "precision", "decode", "workers", "max-body", "max-pixels", "max-images",
 		"decode-time", "decode-memory", "grace", "log-format", "log-level"} {
 		if strings.Count(err.Error(), "\n  --"+flag+" (or VIDI_") != 1 {
 			t.Errorf("--%s is not reported exactly once in:\n%v", flag, err)
+		}
+	}
+}
+
+func TestOnePortCannotBeBoth(t *testing.T) {
+	for _, c := range []struct {
+		addr, admin string
+		fits        bool
+	}{
+		{"127.0.0.1:5001", "127.0.0.1:5001", false},
+		{"0.0.0.0:5001", "127.0.0.1:5001", false},
+		{"127.0.0.1:5001", ":5001", false},
+		{"127.0.0.1:5001", "127.0.0.2:5001", true},
+		{"127.0.0.1:0", "127.0.0.1:0", true},
+		{"127.0.0.1:5001", "", true},
+		{"0.0.0.0:5000", "127.0.0.1:5001", true},
+	} {
+		_, err := parse(t, "--addr", c.addr, "--admin-addr="+c.admin)
+		if (err == nil) != c.fits {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 }

@@ -43,7 +43,7 @@ func vidi(t *testing.T, stdin []byte, args ...string) ran {
 func command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(torchtest.File(t, "bin/vidi"), args...)
-	cmd.Env = append(os.Environ(), "VIDI_MODELS="+filepath.Dir(torchtest.File(t, "build/models/efficientnet-lite0.pt")))
+	cmd.Env = append(os.Environ(), "VIDI_ADMIN_ADDR=", "VIDI_MODELS="+filepath.Dir(torchtest.File(t, "build/models/efficientnet-lite0.pt")))
 	return cmd
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/model"
@@ -32,8 +33,9 @@ type Engine struct {
 	module    *torchbind.Module
 	workers   []*torchbind.Worker
 	// free holds the workers that nobody uses. Who takes one out works on a picture; who takes all out has the machine.
-	free  chan *torchbind.Worker
-	alone alone
+	free    chan *torchbind.Worker
+	alone   alone
+	waiting atomic.Int64 // turns that are waited for
 }
 
 // Load reads the TorchScript file at path and makes it ready: when Load returns, the first picture is as fast as any that
@@ -145,6 +147,8 @@ type Turn struct {
 // Begin waits for a free worker, first come, first served, until ctx ends.
 func (e *Engine) Begin(ctx context.Context) (*Turn, error) {
 	start := time.Now()
+	e.waiting.Add(1)
+	defer e.waiting.Add(-1)
 	select {
 	case worker := <-e.free:
 		if err := ctx.Err(); err != nil { // both had come: no work for the dead
@@ -239,6 +243,14 @@ func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
 		return nil
 	})
 	return times[0].Seconds() / times[1].Seconds(), err
+}
+
+// Use is how busy the engine is: workers that are taken, and turns that are waited for.
+type Use struct{ Busy, Waiting int }
+
+// Use is a snapshot of how busy the engine is.
+func (e *Engine) Use() Use {
+	return Use{Busy: e.plan.Workers - len(e.free), Waiting: int(e.waiting.Load())}
 }
 
 // Card is the model's card, or the one assumed for it.

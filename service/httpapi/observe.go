@@ -21,6 +21,7 @@ type request struct {
 	begun   time.Time
 	upload  *upload
 	failure *failure // why it was refused; nil if it was not
+	key     string   // the name of the key it came with, "" where none is asked for
 }
 
 const requestKey = "vidi.request"
@@ -39,6 +40,8 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if s.leaving.Load() {
 			c.Response().Header().Set(echo.HeaderConnection, "close")
 		}
+		s.cfg.Telemetry.Begin()
+		defer s.count(c, r) // also after a panic that catch lets through
 		if err := catch(func() error { return next(c) }); err != nil {
 			c.Error(err)
 		}
@@ -98,6 +101,9 @@ func (s *Server) logRequest(c echo.Context, r *request) {
 		slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", 0),
 		slog.Float64("ms", classify.Milliseconds(time.Since(r.begun))), slog.Int64("bytes_in", r.upload.read), slog.Int64("bytes_out", res.Size),
 		slog.String("remote", req.RemoteAddr), slog.String("request_id", r.id),
+	}
+	if r.key != "" {
+		attributes = append(attributes, slog.String("key", r.key))
 	}
 	if f := r.failure; f != nil {
 		if f.gone {

@@ -19,12 +19,13 @@ import (
 // statusOf is the status that each code comes with.
 var statusOf = map[api.Code]int{
 	api.BadRequest: 400, api.BadBase64: 400, api.BadParameter: 400, api.NoImage: 400, api.EmptyImage: 400,
+	api.Unauthorized: 401, api.Forbidden: 403,
 	api.NotFound: 404, api.ModelNotFound: 404, api.MethodNotAllowed: 405, api.RequestTimeout: 408,
 	api.BodyTooLarge: 413, api.TooManyImages: 413,
 	api.UnsupportedMediaType: 415, api.UnsupportedFormat: 415,
 	api.UnsupportedVariant: 422, api.CorruptImage: 422, api.ImageTooLarge: 422, api.ImageTooComplex: 422,
-	api.QueueFull: 429,
-	api.Internal:  500, api.InferenceFailed: 500, api.ModelOutputInvalid: 500,
+	api.QueueFull: 429, api.RateLimited: 429,
+	api.Internal: 500, api.InferenceFailed: 500, api.ModelOutputInvalid: 500,
 	api.NotReady: 503, api.Draining: 503,
 	api.DeadlineExceeded: 504,
 }
@@ -130,6 +131,9 @@ func (s *Server) answerError(err error, c echo.Context) {
 	p := f.problem(r.id)
 	if f.retryAfter > 0 {
 		res.Header().Set(echo.HeaderRetryAfter, strconv.Itoa(f.retryAfter))
+	}
+	if p.Status == http.StatusUnauthorized {
+		res.Header().Set(echo.HeaderWWWAuthenticate, `Bearer realm="vidi"`)
 	}
 	body, err := json.Marshal(p)
 	if err != nil {

@@ -18,8 +18,10 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
+	"github.com/vidi-vision/vidi/service/telemetry"
 )
 
 // Classifier says what is in a picture; [*classify.Classifier] is the real one. It must be safe for concurrent use.
@@ -46,6 +48,10 @@ type Config struct {
 	MaxQueueBytes int64
 	Deadline      time.Duration // of a request that does not choose, from its arrival; 0 is none
 
+	Keys        *keys.Ring           // nil: nobody is asked for a key
+	CORSOrigins []string             // whose pages in browsers may use the API: "https://example.org", or "*" for all
+	Telemetry   *telemetry.Telemetry // hears of every request and picture; nil: one that nobody looks at
+
 	ReadHeaderTimeout time.Duration
 	ReadTimeout       time.Duration // headers and body
 	WriteTimeout      time.Duration // from the end of the headers to the end of the answer
@@ -71,15 +77,20 @@ type Server struct {
 	model    atomic.Pointer[Model] // nil until ready
 	requests inflight              // predictions under way
 	queue    queue
-	leaving  atomic.Bool // Leave was called
+	leaving  atomic.Bool     // Leave was called
+	known    map[string]bool // the routes' templates: the only addresses that become metrics
 }
 
 // New makes a server; it answers once Serve is called.
 func New(cfg Config, log *slog.Logger) *Server {
+	if cfg.Telemetry == nil {
+		cfg.Telemetry = telemetry.New()
+	}
 	s := &Server{cfg: cfg, log: log, echo: echo.New(), queue: queue{maxPictures: cfg.MaxQueue, maxBytes: cfg.MaxQueueBytes}}
 	s.echo.HTTPErrorHandler = s.answerError
-	s.echo.Use(s.observe)
+	s.echo.Use(s.observe, s.allowOrigin, s.authorize)
 	s.routes()
+	s.expectRoutes()
 	s.http = &http.Server{
 		Handler:           s.echo,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout, ReadTimeout: cfg.ReadTimeout,
@@ -117,7 +128,11 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Ready makes m the model that answers, and the server ready.
-func (s *Server) Ready(m Model) { s.model.Store(&m) }
+func (s *Server) Ready(m Model) {
+	m.Classifier = &counted{Classifier: m.Classifier, telemetry: s.cfg.Telemetry}
+	s.model.Store(&m)
+	s.cfg.Telemetry.SetReady(true)
+}
 
 // Leave begins the end: /readyz says so at once, so that nobody new is sent here, while everything that still comes is answered,
 // on connections that close after it. Call Shutdown once those who send requests have had time to notice.
@@ -132,6 +147,7 @@ const linger = 200 * time.Millisecond
 func (s *Server) Shutdown(ctx context.Context) error {
 	announced := s.leaving.Swap(true)
 	idle := s.requests.close()
+	s.cfg.Telemetry.SetReady(false)
 	select {
 	case <-idle:
 	case <-ctx.Done(): // http.Server.Shutdown below finds out whether anything was left to wait for

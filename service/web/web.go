@@ -28,8 +28,14 @@ type File struct {
 	Data []byte
 }
 
+// StatsIndex is the name of the operators' page. Its own files are found by FindStats only, beside all of the page's.
+const StatsIndex = "stats.html"
+
 //go:embed page
 var page embed.FS
+
+//go:embed stats
+var stats embed.FS
 
 // types says what the files are. Go's own table would also read the machine's, and so differ from one to the next.
 var types = map[string]string{
@@ -53,6 +59,14 @@ func Find(name string) (File, bool) {
 	return f, ok
 }
 
+// FindStats is Find for the operators' page, which shares the page's style and small helpers.
+func FindStats(name string) (File, bool) {
+	if f, ok := statsFiles()[name]; ok {
+		return f, true
+	}
+	return Find(name)
+}
+
 // Names is every file's name.
 func Names() []string {
 	var names []string
@@ -62,17 +76,31 @@ func Names() []string {
 	return names
 }
 
-var files = sync.OnceValue(func() map[string]File {
+// StatsNames is the names of the operators' page's own files.
+func StatsNames() []string {
+	var names []string
+	for name := range statsFiles() {
+		names = append(names, name)
+	}
+	return names
+}
+
+var (
+	files      = sync.OnceValue(func() map[string]File { return filesOf(page, "page") })
+	statsFiles = sync.OnceValue(func() map[string]File { return filesOf(stats, "stats") })
+)
+
+func filesOf(folder embed.FS, root string) map[string]File {
 	found := map[string]File{}
-	err := fs.WalkDir(page, "page", func(at string, entry fs.DirEntry, err error) error {
+	err := fs.WalkDir(folder, root, func(at string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		data, err := page.ReadFile(at)
+		data, err := folder.ReadFile(at)
 		if err != nil {
 			return err
 		}
-		name := strings.TrimPrefix(at, "page/")
+		name := strings.TrimPrefix(at, root+"/")
 		found[name] = NewFile(name, types[path.Ext(name)], data)
 		return nil
 	})
@@ -80,4 +108,4 @@ var files = sync.OnceValue(func() map[string]File {
 		panic(err) // the files are in the binary
 	}
 	return found
-})
+}

@@ -9,8 +9,8 @@ import (
 
 func TestEveryFileHasATypeAndATag(t *testing.T) {
 	seen := map[string]string{}
-	for _, name := range Names() {
-		f, ok := Find(name)
+	for _, name := range append(Names(), StatsNames()...) {
+		f, ok := FindStats(name)
 		if !ok || f.Type == "" || len(f.Data) == 0 || len(f.ETag) != 34 {
 			t.Errorf("%s: %q %q, %d bytes", name, f.Type, f.ETag, len(f.Data))
 		}
@@ -19,9 +19,14 @@ func TestEveryFileHasATypeAndATag(t *testing.T) {
 		}
 		seen[f.ETag] = name
 	}
-	for _, name := range []string{"", ".", "samples", "../web.go", "page/index.html", "/index.html"} {
-		if _, ok := Find(name); ok {
+	for _, name := range []string{"", ".", "samples", "../web.go", "page/index.html", "/index.html", "stats/stats.js"} {
+		if _, ok := FindStats(name); ok {
 			t.Errorf("%q was found", name)
+		}
+	}
+	for _, name := range StatsNames() {
+		if _, ok := Find(name); ok {
+			t.Errorf("%s, which is for operators, is public", name)
 		}
 	}
 }
@@ -32,8 +37,8 @@ func TestNothingParsesTextOrLeavesTheServer(t *testing.T) {
 		`@import|//[a-z0-9.-]+\.[a-z]{2,}/`)
 	inline := regexp.MustCompile(`<style|\sstyle=|\son[a-z]+=|<script>`) // the policy would block it
 	small := 0
-	for _, name := range Names() {
-		f, _ := Find(name)
+	for _, name := range append(Names(), StatsNames()...) {
+		f, _ := FindStats(name)
 		if !strings.HasPrefix(f.Type, "text/") && !strings.HasPrefix(f.Type, "image/svg") {
 			small += len(f.Data)
 			continue
@@ -43,7 +48,7 @@ func TestNothingParsesTextOrLeavesTheServer(t *testing.T) {
 		if found := forbidden.FindString(text); found != "" {
 			t.Errorf("%s has %q", name, found)
 		}
-		if found := inline.FindString(text); found != "" && name == Index {
+		if found := inline.FindString(text); found != "" && (name == Index || name == StatsIndex) {
 			t.Errorf("%s has %q", name, found)
 		}
 	}
@@ -55,16 +60,18 @@ func TestNothingParsesTextOrLeavesTheServer(t *testing.T) {
 // The two languages have the same words, so that none falls back to its key.
 func TestBothLanguagesHaveTheSameWords(t *testing.T) {
 	keys := func(name string) []string {
-		f, _ := Find(name)
+		f, _ := FindStats(name)
 		var keys []string
-		for _, match := range regexp.MustCompile(`(?m)^\s+"?([a-z_.]+)"?:`).FindAllSubmatch(f.Data, -1) {
+		for _, match := range regexp.MustCompile(`(?m)^\s+"?([a-z0-9_.]+)"?:`).FindAllSubmatch(f.Data, -1) {
 			keys = append(keys, string(match[1]))
 		}
 		slices.Sort(keys)
 		return keys
 	}
-	en, zh := keys("words.en.js"), keys("words.zh.js")
-	if len(en) < 50 || !slices.Equal(en, zh) {
-		t.Errorf("the words differ:\n%v\n%v", en, zh)
+	for _, of := range []string{"words.", "stats.words."} {
+		en, zh := keys(of+"en.js"), keys(of+"zh.js")
+		if len(en) < 40 || !slices.Equal(en, zh) {
+			t.Errorf("%s: the words differ:\n%v\n%v", of, en, zh)
+		}
 	}
 }

@@ -40,7 +40,7 @@ class Server:
 def vidi(name: str, precision: str, decode: str = "exact", model: Path = MODEL) -> Server:
     def command(port: int) -> list:
         choices = ["--precision", precision, "--decode", "fast" if decode == "scaled" else "exact", "--log-level", "warn"]
-        return [ROOT / "bin/vidi", "serve", "--addr", f"127.0.0.1:{port}", "--model", model, *choices]
+        return [ROOT / "bin/vidi", "serve", "--addr", f"127.0.0.1:{port}", "--admin-addr", "", "--model", model, *choices]
 
     title = f"vidi {precision}" + (", fast decode" if decode == "scaled" else "")
     return Server(name, title, precision, decode, "/predict", model, command, ours=True)

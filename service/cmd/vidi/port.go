@@ -61,8 +61,8 @@ func listeningSockets(port uint16) map[string]bool {
 // nextPort is one to suggest instead.
 func nextPort(port string) string {
 	number, err := strconv.Atoi(port)
-	if err != nil || number < 1024 || number >= 65535 {
-		return "5001"
+	if err != nil || number < 1024 || number > 65525 {
+		return "5010"
 	}
-	return strconv.Itoa(number + 1)
+	return strconv.Itoa(number + 10) // the next ones may be the other port's of this server, or of another
 }

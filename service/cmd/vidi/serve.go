@@ -2,10 +2,8 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -17,6 +15,7 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
+	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -43,6 +42,7 @@ func (c *serveCmd) Run(a *app) error {
 type loaded struct {
 	httpapi.Model
 	plan       engine.Plan
+	engine     func() telemetry.Engine
 	bf16IsSlow bool // it was chosen, and this CPU does not have it
 	// complete does what need not be waited for, and logs it: the second module, what bf16 would gain here.
 	complete func(ctx context.Context, log *slog.Logger)
@@ -69,6 +69,7 @@ func (c *serveCmd) load(ctx context.Context) (*loaded, error) {
 	return &loaded{
 		Model:      httpapi.Model{Classifier: classifier, Precision: precision, Workers: e.Plan().Workers},
 		plan:       e.Plan(),
+		engine:     engineSnapshot(classifier, precision),
 		bf16IsSlow: !cpu.HasNativeBF16 && e.Precision() == torchbind.BF16,
 		complete: func(ctx context.Context, log *slog.Logger) {
 			logAlone(log, e)
@@ -78,6 +79,17 @@ func (c *serveCmd) load(ctx context.Context) (*loaded, error) {
 		},
 		close: classifier.Close,
 	}, nil
+}
+
+// engineSnapshot tells how busy the engine is whenever it is asked.
+func engineSnapshot(c *classify.Classifier, precision string) func() telemetry.Engine {
+	e := c.Engine()
+	card, plan := c.Card(), e.Plan()
+	return func() telemetry.Engine {
+		use := e.Use()
+		return telemetry.Engine{Model: card.Name, Version: card.Version, Precision: precision,
+			Workers: plan.Workers, Threads: plan.Threads, Alone: plan.Alone, Busy: use.Busy, Waiting: use.Waiting}
+	}
 }
 
 func logAlone(log *slog.Logger, e *engine.Engine) {
@@ -106,19 +118,21 @@ func logBF16Gain(ctx context.Context, log *slog.Logger, e *engine.Engine) {
 func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Context) (*loaded, error)) error {
 	begun := time.Now()
 	log := c.logger(a)
-	listener, err := net.Listen("tcp", c.Addr)
+	beside, err := c.newOperators(log)
 	if err != nil {
-		return startFailure(listenFailure(c.Addr, err))
+		return startFailure(err)
 	}
-	url := "http://" + listener.Addr().String()
-	server := httpapi.New(c.api(), log)
+	ports, err := c.listen()
+	if err != nil {
+		return startFailure(err)
+	}
+	url := "http://" + ports.public.Addr().String()
+	server := httpapi.New(c.api(beside), log)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- server.Serve(ports.public) }()
 	log.Info("listening; the model is loading", "url", url)
-	if !config.Loopback(listener.Addr().String()) {
-		log.Warn("ANYONE WHO REACHES THIS PORT CAN USE THIS SERVER: it listens beyond this machine and asks for no key. "+
-			"Use --addr 127.0.0.1:5000 to keep it to this machine, or a firewall", "addr", listener.Addr().String())
-	}
+	beside.start(ports)
+	defer beside.close()
 	now, cancelled := context.WithCancel(a.ctx)
 	cancelled() // to shut down without waiting
 
@@ -150,6 +164,7 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 		return startFailure(fmt.Errorf("cannot accept connections on %s: %w", c.Addr, err))
 	}
 
+	beside.serving(m)
 	server.Ready(m.Model)
 	logReady(log, url, m, time.Since(begun))
 	var completing sync.WaitGroup
@@ -212,10 +227,11 @@ func logReady(log *slog.Logger, url string, m *loaded, took time.Duration) {
 	}
 }
 
-func (c *serveCmd) api() httpapi.Config {
+func (c *serveCmd) api(beside *operators) httpapi.Config {
 	cfg := httpapi.Default()
 	cfg.MaxBody, cfg.MaxImages, cfg.Image = c.MaxBody.N, int(c.MaxImages.N), c.Image()
 	cfg.MaxQueue, cfg.MaxQueueBytes, cfg.Deadline = int(c.Queue.N), c.QueueMemory.N, c.Deadline.D
+	cfg.Keys, cfg.CORSOrigins, cfg.Telemetry = beside.ring, c.CORSOrigin, beside.telemetry
 	return cfg
 }
 
@@ -225,16 +241,4 @@ func (c *serveCmd) logger(a *app) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(a.stderr, options))
 	}
 	return slog.New(slog.NewTextHandler(a.stderr, options))
-}
-
-// listenFailure says who has the port, and what to do.
-func listenFailure(addr string, err error) error {
-	host, port, _ := net.SplitHostPort(addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("port %s is already in use by %s; choose another with --addr %s", port, portOwner(port), net.JoinHostPort(host, nextPort(port)))
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("port %s may not be opened without privileges; choose one above 1023 with --addr %s", port, net.JoinHostPort(host, "5000"))
-	}
-	return fmt.Errorf("cannot listen on %s: %w", addr, err)
 }

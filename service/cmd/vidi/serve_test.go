@@ -84,7 +84,7 @@ func startServe(t *testing.T, m *slowModel, load func(context.Context) (*loaded,
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := parser.Parse(append([]string{"--addr=127.0.0.1:0"}, args...)); err != nil {
+	if _, err := parser.Parse(append([]string{"--addr=127.0.0.1:0", "--admin-addr="}, args...)); err != nil {
 		t.Fatal(err)
 	}
 	r := &running{t: t, signals: make(chan os.Signal, 2), stderr: &output{}, done: make(chan error, 1), closed: make(chan struct{})}
@@ -200,6 +200,35 @@ func TestServeFromLoadingToStop(t *testing.T) {
 		t.Errorf("exit %d: %v", code, err)
 	}
 	<-r.closed
+}
+
+// The operators' port is there as long as the server is, and leaves nothing.
+func TestOperatorsPortComesAndGoesWithTheServer(t *testing.T) {
+	loads := make(chan struct{})
+	r := startServe(t, nil, func(context.Context) (*loaded, error) {
+		<-loads
+		return &loaded{Model: httpapi.Model{Classifier: newSlowModel(), Precision: "fp32", Workers: 2}, complete: func(context.Context, *slog.Logger) {},
+			close: func() error { return nil }}, nil
+	}, "--admin-addr=127.0.0.1:0")
+	r.eventually("admin=127.0.0.1:")
+	admin := "http://" + strings.TrimPrefix(regexp.MustCompile(`admin=\S+`).FindString(r.stderr.String()), "admin=")
+	for _, path := range []string{"/metrics", "/stats.json", "/debug/pprof/"} {
+		if got := <-request(http.MethodGet, admin+path); got != 200 {
+			t.Errorf("%s while the model loads: %d", path, got)
+		}
+	}
+	if got := r.status("/metrics"); got != 404 {
+		t.Errorf("/metrics on the public port: %d", got)
+	}
+	close(loads)
+	r.eventually("msg=ready")
+	r.signals <- syscall.SIGTERM
+	if code, err := r.wait(); code != 0 || err != nil {
+		t.Errorf("exit %d: %v", code, err)
+	}
+	if got := <-request(http.MethodGet, admin+"/metrics"); got != 0 {
+		t.Errorf("after the stop: %d", got)
+	}
 }
 
 func TestASecondSignalForces(t *testing.T) {

@@ -6,6 +6,7 @@ import { $, announce, el, reveal } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { applyLanguage, onLanguage, setLanguage, size, t } from "./i18n.js";
 import { intake } from "./intake.js";
+import { askForKey, keyed } from "./key.js";
 import { inWords } from "./names.js";
 import { Queue } from "./queue.js";
 import { classify, predictURL, Problem, served, untilReady } from "./server.js";
@@ -35,6 +36,11 @@ async function connect() {
       server = await served();
       break;
     } catch (problem) {
+      if (wantsKey(problem)) {
+        showBanner("");
+        await askForKey(problem.code === "forbidden" ? "key_other" : "unauthorized");
+        continue;
+      }
       say(problem.code); // it was ready, and is not any more: wait again
     }
   }
@@ -46,6 +52,8 @@ async function connect() {
   gallery.look({ side: side(), showModel: server.models.length > 1 });
   drawWords();
 }
+
+const wantsKey = (problem) => problem.code === "unauthorized" || problem.code === "forbidden";
 
 function showBanner(key) {
   banner = key;
@@ -102,6 +110,7 @@ async function work(picture, signal) {
     if (problem.name === "AbortError") picture.state = "waiting";
     else Object.assign(picture, { state: "failed", problem: problem instanceof Problem ? problem : new Problem("other", { detail: String(problem) }) });
   }
+  if (picture.state === "failed" && wantsKey(picture.problem)) askForKey("unauthorized"); // it was withdrawn meanwhile
   picture.busy = 0;
   gallery.draw(picture);
   speak(picture);
@@ -163,7 +172,7 @@ function drawCode() {
   if (!lastCall) return;
   $("code").hidden = false;
   const language = document.querySelector("input[name=code]:checked").value;
-  $("snippet").firstElementChild.textContent = snippet(language, predictURL(lastCall.model), lastCall.name);
+  $("snippet").firstElementChild.textContent = snippet(language, predictURL(lastCall.model), lastCall.name, keyed());
 }
 
 // drawWords writes the texts that hold values; those without are marked with data-t.

@@ -7,7 +7,7 @@ import { names, percent } from "./names.js";
 const unsureBelow = 30; // percent
 
 // The problems that the same request may not meet again.
-const passing = new Set(["request_timeout", "not_ready", "draining", "deadline_exceeded", "queue_full", "rate_limited", "unreachable", "other"]);
+const passing = new Set(["unauthorized", "request_timeout", "not_ready", "draining", "deadline_exceeded", "queue_full", "rate_limited", "unreachable", "other"]);
 
 // problemText says what went wrong: the page's words where it has some, else the server's.
 export function problemText(problem) {

@@ -43,6 +43,11 @@ export function t(key, values = {}) {
   return (word ?? key).replace(/\{(\w+)\}/g, (whole, name) => String(values[name] ?? whole));
 }
 
+// addWords gives another page of this server words of its own, over those of the page: {en: {…}, zh: {…}}.
+export function addWords(more) {
+  for (const language of Object.keys(words)) Object.assign(words[language], more[language]);
+}
+
 // known reports whether there is a text for key.
 export const known = (key) => Object.hasOwn(words[language], key);
 

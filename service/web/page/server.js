@@ -1,5 +1,7 @@
 // Talks to the server: docs/api.md is what it says. One picture is one request, so that each has its own error.
 
+import { authorization } from "./key.js";
+
 const at = (path) => new URL(path, document.baseURI);
 
 // Problem is why something failed: the server's code, or one of the page's own (unreachable, unreadable, other).
@@ -32,7 +34,9 @@ async function problemOf(response) {
 async function ask(path, options) {
   let response;
   try {
-    response = await fetch(at(path), { ...options, cache: "no-store", credentials: "same-origin" });
+    response = await fetch(at(path), {
+      ...options, cache: "no-store", credentials: "same-origin", headers: { ...options?.headers, ...authorization() },
+    });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem("unreachable", { detail: error.message });

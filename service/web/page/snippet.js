@@ -11,25 +11,35 @@ function fileName(name) {
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const literal = JSON.stringify; // Go's and Python's strings have the same escapes
 
-const programs = {
-  curl: (url, name) => `curl --data-binary @${shell(name)} ${shell(url)}`,
+const goOpen = 'response, err := http.Post(url, "application/octet-stream", bytes.NewReader(picture))';
 
-  python: (url, name) => `import json
-import urllib.request
+// The key is in the environment, not in the program: programs get shown around.
+const goKeyed = `request, err := http.NewRequest(http.MethodPost, url, bytes.NewReader(picture))
+	if err != nil {
+		log.Fatal(err)
+	}
+	request.Header.Set("Authorization", "Bearer "+os.Getenv("VIDI_KEY"))
+	response, err := http.DefaultClient.Do(request)`;
+
+const programs = {
+  curl: (url, name, keyed) => `curl ${keyed ? '-H "Authorization: Bearer $VIDI_KEY" ' : ""}--data-binary @${shell(name)} ${shell(url)}`,
+
+  python: (url, name, keyed) => `import json
+${keyed ? "import os\n" : ""}import urllib.request
 
 with open(${literal(name)}, "rb") as file:
     picture = file.read()
 request = urllib.request.Request(
     ${literal(url)},
     picture,
-    {"Content-Type": "application/octet-stream"},
+    {"Content-Type": "application/octet-stream"${keyed ? `, "Authorization": "Bearer " + os.environ["VIDI_KEY"]` : ""}},
 )
 with urllib.request.urlopen(request, timeout=30) as response:
     answer = json.load(response)
 for prediction in answer["results"][0]["predictions"]:
     print(prediction["label"], prediction["confidence"], "%")`,
 
-  go: (url, name) => `package main
+  go: (url, name, keyed) => `package main
 
 import (
 	"bytes"
@@ -46,7 +56,7 @@ func main() {
 		log.Fatal(err)
 	}
 	url := ${literal(url)}
-	response, err := http.Post(url, "application/octet-stream", bytes.NewReader(picture))
+	${keyed ? goKeyed : goOpen}
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -71,8 +81,8 @@ func main() {
 }`,
 };
 
-// snippet is a program that sends the file of that name to url.
-export const snippet = (language, url, name) => programs[language](String(url), fileName(name));
+// snippet is a program that sends the file of that name to url, with the key from $VIDI_KEY where one is asked for.
+export const snippet = (language, url, name, keyed) => programs[language](String(url), fileName(name), keyed);
 
 // copy puts text into the clipboard and reports whether it is there. Browsers have the clipboard's API on https and
 // localhost only; the old way needs a selection.

@@ -43,6 +43,12 @@ export default {
   about: "Model: {name} {version} ({precision}), {classes} names",
   about_licence: "Model: {name} {version} ({precision}), {classes} names, {licence}",
 
+  key_label: "Key",
+  key_use: "Use this key",
+  key_note: "This server asks for a key. It is kept in this tab only, and forgotten when you close it.",
+  key_wrong: "The server does not know this key. Check it, or ask whoever runs the server for another.",
+  key_other: "This key does not allow predictions. Use one with the role infer.",
+
   loading: "The model is still loading. Pictures will be classified as soon as it is ready.",
   stopping: "The server is stopping. Waiting until it is back …",
   unreachable_banner: "The server does not answer. Trying again …",

@@ -41,6 +41,12 @@ export default {
   about: "模型：{name} {version}（{precision}），认识 {classes} 种事物",
   about_licence: "模型：{name} {version}（{precision}），认识 {classes} 种事物，{licence}",
 
+  key_label: "密钥",
+  key_use: "使用此密钥",
+  key_note: "这台服务器需要密钥。密钥只保存在当前标签页，关闭后即被忘记。",
+  key_wrong: "服务器不认识这个密钥。请检查，或向服务器的管理者要一个新的。",
+  key_other: "这个密钥不能用于识别，请使用具有 infer 角色的密钥。",
+
   loading: "模型正在加载，准备好后会自动开始识别。",
   stopping: "服务器正在停止，等待它恢复……",
   unreachable_banner: "服务器没有响应，正在重试……",

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/config"
+	"github.com/vidi-vision/vidi/service/keys"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/telemetry"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+func checkLibrary() finding {
+	info, err := torchbind.Runtime()
+	if err != nil {
+		return finding{Check: "libtorch", Verdict: failing, Says: err.Error(),
+			Advice: "`make shim` in the source tree builds it; a release has it in lib/ beside the program"}
+	}
+	return finding{Check: "libtorch", Verdict: good, Says: fmt.Sprintf("libtorch %s and libjpeg-turbo %s can be used", info.TorchVersion, info.JPEGVersion)}
+}
+
+func checkCPU() finding {
+	cores, all := runtime.GOMAXPROCS(0), runtime.NumCPU()
+	says := fmt.Sprintf("%d cores", cores)
+	if cores == 1 {
+		says = "1 core"
+	}
+	if cores < all {
+		says += fmt.Sprintf(" of this machine's %d (the CPU quota, or GOMAXPROCS)", all)
+	}
+	f := finding{Check: "cpu", Verdict: good, Says: says}
+	info, err := torchbind.Runtime()
+	if err != nil {
+		return f // said by checkLibrary
+	}
+	has := []string{info.CPUCapability}
+	for name, there := range map[string]bool{"AMX": info.HasAMX, "native bf16": info.HasNativeBF16, "VNNI": info.HasVNNI} {
+		if there {
+			has = append(has, name)
+		}
+	}
+	slices.Sort(has[1:])
+	f.Says += ", " + strings.Join(has, ", ")
+	if runtime.GOARCH == "amd64" && info.CPUCapability == "DEFAULT" {
+		f.Verdict, f.Advice = doubt, "without AVX2 a picture takes several times as long; use a newer CPU, or let the virtual machine see its host's"
+	}
+	return f
+}
+
+// checkModel loads the model as a server would, and times one picture. It also returns the memory in use then.
+func (c *doctorCmd) checkModel(ctx context.Context) (finding, int64) {
+	fail := func(err error) (finding, int64) {
+		return finding{Check: "model", Verdict: failing, Says: err.Error()}, 0
+	}
+	path, err := model.Folder(c.Models).Find(c.ModelName())
+	if err != nil {
+		return fail(err)
+	}
+	begun := time.Now()
+	classifier, err := classify.Open(ctx, path, classify.Config{Engine: c.Engine(), Limits: c.Limits()})
+	if err != nil {
+		return fail(err)
+	}
+	defer classifier.Close()
+	warm := time.Since(begun)
+	e := classifier.Engine()
+	// Not an error: everything works without the second module, and serve says the same.
+	_ = e.WaitAlone()
+	crop := classifier.Card().Input.Crop
+	begun = time.Now()
+	if _, err := e.Infer(ctx, make([]byte, crop*crop*3)); err != nil {
+		return fail(err)
+	}
+	card := classifier.Card()
+	f := finding{Check: "model", Verdict: good, Says: fmt.Sprintf("%s %s (%s, %d names) was ready in %.1f s and looks at a picture in %.1f ms; %s",
+		card.Name, card.Version, e.Precision(), len(card.Labels), warm.Seconds(), classify.Milliseconds(time.Since(begun)), e.Plan())}
+	if card.Assumed {
+		f.Verdict, f.Advice = doubt, "it has no card, so ImageNet preprocessing is assumed; docs/models.md tells how to give it one"
+	}
+	return f, telemetry.ResidentBytes()
+}
+
+// reserve is what a server needs beside its model and its decoding: bodies under way, stacks, the garbage before it is collected.
+const reserve = 256 << 20
+
+func (c *doctorCmd) checkMemory(resident int64, limit memory) finding {
+	if resident == 0 {
+		return finding{Check: "memory", Verdict: doubt, Says: "not judged, because the model did not load"}
+	}
+	need := resident + c.DecodeMemory.N + reserve
+	f := finding{Check: "memory", Verdict: good, Says: fmt.Sprintf("up to %s may be needed (the model %s, --decode-memory %s, %s beside them), and %s says %s",
+		bytesText(need), bytesText(resident), bytesText(c.DecodeMemory.N), bytesText(reserve), limit.source, bytesText(limit.bytes))}
+	rest := limit.bytes - resident - reserve
+	switch {
+	case limit.bytes == 0:
+		f.Says = fmt.Sprintf("up to %s may be needed; how much there is could not be found out", bytesText(need))
+		f.Verdict = doubt
+	case rest < 64<<20:
+		f.Verdict, f.Advice = failing, fmt.Sprintf("give it %s or more", bytesText(need))
+	case need > limit.bytes:
+		f.Verdict, f.Advice = doubt, fmt.Sprintf("under large pictures the kernel could end the server: give it %s, or use --decode-memory %dMiB", bytesText(need), rest>>20)
+	}
+	return f
+}
+
+func bytesText(n int64) string { return humanize.IBytes(uint64(max(n, 0))) }
+
+// openFiles is how many files, connections included, this process may have open.
+func openFiles() uint64 {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return limit.Cur // Go has raised it to the hard limit
+}
+
+func checkFiles(limit uint64) finding {
+	f := finding{Check: "files", Verdict: good, Says: fmt.Sprintf("%d connections and files may be open at the same time", limit)}
+	if limit < 1024 {
+		f.Verdict, f.Advice = doubt, "clients beyond that wait; raise it with `ulimit -n 4096`, or LimitNOFILE in systemd"
+	}
+	return f
+}
+
+// checkPort finds out whether the port could be opened, and who has it if not. A vidi that runs there is no fault.
+func checkPort(name, flag, addr string) finding {
+	f := finding{Check: name, Verdict: good, Says: addr + " is free"}
+	listener, err := net.Listen("tcp", addr)
+	if err == nil {
+		listener.Close()
+		return f
+	}
+	_, port, _ := net.SplitHostPort(addr)
+	if owner := portOwner(port); errors.Is(err, syscall.EADDRINUSE) && strings.HasPrefix(owner, "vidi ") {
+		return finding{Check: name, Verdict: doubt, Says: fmt.Sprintf("%s is in use by %s", addr, owner), Advice: "good if that is your server; a second one needs another " + flag}
+	}
+	return finding{Check: name, Verdict: failing, Says: listenFailure(flag, addr, err).Error()}
+}
+
+func (c *doctorCmd) checkKeys() finding {
+	if c.Keys == "" {
+		f := finding{Check: "keys", Verdict: good, Says: "nobody is asked for a key, and only this machine reaches the server"}
+		if !config.Loopback(c.Addr) {
+			f.Verdict, f.Says = doubt, "anyone who reaches "+c.Addr+" can use the server"
+			f.Advice = "use --keys FILE (`vidi keys new` makes one), --addr 127.0.0.1:5000, or a firewall"
+		}
+		return f
+	}
+	lines, err := keys.ReadFile(c.Keys)
+	if err != nil {
+		return finding{Check: "keys", Verdict: failing, Says: err.Error()}
+	}
+	f := finding{Check: "keys", Verdict: good, Says: fmt.Sprintf("%d in %s", len(lines), c.Keys)}
+	may := func(l keys.Line) bool {
+		return slices.Contains(l.Roles, keys.Infer) || slices.Contains(l.Roles, keys.Admin)
+	}
+	switch {
+	case !slices.ContainsFunc(lines, may):
+		f.Verdict, f.Advice = doubt, "none has the role infer, so nobody could ask for a prediction"
+	case keys.ReadableByOthers(c.Keys):
+		f.Verdict, f.Advice = doubt, "every user of this machine can read it; `chmod o-r` it"
+	}
+	return f
+}

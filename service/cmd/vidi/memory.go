@@ -1,0 +1,84 @@
+package main
+
+import (
+	"os"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// memory is how much there is, and who says so.
+type memory struct {
+	bytes  int64 // 0 is unknown
+	source string
+}
+
+// memoryLimit is the least of what the machine has free and what the control groups of this process allow.
+func memoryLimit() memory {
+	m := memory{bytes: availableMemory("/proc/meminfo"), source: "the machine's free memory"}
+	group, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return m
+	}
+	if limit := groupLimit("/sys/fs/cgroup", string(group)); limit > 0 && (m.bytes == 0 || limit < m.bytes) {
+		m = memory{bytes: limit, source: "the container's limit"}
+	}
+	return m
+}
+
+// availableMemory is what programs can still get without swapping.
+func availableMemory(file string) int64 {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	for line := range strings.Lines(string(data)) {
+		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+			kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
+			return kb << 10
+		}
+	}
+	return 0
+}
+
+// groupLimit is the least limit of the process's control group and those above it, 0 for none. own is /proc/self/cgroup:
+// "0::/system.slice/vidi.service" in version 2, "4:memory:/docker/1a2b" among others in version 1.
+func groupLimit(root, own string) int64 {
+	least := int64(0)
+	for line := range strings.Lines(own) {
+		fields := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(fields) != 3 {
+			continue
+		}
+		folder, file := root, "memory.max"
+		switch {
+		case fields[0] == "0" && fields[1] == "":
+		case fields[1] == "memory":
+			folder, file = path.Join(root, "memory"), "memory.limit_in_bytes"
+		default:
+			continue
+		}
+		for at := path.Join("/", fields[2]); ; at = path.Dir(at) {
+			if limit := limitIn(path.Join(folder, at, file)); limit > 0 && (least == 0 || limit < least) {
+				least = limit
+			}
+			if at == "/" {
+				break
+			}
+		}
+	}
+	return least
+}
+
+// limitIn is the limit that the file holds; 0 for none, which version 2 spells "max" and version 1 as a huge number.
+func limitIn(file string) int64 {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	limit, err := strconv.ParseInt(strings.TrimSpace(string(data)), 10, 64)
+	if err != nil || limit > 1<<60 {
+		return 0
+	}
+	return limit
+}

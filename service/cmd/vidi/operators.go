@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/admin"
+	"github.com/vidi-vision/vidi/service/config"
+	"github.com/vidi-vision/vidi/service/keys"
+	"github.com/vidi-vision/vidi/service/telemetry"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// operators is what runs beside the public server: the figures, the keys, the admin listener.
+type operators struct {
+	log       *slog.Logger
+	telemetry *telemetry.Telemetry
+	ring      *keys.Ring // nil without a key file
+	admin     *admin.Server
+	running   sync.WaitGroup
+	stop      context.CancelFunc
+}
+
+// listeners are the ports of a server; admin is nil where it is turned off.
+type listeners struct{ public, admin net.Listener }
+
+func (l listeners) close() {
+	l.public.Close()
+	if l.admin != nil {
+		l.admin.Close()
+	}
+}
+
+// listen opens both ports, and reports both where neither is free.
+func (c *serveCmd) listen() (l listeners, err error) {
+	l.public, err = net.Listen("tcp", c.Addr)
+	if err != nil {
+		err = listenFailure("--addr", c.Addr, err)
+	}
+	if c.AdminAddr == "" {
+		return l, err
+	}
+	var adminErr error
+	if l.admin, adminErr = net.Listen("tcp", c.AdminAddr); adminErr != nil {
+		err = errors.Join(err, listenFailure("--admin-addr", c.AdminAddr, adminErr))
+		if l.public != nil {
+			l.public.Close()
+		}
+	} else if err != nil {
+		l.admin.Close()
+	}
+	return l, err
+}
+
+// newOperators reads the keys.
+func (c *serveCmd) newOperators(log *slog.Logger) (*operators, error) {
+	o := &operators{log: log, telemetry: telemetry.New()}
+	if c.Keys != "" {
+		ring, err := keys.Open(c.Keys)
+		if err != nil {
+			return nil, err
+		}
+		o.ring = ring
+	}
+	o.telemetry.SetSource(telemetry.Source{Objects: liveObjects, Resident: telemetry.ResidentBytes})
+	o.telemetry.SetBuild(build(""))
+	return o, nil
+}
+
+// start puts everything to work until close.
+func (o *operators) start(l listeners) {
+	ctx, cancel := context.WithCancel(context.Background())
+	o.stop = cancel
+	o.running.Go(func() { o.telemetry.Sample(ctx) })
+	if o.ring != nil {
+		o.log.Info("requests need a key", "keys", o.ring.Count())
+		keys.WarnAboutFile(o.log, o.ring)
+		o.running.Go(func() {
+			o.ring.Watch(ctx, o.log, func() { o.telemetry.KeysReloaded(true) }, func() { o.telemetry.KeysReloaded(false) })
+		})
+	}
+	warnWhoCanUse(o.log, l, o.ring)
+	if l.admin == nil {
+		return
+	}
+	o.admin = admin.New(o.telemetry, o.ring, o.log)
+	o.log.Info("for operators: /stats, /metrics, /debug/pprof/", "admin", l.admin.Addr().String())
+	o.running.Go(func() {
+		if err := o.admin.Serve(l.admin); err != nil {
+			o.log.Error("the admin listener is gone; predictions go on", "error", err)
+		}
+	})
+}
+
+func warnWhoCanUse(log *slog.Logger, l listeners, ring *keys.Ring) {
+	public := l.public.Addr().String()
+	if !config.Loopback(public) && ring == nil {
+		log.Warn("ANYONE WHO REACHES THIS PORT CAN USE THIS SERVER: it listens beyond this machine and asks for no key. "+
+			"Use --keys FILE to ask for keys, --addr 127.0.0.1:5000 to keep it to this machine, or a firewall", "addr", public)
+	}
+	if l.admin != nil && !config.Loopback(l.admin.Addr().String()) {
+		log.Warn("the admin port listens beyond this machine: without a key it answers to this machine only, but keep it in a private network all the same",
+			"addr", l.admin.Addr().String())
+	}
+}
+
+// serving tells the figures which model answers.
+func (o *operators) serving(m *loaded) {
+	o.telemetry.SetSource(telemetry.Source{Engine: m.engine, Objects: liveObjects, Resident: telemetry.ResidentBytes})
+	if info, err := torchbind.Runtime(); err == nil {
+		o.telemetry.SetBuild(build(info.TorchVersion))
+	}
+}
+
+// close ends everything that start began. The admin listener goes last, so that a stop can be watched.
+func (o *operators) close() {
+	o.stop()
+	if o.admin != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		o.admin.Close(ctx)
+	}
+	o.running.Wait()
+}
+
+func liveObjects() telemetry.NativeObjects {
+	live := torchbind.Live()
+	return telemetry.NativeObjects{Modules: live.Modules, Tensors: live.Tensors, Statuses: live.Statuses}
+}
+
+func build(torch string) telemetry.Build {
+	return telemetry.Build{Version: version, Revision: strings.Trim(revision(), " ()"), Go: runtime.Version(), Torch: torch}
+}
+
+// listenFailure says who has the port, and what to do.
+func listenFailure(flag, addr string, err error) error {
+	host, port, _ := net.SplitHostPort(addr)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		other := net.JoinHostPort(host, nextPort(port))
+		if flag == "--admin-addr" {
+			return fmt.Errorf(`port %s, which operators would use, is already in use by %s; choose another with --admin-addr %s, or do without by --admin-addr ""`,
+				port, portOwner(port), other)
+		}
+		return fmt.Errorf("port %s is already in use by %s; choose another with --addr %s", port, portOwner(port), other)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("port %s may not be opened without privileges; choose one above 1023 with %s %s", port, flag, net.JoinHostPort(host, nextPort(port)))
+	}
+	return fmt.Errorf("cannot listen on %s: %w", addr, err)
+}

@@ -1,0 +1,86 @@
+package httpapi
+
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/telemetry"
+)
+
+// otherRoute stands for every address that there is not.
+const otherRoute = "other"
+
+// goneReason is the reason where the client left before its answer.
+const goneReason = "client_gone"
+
+// pictureReasons is why a picture can fail that was let in.
+var pictureReasons = []string{
+	string(api.EmptyImage), string(api.UnsupportedFormat), string(api.UnsupportedVariant), string(api.CorruptImage), string(api.ImageTooLarge),
+	string(api.ImageTooComplex), string(api.InferenceFailed), string(api.ModelOutputInvalid), string(api.DeadlineExceeded), goneReason,
+}
+
+// expectRoutes notes the routes' templates, once all are there, and has their metrics begin with 0.
+func (s *Server) expectRoutes() {
+	s.known = map[string]bool{}
+	for _, route := range s.echo.Routes() {
+		s.known[route.Path] = true
+	}
+	reasons := []string{goneReason}
+	for code := range statusOf {
+		reasons = append(reasons, string(code))
+	}
+	s.cfg.Telemetry.Expect(append(slices.Sorted(maps.Keys(s.known)), otherRoute), reasons, pictureReasons)
+}
+
+// route is the template that the request matched. echo's own word for it is the client's path where none did, and a metric of
+// that name for each would fill the memory.
+func (s *Server) route(c echo.Context) string {
+	if path := c.Path(); s.known[path] {
+		return path
+	}
+	return otherRoute
+}
+
+func predicts(route string) bool { return route == "/predict" || route == "/api/v1/predict" }
+
+// count tells the telemetry how the request went.
+func (s *Server) count(c echo.Context, r *request) {
+	route := s.route(c)
+	ended := telemetry.Ended{Route: route, Status: c.Response().Status, Took: time.Since(r.begun),
+		Prediction: predicts(route) && c.Request().Method == http.MethodPost}
+	if f := r.failure; f != nil {
+		ended.Reason = string(f.code)
+		if f.gone {
+			ended.Status, ended.Reason = statusClientGone, goneReason
+		}
+	}
+	s.cfg.Telemetry.End(ended)
+}
+
+// counted is a classifier whose pictures the telemetry hears of.
+type counted struct {
+	Classifier
+	telemetry *telemetry.Telemetry
+}
+
+// Classify is the classifier's own.
+func (c *counted) Classify(ctx context.Context, data []byte, o classify.Options) (*classify.Result, error) {
+	result, err := c.Classifier.Classify(ctx, data, o)
+	if err == nil {
+		c.telemetry.Picture(result.Format, result.Timing)
+		return result, nil
+	}
+	if f := asFailure(inferenceFailure(err)); f.gone {
+		c.telemetry.PictureFailed(goneReason)
+	} else {
+		c.telemetry.PictureFailed(string(f.code))
+	}
+	return nil, err
+}

@@ -1,0 +1,137 @@
+package keys
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// watched is a key file under a watcher whose looks the test makes itself.
+type watched struct {
+	t              *testing.T
+	path           string
+	ring           *Ring
+	watcher        *watcher
+	log            bytes.Buffer
+	loaded, failed int
+}
+
+func watch(t *testing.T, content string) *watched {
+	t.Helper()
+	w := &watched{t: t, path: filepath.Join(t.TempDir(), "keys.txt")}
+	w.write(content)
+	ring, err := Open(w.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ring = ring
+	w.watcher = newWatcher(ring, slog.New(slog.NewTextHandler(&w.log, nil)), func() { w.loaded++ }, func() { w.failed++ })
+	return w
+}
+
+func (w *watched) write(content string) {
+	w.t.Helper()
+	if err := os.WriteFile(w.path, []byte(content), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *watched) opens(key string) bool {
+	_, err := w.ring.Check(bearer(key), Infer)
+	return err == nil
+}
+
+func lineOf(name, rate string) string {
+	l := Line{Name: name, Roles: []Role{Infer}, Rate: rate}
+	l.Hash("secret-" + name)
+	return l.String() + "\n"
+}
+
+func TestAChangedFileCountsOnceItIsSettled(t *testing.T) {
+	w := watch(t, lineOf("one", ""))
+	w.write(lineOf("two", ""))
+	w.watcher.look()
+	if !w.opens("secret-one") || w.opens("secret-two") {
+		t.Error("a change counts that may be half-written")
+	}
+	w.watcher.look()
+	if w.opens("secret-one") || !w.opens("secret-two") || w.loaded != 1 {
+		t.Errorf("the change does not count; %d loaded", w.loaded)
+	}
+	w.watcher.look()
+	if w.loaded != 1 {
+		t.Error("an unchanged file was loaded again")
+	}
+}
+
+func TestABrokenFileKeepsTheOldKeysAndIsLoud(t *testing.T) {
+	for name, spoil := range map[string]func(w *watched){
+		"nonsense": func(w *watched) { w.write("one infer sha256:12") },
+		"gone":     func(w *watched) { os.Remove(w.path) },
+		"a folder": func(w *watched) { os.Remove(w.path); os.Mkdir(w.path, 0o700) },
+		"huge":     func(w *watched) { w.write(strings.Repeat("#", maxFile+1)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := watch(t, lineOf("one", ""))
+			spoil(w)
+			for range 5 {
+				w.watcher.look()
+			}
+			if !w.opens("secret-one") || w.failed != 1 || strings.Count(w.log.String(), "THE KEY FILE CANNOT BE USED") != 1 {
+				t.Errorf("failed %d, log:\n%s", w.failed, w.log.String())
+			}
+			os.Remove(w.path)
+			w.write(lineOf("one", "") + lineOf("two", ""))
+			w.watcher.look()
+			w.watcher.look()
+			if !w.opens("secret-two") || w.loaded != 1 {
+				t.Errorf("the corrected file does not count:\n%s", w.log.String())
+			}
+		})
+	}
+}
+
+// Who withdraws the last key means it.
+func TestAnEmptyFileLetsNobodyIn(t *testing.T) {
+	w := watch(t, lineOf("one", ""))
+	w.write("")
+	w.watcher.look()
+	w.watcher.look()
+	if w.opens("secret-one") || !strings.Contains(w.log.String(), "nobody can use this server") {
+		t.Errorf("log:\n%s", w.log.String())
+	}
+}
+
+func TestAReloadRefillsNoRate(t *testing.T) {
+	w := watch(t, lineOf("one", "1/h")+lineOf("two", "1/h"))
+	if !w.opens("secret-one") || !w.opens("secret-two") {
+		t.Fatal("the first request")
+	}
+	w.write("# a comment\n" + lineOf("one", "1/h") + lineOf("two", "2/h"))
+	w.watcher.look()
+	w.watcher.look()
+	if w.opens("secret-one") {
+		t.Error("the same line has a new rate")
+	}
+	if !w.opens("secret-two") {
+		t.Error("the changed line has its old rate")
+	}
+}
+
+func TestWatchEnds(t *testing.T) {
+	w := watch(t, lineOf("one", ""))
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() { w.ring.Watch(ctx, slog.New(slog.DiscardHandler), nil, nil); close(done) }()
+	cancel()
+	<-done
+	(*Ring)(nil).Watch(ctx, nil, nil, nil)
+}

@@ -1,0 +1,78 @@
+package telemetry
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// snapshots renders what is only known when it is asked for: nothing runs between two looks.
+type snapshots struct{ t *Telemetry }
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+var (
+	readyDesc   = desc("vidi_ready", "Whether predictions are answered: 1 once the model is warm, 0 again while the server stops.")
+	startDesc   = desc("vidi_build_info", "What was built; always 1.", "version", "revision", "goversion", "libtorch")
+	modelDesc   = desc("vidi_model_info", "The served model; always 1.", "model", "version", "precision")
+	workersDesc = desc("vidi_engine_workers", "Pictures that can be worked on at the same time.")
+	busyDesc    = desc("vidi_engine_workers_busy", "Workers that work on a picture now.")
+	threadsDesc = desc("vidi_engine_threads", "Threads of inference, for a picture among others and for one that is alone.", "picture")
+	queueDesc   = desc("vidi_queue_length", "Pictures that wait for a worker.")
+	objectsDesc = desc("vidi_native_objects", "C++ objects that are alive. Statuses are always 0; modules stay the same, tensors return to 0.", "kind")
+)
+
+func (s *snapshots) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{readyDesc, startDesc, modelDesc, workersDesc, busyDesc, threadsDesc, queueDesc, objectsDesc} {
+		out <- d
+	}
+}
+
+func (s *snapshots) Collect(out chan<- prometheus.Metric) {
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	ready := 0.0
+	if s.t.ready.Load() {
+		ready = 1
+	}
+	gauge(readyDesc, ready)
+	if b := s.t.build.Load(); b != nil {
+		gauge(startDesc, 1, b.Version, b.Revision, b.Go, b.Torch)
+	}
+	if objects, ok := s.t.objects(); ok {
+		gauge(objectsDesc, float64(objects.Modules), "module")
+		gauge(objectsDesc, float64(objects.Tensors), "tensor")
+		gauge(objectsDesc, float64(objects.Statuses), "status")
+	}
+	e, ok := s.t.engine()
+	if !ok {
+		gauge(queueDesc, 0)
+		return
+	}
+	gauge(modelDesc, 1, e.Model, e.Version, e.Precision)
+	gauge(workersDesc, float64(e.Workers))
+	gauge(busyDesc, float64(e.Busy))
+	gauge(threadsDesc, float64(e.Threads), "among_others")
+	gauge(threadsDesc, float64(e.Alone), "alone")
+	gauge(queueDesc, float64(e.Waiting))
+}
+
+func (t *Telemetry) engine() (Engine, bool) {
+	if s := t.source.Load(); s != nil && s.Engine != nil {
+		return s.Engine(), true
+	}
+	return Engine{}, false
+}
+
+func (t *Telemetry) objects() (NativeObjects, bool) {
+	if s := t.source.Load(); s != nil && s.Objects != nil {
+		return s.Objects(), true
+	}
+	return NativeObjects{}, false
+}
+
+func (t *Telemetry) resident() int64 {
+	if s := t.source.Load(); s != nil && s.Resident != nil {
+		return s.Resident()
+	}
+	return 0
+}

@@ -1,0 +1,174 @@
+// Package telemetry counts what the service does: as Prometheus metrics, and second by second for the page of the last
+// minutes. It hears of requests and pictures, and asks the rest for snapshots when somebody looks.
+package telemetry
+
+import (
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Source is where snapshots come from. A function that is nil is a figure that nobody has.
+type Source struct {
+	Engine   func() Engine        // once there is one
+	Objects  func() NativeObjects // C++ objects that are alive
+	Resident func() int64         // bytes of memory this process has
+}
+
+// Engine is a snapshot of the engine.
+type Engine struct {
+	Model, Version, Precision string
+	Workers, Threads, Alone   int // as in engine.Plan
+	Busy                      int // workers that work
+	Waiting                   int // pictures that wait for a worker
+}
+
+// NativeObjects counts C++ objects; anything that only grows is a leak.
+type NativeObjects struct{ Modules, Tensors, Statuses int64 }
+
+// Build is what was built and started.
+type Build struct{ Version, Revision, Go, Torch string }
+
+// Telemetry is the service's figures. Its methods are safe for concurrent use.
+type Telemetry struct {
+	registry *prometheus.Registry
+	begun    time.Time
+	source   atomic.Pointer[Source]
+	build    atomic.Pointer[Build]
+	ready    atomic.Bool
+
+	requests   *prometheus.CounterVec
+	durations  *prometheus.HistogramVec
+	inFlight   prometheus.Gauge
+	now        atomic.Int64 // requests in flight, for the page
+	rejections *prometheus.CounterVec
+	pictures   *prometheus.CounterVec
+	failures   *prometheus.CounterVec
+	stages     *prometheus.HistogramVec
+	reloads    *prometheus.CounterVec
+
+	seconds *window
+}
+
+// durationBuckets go from a request that is refused at once to one that waits for a minute: a factor of about 2 between each.
+var durationBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+
+// stageBuckets begin lower: a small JPEG is decoded in 0.4 ms.
+var stageBuckets = []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+// New starts counting. Every series that can be foreseen is there with 0 from the beginning: Prometheus cannot see the rate
+// of a counter's first step.
+func New() *Telemetry {
+	t := &Telemetry{registry: prometheus.NewRegistry(), begun: time.Now(), seconds: newWindow(time.Now)}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+		t.registry.MustRegister(c)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64, label string) *prometheus.HistogramVec {
+		h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, []string{label})
+		t.registry.MustRegister(h)
+		return h
+	}
+	t.requests = counter("vidi_http_requests_total", "Requests answered, by route and status; 499 is a client that left before its answer.", "route", "code")
+	t.durations = histogram("vidi_http_request_duration_seconds", "From a request's headers to the end of its answer, the upload included.", durationBuckets, "route")
+	t.rejections = counter("vidi_http_rejections_total", "Requests answered with an error, by its code as in docs/api.md.", "reason")
+	t.pictures = counter("vidi_pictures_total", "Pictures classified, by what their bytes are.", "format")
+	t.failures = counter("vidi_picture_failures_total", "Pictures that could not be classified, by the reason; those of a batch too, whose request answers 200.", "reason")
+	t.stages = histogram("vidi_stage_duration_seconds", "Where a picture's time goes.", stageBuckets, "stage")
+	t.reloads = counter("vidi_key_file_reloads_total", "Changes of the key file, by whether they could be used.", "result")
+	t.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vidi_http_requests_in_flight", Help: "Requests being answered now."})
+	t.registry.MustRegister(t.inFlight, &snapshots{t}, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, format := range formats {
+		t.pictures.WithLabelValues(format)
+	}
+	for _, stage := range stageNames {
+		t.stages.WithLabelValues(stage)
+	}
+	for _, result := range []string{"loaded", "failed"} {
+		t.reloads.WithLabelValues(result)
+	}
+	return t
+}
+
+// formats are what preprocess can call a picture.
+var formats = []string{"jpeg", "png", "gif", "webp", "bmp", "tiff"}
+
+// SetSource says where snapshots come from.
+func (t *Telemetry) SetSource(s Source) { t.source.Store(&s) }
+
+// SetBuild says what this program is.
+func (t *Telemetry) SetBuild(b Build) { t.build.Store(&b) }
+
+// SetReady says whether predictions would be answered.
+func (t *Telemetry) SetReady(ready bool) { t.ready.Store(ready) }
+
+// Begin counts a request that has come; End must follow.
+func (t *Telemetry) Begin() {
+	t.inFlight.Inc()
+	t.now.Add(1)
+}
+
+// Ended is how a request went.
+type Ended struct {
+	Route      string // a template of the server's own, "other" for addresses there are not: never what the client sent
+	Status     int
+	Reason     string // the error's code; "" for none
+	Took       time.Duration
+	Prediction bool // it asked for one: only these count on the page of the last minutes
+}
+
+// End counts a request that was answered.
+func (t *Telemetry) End(e Ended) {
+	t.inFlight.Dec()
+	t.now.Add(-1)
+	t.requests.WithLabelValues(e.Route, statusText(e.Status)).Inc()
+	t.durations.WithLabelValues(e.Route).Observe(e.Took.Seconds())
+	if e.Reason != "" {
+		t.rejections.WithLabelValues(e.Reason).Inc()
+	}
+	if e.Prediction {
+		t.seconds.request(e.Status, e.Took)
+	}
+}
+
+// Expect makes the series of routes and of reasons, of requests and of pictures, with 0, so that their first step can be seen.
+func (t *Telemetry) Expect(routes, reasons, ofPictures []string) {
+	for _, route := range routes {
+		t.requests.WithLabelValues(route, "200")
+		t.durations.WithLabelValues(route)
+	}
+	for _, reason := range reasons {
+		t.rejections.WithLabelValues(reason)
+	}
+	for _, reason := range ofPictures {
+		t.failures.WithLabelValues(reason)
+	}
+}
+
+// KeysReloaded counts a change of the key file.
+func (t *Telemetry) KeysReloaded(usable bool) {
+	if usable {
+		t.reloads.WithLabelValues("loaded").Inc()
+	} else {
+		t.reloads.WithLabelValues("failed").Inc()
+	}
+}
+
+// Handler answers with the metrics in Prometheus' text format.
+func (t *Telemetry) Handler() http.Handler {
+	return promhttp.HandlerFor(t.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 10 * time.Second})
+}
+
+// statusText spells the statuses that are common without allocating, and holds odd ones within three digits.
+func statusText(status int) string {
+	if status < 100 || status > 999 {
+		return "000"
+	}
+	return string([]byte{byte('0' + status/100), byte('0' + status/10%10), byte('0' + status%10)})
+}
