@@ -32,13 +32,6 @@ type operators struct {
 // listeners are the ports of a server; admin is nil where it is turned off.
 type listeners struct{ public, admin net.Listener }
 
-func (l listeners) close() {
-	l.public.Close()
-	if l.admin != nil {
-		l.admin.Close()
-	}
-}
-
 // listen opens both ports, and reports both where neither is free.
 func (c *serveCmd) listen() (l listeners, err error) {
 	l.public, err = net.Listen("tcp", c.Addr)
