@@ -159,6 +159,23 @@ func TestAnswersAreInTheContract(t *testing.T) {
 			checkContract(t, router, r, w)
 		}
 	}
+	guarded, _ := withKeys(t, nil)
+	for _, c := range []struct {
+		key  string
+		want api.Code
+	}{{"", api.Unauthorized}, {"secret-graph", api.Forbidden}, {"secret-slow", ""}, {"secret-slow", api.RateLimited}} {
+		r := httptest.NewRequest(http.MethodPost, "/predict", strings.NewReader("picture"))
+		if c.key != "" {
+			r.Header.Set("X-API-Key", c.key)
+		}
+		w := httptest.NewRecorder()
+		guarded.ServeHTTP(w, r)
+		if c.want != "" {
+			wantProblem(t, w, c.want)
+		}
+		checkContract(t, router, r, w)
+		seen[c.want] = true
+	}
 	for _, elsewhere := range []api.Code{api.NotReady, api.Draining, api.NotFound, api.MethodNotAllowed} {
 		seen[elsewhere] = true // the last two belong to no operation: TestProblemsOutsideTheContractsPaths
 	}
