@@ -22,6 +22,8 @@ def render(run: Run) -> str:
         lines += engines(run)
     if run.tensors:
         lines += tensors(run)
+    if run.servers and run.engines:
+        lines += room(run)
     lines += [*verdicts(run), *invalid(run)]
     return "\n".join(lines) + "\n"
 
@@ -96,8 +98,7 @@ def resources(run: Run) -> Iterator[str]:
     yield ""
     rows = []
     for name, server in ordered(run):
-        cells = (run.cell(name, f"{kind}/16") for kind in KINDS)
-        cpu = [number(median(cell["cpu_ms"])) if cell else "–" for cell in cells]
+        cpu = [number(run.cpu(name, f"{kind}/16")) for kind in KINDS]
         memory = [number(median(server[key])) for key in ("warm_megabytes", "loaded_megabytes")]
         same = run.same_names(name, FLASK)
         rows.append([server["title"], *cpu, *memory, number(median(server["start_seconds"]), 2), "–" if same is None else str(same)])
@@ -149,6 +150,27 @@ def tensors(run: Run) -> Iterator[str]:
         exact, fast = quotient(times[1], times[0]), quotient(times[3], times[2])
         rows.append([picture, *(number(time, 2) for time in times), number(exact, 2), number(fast, 2)])
     header = ["JPEG", "vidi exact", "Pillow + torchvision", "vidi fast", "Pillow draft + torchvision", "times as fast, exact", "fast"]
+    yield from table(header, rows)
+
+
+def room(run: Run) -> Iterator[str]:
+    """Where vidi's CPU time goes, and how far ahead of the best peer a server could be that spent none outside the network."""
+    yield from section("Where the time goes")
+    yield "CPU milliseconds per answer at 16 connections, of vidi and of the peer of the same class that needs least, and what of vidi's"
+    yield "is the network alone (one thread). The network costs every server about the same. So the last column bounds every ratio"
+    yield "above: it is how many times as many answers a server could give that spent nothing at all on the rest. Where the network takes"
+    yield "nearly everything, as it does for small pictures on a CPU without AMX, no server can be far ahead of another."
+    yield ""
+    rows = []
+    for name, server in ordered(run):
+        if not server["ours"]:
+            continue
+        network = run.engine(f"vidi {server['precision']}", 1)
+        for kind in KINDS:
+            ours, peer = run.cpu(name, f"{kind}/16"), run.least_cpu(f"{kind}/16", precision=server["precision"], decode=server["decode"])
+            figures = [ours, network, peer, quotient(peer, ours), quotient(peer, network)]
+            rows.append([server["title"], kind, *(number(value, 2 if i > 2 else 1) for i, value in enumerate(figures))])
+    header = ["server", "pictures", "vidi, ms", "of it network", "best peer, ms", "peer / vidi", "most possible"]
     yield from table(header, rows)
 
 

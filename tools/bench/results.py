@@ -74,6 +74,16 @@ class Run:
         ]
         return max(names, key=lambda name: self.rate(name, key), default=None)
 
+    def cpu(self, server: str, key: str) -> float | None:
+        """Milliseconds of CPU per answer."""
+        cell = self.cell(server, key)
+        return median(cell["cpu_ms"]) if cell else None
+
+    def least_cpu(self, key: str, **facts: str) -> float | None:
+        """That of the peer with these facts that needs least."""
+        peers = [name for name, server in self.servers.items() if not server["ours"] and all(server[k] == v for k, v in facts.items())]
+        return min((cpu for name in peers if (cpu := self.cpu(name, key))), default=None)
+
     def same_names(self, server: str, other: str) -> int | None:
         """How many of the typical pictures both give the same likeliest name."""
         one, two = (self.servers.get(name, {}).get("names", []) for name in (server, other))
