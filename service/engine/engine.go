@@ -168,9 +168,8 @@ func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 	if second := e.alone.lane.Load(); second != nil {
 		// Who has every worker has the machine: nobody else computes, or begins to. A picture that comes meanwhile waits for
 		// this one inference, so the cores are never given out twice.
-		rest, all := e.takeRest()
-		defer e.give(rest)
-		if all {
+		if rest, all := e.takeRest(); all {
+			defer e.give(rest)
 			return second.infer(ctx, rgb, e.card.Input)
 		}
 	}
@@ -202,14 +201,15 @@ func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float
 	return infer(ctx, turn.worker, e.module, rgb, count, e.card.Input)
 }
 
-// takeRest takes the other workers, as many as are free, and reports whether those were all.
+// takeRest takes all the other workers, or none if one of them is in use.
 func (e *Engine) takeRest() (rest []*torchbind.Worker, all bool) {
 	for range e.plan.Workers - 1 {
 		select {
 		case worker := <-e.free:
 			rest = append(rest, worker)
 		default:
-			return rest, false
+			e.give(rest) // at once: pictures that wait need them, not only after the caller's inference
+			return nil, false
 		}
 	}
 	return rest, true

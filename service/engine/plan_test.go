@@ -63,6 +63,9 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 		t.Error("a picture that was alone did not use the second module")
 	}
 	two := mustBegin(t, e)
+	if rest, all := e.takeRest(); all || len(rest) != 0 || len(e.free) != 1 {
+		t.Errorf("beside another turn: took %d workers, all %v, %d are left free; want the one", len(rest), all, len(e.free))
+	}
 	for _, turn := range []*Turn{one, two} {
 		got, err := turn.Infer(context.Background(), picture(32, 1))
 		if err != nil {
