@@ -46,6 +46,9 @@ type Serve struct {
 	Keys       string   `help:"File of the keys that requests need (vidi keys new); without it nobody is asked for one." env:"VIDI_KEYS" placeholder:"FILE"`
 	CORSOrigin []string `help:"Origin whose web pages may use the API from browsers, such as https://example.org; repeatable." env:"VIDI_CORS_ORIGIN" placeholder:"ORIGIN" sep:","`
 
+	Traces      string  `help:"OpenTelemetry collector to send traces of requests to (OTLP over HTTP), such as http://127.0.0.1:4318; without it none are made." env:"VIDI_TRACES" placeholder:"URL"`
+	TracesShare float64 `help:"Share of the requests to trace, 0 to 1; a caller's own decision (traceparent) has precedence." default:"1" env:"VIDI_TRACES_SHARE"`
+
 	Grace     Duration `help:"How long to finish accepted requests after a signal to stop." default:"25s" env:"VIDI_GRACE"`
 	LogFormat string   `help:"text or json." default:"text" env:"VIDI_LOG_FORMAT"`
 	LogLevel  string   `help:"debug, info, warn or error." default:"info" env:"VIDI_LOG_LEVEL"`
@@ -60,6 +63,12 @@ func (s Serve) Validate() error {
 		if collide(s.Addr, s.AdminAddr) {
 			m.add("--admin-addr", fmt.Errorf(`%s takes the port of --addr %s; choose another, or "" to do without`, s.AdminAddr, s.Addr))
 		}
+	}
+	if s.Traces != "" {
+		m.add("--traces", checkCollector(s.Traces))
+	}
+	if !(s.TracesShare >= 0 && s.TracesShare <= 1) { // NaN too
+		m.add("--traces-share", tooFar(fmt.Sprint(s.TracesShare), "0", "1"))
 	}
 	for _, origin := range s.CORSOrigin {
 		m.add("--cors-origin", checkOrigin(origin))
@@ -164,6 +173,15 @@ func checkOrigin(origin string) error {
 		return nil
 	}
 	return fmt.Errorf("%q is not an origin; for example https://example.org, without a slash at the end", origin)
+}
+
+// checkCollector wants the collector's address alone: the path is the protocol's.
+func checkCollector(collector string) error {
+	u, err := url.Parse(collector)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && collector == u.Scheme+"://"+u.Host {
+		return nil
+	}
+	return fmt.Errorf("%q is not a collector's address; for example http://127.0.0.1:4318, without a path", collector)
 }
 
 func oneOf(value string, allowed ...string) error {

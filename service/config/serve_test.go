@@ -58,12 +58,13 @@ func TestEnvironmentSetsEveryFlag(t *testing.T) {
 func TestAllMistakesAreReportedAtOnce(t *testing.T) {
 	_, err := parse(t, "--addr=5000", "--admin-addr=5001", "--cors-origin=https://a.example/", "--model=a", "--model=b", "--precision=fp16", "--decode=quick", "--workers=many",
 		"--max-body=huge", "--max-pixels=1.5", "--max-images=0", "--decode-time=2", "--decode-memory=1", "--grace=-1s",
-		"--log-format=xml", "--log-level=loud")
+		"--log-format=xml", "--log-level=loud",
+		"--traces=http://127.0.0.1:4318/v1/traces", "--traces-share=NaN")
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, flag := range []string{"addr", "admin-addr", "cors-origin", "model", "precision", "decode", "workers", "max-body", "max-pixels", "max-images",
-		"decode-time", "decode-memory", "grace", "log-format", "log-level"} {
+		"decode-time", "decode-memory", "grace", "log-format", "log-level", "traces", "traces-share"} {
 		if strings.Count(err.Error(), "\n  --"+flag+" (or VIDI_") != 1 {
 			t.Errorf("--%s is not reported exactly once in:\n%v", flag, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/telemetry"
+	"github.com/vidi-vision/vidi/service/tracing"
 )
 
 // otherRoute stands for every address that there is not.
@@ -50,7 +51,7 @@ func (s *Server) route(c echo.Context) string {
 
 func predicts(route string) bool { return route == "/predict" || route == "/api/v1/predict" }
 
-// count tells the telemetry how the request went.
+// count tells the telemetry and the trace how the request went.
 func (s *Server) count(c echo.Context, r *request) {
 	route := s.route(c)
 	ended := telemetry.Ended{Route: route, Status: c.Response().Status, Took: time.Since(r.begun),
@@ -62,9 +63,11 @@ func (s *Server) count(c echo.Context, r *request) {
 		}
 	}
 	s.cfg.Telemetry.End(ended)
+	r.trace.End(tracing.Ended{Method: c.Request().Method, Route: route, Status: ended.Status, Code: ended.Reason, RequestID: r.id,
+		BytesIn: r.upload.read})
 }
 
-// counted is a classifier whose pictures the telemetry hears of.
+// counted is a classifier whose pictures the telemetry, and the traces of their requests, hear of.
 type counted struct {
 	Classifier
 	telemetry *telemetry.Telemetry
@@ -72,15 +75,19 @@ type counted struct {
 
 // Classify is the classifier's own.
 func (c *counted) Classify(ctx context.Context, data []byte, o classify.Options) (*classify.Result, error) {
+	begun := time.Now()
 	result, err := c.Classifier.Classify(ctx, data, o)
 	if err == nil {
 		c.telemetry.Picture(result.Format, result.Timing)
+		tracing.Picture(ctx, begun, result.Format, "", result.Timing)
 		return result, nil
 	}
-	if f := asFailure(inferenceFailure(err)); f.gone {
-		c.telemetry.PictureFailed(goneReason)
-	} else {
-		c.telemetry.PictureFailed(string(f.code))
+	f := asFailure(inferenceFailure(err))
+	reason := string(f.code)
+	if f.gone {
+		reason = goneReason
 	}
+	c.telemetry.PictureFailed(reason)
+	tracing.Picture(ctx, begun, "", reason, classify.Timing{})
 	return nil, err
 }

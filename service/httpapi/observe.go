@@ -13,6 +13,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/tracing"
 )
 
 // request is what the server knows about a request beside its bytes.
@@ -22,6 +23,7 @@ type request struct {
 	upload  *upload
 	failure *failure // why it was refused; nil if it was not
 	key     string   // the name of the key it came with, "" where none is asked for
+	trace   *tracing.Request
 }
 
 const requestKey = "vidi.request"
@@ -36,6 +38,12 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		req.Body = r.upload
 		defer r.upload.leave()
 		c.Set(requestKey, r)
+		if req.Method == http.MethodPost { // probes and looks would drown the rest
+			var ctx context.Context
+			if ctx, r.trace = s.cfg.Tracing.Begin(req); r.trace != nil {
+				c.SetRequest(req.WithContext(ctx))
+			}
+		}
 		setHeaders(c.Response().Header(), req, r.id)
 		if s.leaving.Load() {
 			c.Response().Header().Set(echo.HeaderConnection, "close")
@@ -104,6 +112,9 @@ func (s *Server) logRequest(c echo.Context, r *request) {
 	}
 	if r.key != "" {
 		attributes = append(attributes, slog.String("key", r.key))
+	}
+	if id := r.trace.ID(); id != "" {
+		attributes = append(attributes, slog.String("trace_id", id))
 	}
 	if f := r.failure; f != nil {
 		if f.gone {

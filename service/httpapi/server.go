@@ -22,6 +22,7 @@ import (
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
 	"github.com/vidi-vision/vidi/service/telemetry"
+	"github.com/vidi-vision/vidi/service/tracing"
 )
 
 // Classifier says what is in a picture; [*classify.Classifier] is the real one. It must be safe for concurrent use.
@@ -51,6 +52,7 @@ type Config struct {
 	Keys        *keys.Ring           // nil: nobody is asked for a key
 	CORSOrigins []string             // whose pages in browsers may use the API: "https://example.org", or "*" for all
 	Telemetry   *telemetry.Telemetry // hears of every request and picture; nil: one that nobody looks at
+	Tracing     *tracing.Tracer      // nil: no traces are made
 
 	ReadHeaderTimeout time.Duration
 	ReadTimeout       time.Duration // headers and body

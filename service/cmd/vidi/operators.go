@@ -16,6 +16,7 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/telemetry"
+	"github.com/vidi-vision/vidi/service/tracing"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -23,6 +24,7 @@ import (
 type operators struct {
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
+	tracer    *tracing.Tracer // nil without --traces
 	ring      *keys.Ring // nil without a key file
 	admin     *admin.Server
 	running   sync.WaitGroup
@@ -53,7 +55,7 @@ func (c *serveCmd) listen() (l listeners, err error) {
 	return l, err
 }
 
-// newOperators reads the keys.
+// newOperators reads the keys, and makes ready what watches.
 func (c *serveCmd) newOperators(log *slog.Logger) (*operators, error) {
 	o := &operators{log: log, telemetry: telemetry.New()}
 	if c.Keys != "" {
@@ -62,6 +64,13 @@ func (c *serveCmd) newOperators(log *slog.Logger) (*operators, error) {
 			return nil, err
 		}
 		o.ring = ring
+	}
+	if c.Traces != "" {
+		tracer, err := tracing.Open(context.Background(), tracing.Config{Endpoint: c.Traces, Share: c.TracesShare, Version: version}, log)
+		if err != nil {
+			return nil, err
+		}
+		o.tracer = tracer
 	}
 	o.telemetry.SetSource(telemetry.Source{Objects: liveObjects, Resident: telemetry.ResidentBytes})
 	o.telemetry.SetBuild(build(""))
@@ -79,6 +88,9 @@ func (o *operators) start(l listeners) {
 		o.running.Go(func() {
 			o.ring.Watch(ctx, o.log, func() { o.telemetry.KeysReloaded(true) }, func() { o.telemetry.KeysReloaded(false) })
 		})
+	}
+	if o.tracer != nil {
+		o.log.Info("traces of requests are sent", "collector", o.tracer.Endpoint())
 	}
 	warnWhoCanUse(o.log, l, o.ring)
 	if l.admin == nil {
@@ -116,6 +128,11 @@ func (o *operators) serving(m *loaded) {
 // close ends everything that start began. The admin listener goes last, so that a stop can be watched.
 func (o *operators) close() {
 	o.stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second) // a collector that is gone must not hold up a stop
+	defer cancel()
+	if err := o.tracer.Close(ctx); err != nil {
+		o.log.Warn("the last traces were lost", "error", err)
+	}
 	if o.admin != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
