@@ -25,7 +25,7 @@ type operators struct {
 	log       *slog.Logger
 	telemetry *telemetry.Telemetry
 	tracer    *tracing.Tracer // nil without --traces
-	ring      *keys.Ring // nil without a key file
+	ring      *keys.Ring      // nil without a key file
 	admin     *admin.Server
 	running   sync.WaitGroup
 	stop      context.CancelFunc
