@@ -57,28 +57,66 @@ type Result struct {
 	Timing        Timing
 }
 
+// Host is what the classifiers of a process share: the workers, and the memory for decoding. All methods are safe for
+// concurrent use, except Close.
+type Host struct {
+	pool      *engine.Pool
+	preparer  *preprocess.Preparer
+	precision engine.Precision
+}
+
+// NewHost starts the workers.
+func NewHost(cfg Config) (*Host, error) {
+	if cfg.Limits == (preprocess.Limits{}) {
+		cfg.Limits = preprocess.DefaultLimits()
+	}
+	preparer, err := preprocess.New(cfg.Limits)
+	if err != nil {
+		return nil, err
+	}
+	pool, err := engine.NewPool(cfg.Engine)
+	if err != nil {
+		return nil, err
+	}
+	return &Host{pool: pool, preparer: preparer, precision: cfg.Engine.Precision}, nil
+}
+
+// Pool is the workers, for their figures.
+func (h *Host) Pool() *engine.Pool { return h.pool }
+
+// Close ends the workers. The host's classifiers must be closed before.
+func (h *Host) Close() { h.pool.Close() }
+
 // Classifier is a warm model behind a picture pipeline. All methods are safe for concurrent use, except Close.
 type Classifier struct {
 	engine   *engine.Engine
 	preparer *preprocess.Preparer
 	spec     preprocess.Spec
+	ownHost  *Host // nobody else uses it: it is closed with the classifier
 }
 
-// Open loads the model file at path and warms it.
+// Open loads the model file at path and warms it, on workers of its own.
 func Open(ctx context.Context, path string, cfg Config) (*Classifier, error) {
-	if cfg.Limits == (preprocess.Limits{}) {
-		cfg.Limits = preprocess.DefaultLimits()
-	}
-	e, err := engine.Load(ctx, path, cfg.Engine)
+	host, err := NewHost(cfg)
 	if err != nil {
 		return nil, err
 	}
-	c, err := New(e, cfg.Limits)
+	c, err := host.Open(ctx, path)
 	if err != nil {
-		e.Close()
+		host.Close()
 		return nil, err
 	}
+	c.ownHost = host
 	return c, nil
+}
+
+// Open loads the model file at path and warms it, beside the host's other models.
+func (h *Host) Open(ctx context.Context, path string) (*Classifier, error) {
+	e, err := h.pool.Load(ctx, path, h.precision)
+	if err != nil {
+		return nil, err
+	}
+	return newClassifier(e, h.preparer), nil
 }
 
 // New puts a picture pipeline before an engine, which then belongs to the classifier.
@@ -87,12 +125,16 @@ func New(e *engine.Engine, limits preprocess.Limits) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
+	return newClassifier(e, preparer), nil
+}
+
+func newClassifier(e *engine.Engine, preparer *preprocess.Preparer) *Classifier {
 	in := e.Card().Input
 	spec := preprocess.Spec{Resize: in.Resize, Crop: in.Crop, Filter: torchbind.Bilinear}
 	if in.Interpolation == "bicubic" {
 		spec.Filter = torchbind.Bicubic
 	}
-	return &Classifier{engine: e, preparer: preparer, spec: spec}, nil
+	return &Classifier{engine: e, preparer: preparer, spec: spec}
 }
 
 // Classify says what is in the picture whose file content is data. A picture that cannot be used is a [*preprocess.Error].
@@ -168,5 +210,11 @@ func (c *Classifier) Card() model.Card { return c.engine.Card() }
 // Engine is the engine behind the classifier, for its figures.
 func (c *Classifier) Engine() *engine.Engine { return c.engine }
 
-// Close waits for pictures under way and frees the model.
-func (c *Classifier) Close() error { return c.engine.Close() }
+// Close waits for inferences under way and frees the model.
+func (c *Classifier) Close() error {
+	err := c.engine.Close()
+	if c.ownHost != nil {
+		c.ownHost.Close()
+	}
+	return err
+}

@@ -189,6 +189,51 @@ func TestQuantisedModel(t *testing.T) {
 	}
 }
 
+// Two models on one pool give the answers that each gives alone, from the same workers; one can go while the other works on.
+func TestModelsShareAPool(t *testing.T) {
+	torchtest.NoLeaks(t)
+	pool, err := NewPool(Config{Workers: 2, Threads: 1, Alone: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	ctx, rgb := context.Background(), picture(32, 1)
+	want, err := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 1, Threads: 1, Alone: 1}).Infer(ctx, rgb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var engines [2]*Engine
+	for i := range engines {
+		if engines[i], err = pool.Load(ctx, torchtest.File(t, "build/fixtures/tiny.pt"), FP32); err != nil {
+			t.Fatal(err)
+		}
+		defer engines[i].Close()
+	}
+	turn := mustBegin(t, engines[0])
+	other := mustBegin(t, engines[1])
+	if use := pool.Use(); use.Busy != 2 {
+		t.Errorf("%d workers are busy with a picture of each model; want 2", use.Busy)
+	}
+	turn.End()
+	engines[0].Close()
+	got, err := other.Infer(ctx, rgb)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other.End()
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("on a shared pool %v, alone %v", got, want)
+		}
+	}
+	if _, err := pool.Load(ctx, torchtest.File(t, "build/fixtures/nan.pt"), FP32); err == nil {
+		t.Error("a bad model was loaded")
+	}
+	if _, err := engines[1].Infer(ctx, rgb); err != nil {
+		t.Errorf("after a bad model: %v", err)
+	}
+}
+
 func TestBeginHonoursContextWhileWaiting(t *testing.T) {
 	torchtest.NoLeaks(t)
 	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 1})

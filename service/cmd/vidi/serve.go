@@ -86,7 +86,7 @@ func engineSnapshot(c *classify.Classifier, precision string) func() telemetry.E
 	e := c.Engine()
 	card, plan := c.Card(), e.Plan()
 	return func() telemetry.Engine {
-		use := e.Use()
+		use := e.Pool().Use()
 		return telemetry.Engine{Model: card.Name, Version: card.Version, Precision: precision,
 			Workers: plan.Workers, Threads: plan.Threads, Alone: plan.Alone, Busy: use.Busy, Waiting: use.Waiting}
 	}

@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// Config says how the cores are used. The zeros mean: one worker of one thread per core, and all cores for a picture that has
+// the machine to itself.
+type Config struct {
+	Precision Precision
+	Workers   int // pictures worked on at the same time
+	Threads   int // of each worker; 0 shares the cores out among the workers
+	// Alone is the threads for a picture that has the machine to itself. More than Threads means a second compiled module for each
+	// model, which is made after Load has returned and costs some megabytes; 1 does without.
+	Alone int
+}
+
+// Pool is the threads that enter libtorch, however many models there are: so the cores are given out once, and libtorch's
+// pools of threads stay as many as there are workers. All methods but Close are safe for concurrent use.
+type Pool struct {
+	plan    Plan
+	workers []*torchbind.Worker
+	// free holds the workers that nobody uses. Who takes one out works on a picture; who takes all out has the machine.
+	free    chan *torchbind.Worker
+	alone   *torchbind.Worker // for a picture that has the machine to itself; nil if the plan gives it nothing more
+	waiting atomic.Int64      // turns that are waited for
+}
+
+// NewPool starts the workers; the config's precision has no meaning here.
+func NewPool(cfg Config) (*Pool, error) {
+	p := &Pool{plan: cfg.plan()}
+	p.free = make(chan *torchbind.Worker, p.plan.Workers)
+	for range p.plan.Workers {
+		worker, err := torchbind.NewWorker(p.plan.Threads)
+		if err != nil {
+			p.Close()
+			return nil, err
+		}
+		p.workers = append(p.workers, worker)
+		p.free <- worker
+	}
+	if p.plan.TwoModules() {
+		var err error
+		if p.alone, err = torchbind.NewWorker(p.plan.Alone); err != nil {
+			p.Close()
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// take waits for a free worker, first come, first served, until ctx ends.
+func (p *Pool) take(ctx context.Context) (*torchbind.Worker, error) {
+	p.waiting.Add(1)
+	defer p.waiting.Add(-1)
+	select {
+	case worker := <-p.free:
+		if err := ctx.Err(); err != nil { // both had come: no work for the dead
+			p.free <- worker
+			return nil, err
+		}
+		return worker, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// takeRest takes all the workers but the caller's, or none if one of them is in use.
+func (p *Pool) takeRest() (rest []*torchbind.Worker, all bool) {
+	for range p.plan.Workers - 1 {
+		select {
+		case worker := <-p.free:
+			rest = append(rest, worker)
+		default:
+			p.give(rest) // at once: pictures that wait need them, not only after the caller's inference
+			return nil, false
+		}
+	}
+	return rest, true
+}
+
+func (p *Pool) give(workers []*torchbind.Worker) {
+	for _, worker := range workers {
+		p.free <- worker
+	}
+}
+
+// Plan is how the pool uses the cores.
+func (p *Pool) Plan() Plan { return p.plan }
+
+// Use is how busy a pool is: workers that are taken, and turns that are waited for.
+type Use struct{ Busy, Waiting int }
+
+// Use is a snapshot of how busy the pool is.
+func (p *Pool) Use() Use {
+	return Use{Busy: p.plan.Workers - len(p.free), Waiting: int(p.waiting.Load())}
+}
+
+// Close ends the workers' threads after what they do now. The pool's engines must be closed before.
+func (p *Pool) Close() {
+	for _, worker := range p.workers {
+		worker.Close()
+	}
+	if p.alone != nil {
+		p.alone.Close()
+	}
+}
