@@ -7,6 +7,7 @@ package classify
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
 	"time"
@@ -54,7 +55,9 @@ type Result struct {
 	Format        string
 	Warnings      []preprocess.Warning
 	Predictions   []Prediction // most likely first
+	Best          Prediction   // the most likely one, also where the threshold leaves it out
 	Timing        Timing
+	Alone         bool // the network had all cores for it
 }
 
 // Host is what the classifiers of a process share: the workers, and the memory for decoding. All methods are safe for
@@ -143,6 +146,23 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 	if err != nil {
 		return nil, err
 	}
+	return c.classify(ctx, turn, data, o)
+}
+
+// ErrBusy is returned by ClassifyIdle where no worker is idle.
+var ErrBusy = errors.New("every worker is busy")
+
+// ClassifyIdle is Classify for work that can be left out: it takes one worker that nobody waits for, or fails with [ErrBusy].
+func (c *Classifier) ClassifyIdle(ctx context.Context, data []byte, o Options) (*Result, error) {
+	turn := c.engine.BeginIdle()
+	if turn == nil {
+		return nil, ErrBusy
+	}
+	return c.classify(ctx, turn, data, o)
+}
+
+// classify works on one picture, and ends the turn.
+func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, data []byte, o Options) (*Result, error) {
 	defer turn.End()
 	picture, err := c.preparer.Prepare(ctx, data, c.spec, o.Image)
 	if err != nil {
@@ -162,16 +182,21 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 	result := &Result{
 		Width: picture.Width, Height: picture.Height, Format: picture.Format, Warnings: picture.Warnings,
 		Timing: Timing{Decode: picture.DecodeTime, Preprocess: picture.ResizeTime, Queue: turn.Waited, Inference: inference},
+		Alone:  turn.Alone,
 	}
 	k := o.TopK
 	if k == 0 {
 		k = 3
 	}
-	for _, class := range model.TopK(p, k) {
+	for i, class := range model.TopK(p, k) {
+		prediction := Prediction{ClassID: class, Label: card.Labels[class], Probability: p[class]}
+		if i == 0 {
+			result.Best = prediction
+		}
 		if o.Threshold > 0 && p[class] < o.Threshold {
 			break
 		}
-		result.Predictions = append(result.Predictions, Prediction{ClassID: class, Label: card.Labels[class], Probability: p[class]})
+		result.Predictions = append(result.Predictions, prediction)
 	}
 	return result, nil
 }
