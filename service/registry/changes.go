@@ -55,9 +55,6 @@ func (r *Registry) note(change Change, ref string, took time.Duration, err error
 // locked runs f when no other change is under way. f's context ends when the registry is closed, too.
 func (r *Registry) locked(ctx context.Context, f func(context.Context) error) error {
 	stopping := refuse(Stopping, "the server is stopping")
-	if r.stopping.Err() != nil {
-		return stopping
-	}
 	select {
 	case r.changing <- struct{}{}:
 	case <-ctx.Done():
@@ -66,6 +63,9 @@ func (r *Registry) locked(ctx context.Context, f func(context.Context) error) er
 		return stopping
 	}
 	defer func() { <-r.changing }()
+	if r.stopping.Err() != nil {
+		return stopping
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(r.stopping, cancel)()

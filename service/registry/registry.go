@@ -88,11 +88,12 @@ func (r *Registry) Start(ctx context.Context, paths []string) error {
 func (r *Registry) Close(ctx context.Context) error {
 	r.stop()
 	select {
-	case r.changing <- struct{}{}: // for ever: no change begins any more
+	case r.changing <- struct{}{}:
 	case <-ctx.Done():
 		return fmt.Errorf("a model is still being loaded: %w", ctx.Err())
 	}
 	r.commit(&table{})
+	<-r.changing
 	closed := make(chan struct{})
 	go func() {
 		r.running.Wait()
