@@ -48,7 +48,7 @@ var allParameters = []parameter{
 	{"model", '"', "a model's name, 1 to 64 letters, digits, dots, dashes and underscores, alone or with @ and a version or alias", func(p *parameters, text string) bool {
 		p.model = text
 		name, version, exact := strings.Cut(text, "@")
-		return model.ValidName(name) && (!exact || version != "" && utf8.RuneCountInString(version) <= 64)
+		return model.ValidName(name) && (!exact || version != "" && utf8.RuneCountInString(version) <= 64 && !strings.Contains(version, "@"))
 	}},
 	{"threshold", '0', "a percentage, 0 to 100", func(p *parameters, text string) bool {
 		percent, ok := number(text)
