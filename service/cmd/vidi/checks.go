@@ -128,7 +128,7 @@ func openFiles() uint64 {
 func checkFiles(limit uint64) finding {
 	f := finding{Check: "files", Verdict: good, Says: fmt.Sprintf("%d connections and files may be open at the same time", limit)}
 	if limit < 1024 {
-		f.Verdict, f.Advice = doubt, "clients beyond that wait; raise it with `ulimit -n 4096`, or LimitNOFILE in systemd"
+		f.Verdict, f.Advice = doubt, "clients beyond that are refused; raise it with `ulimit -n 4096`, or LimitNOFILE in systemd"
 	}
 	return f
 }
