@@ -51,7 +51,8 @@ func (d *Draft) Discard() { os.Remove(d.Path) }
 var ErrExists = errors.New("is there already")
 
 // Place gives the draft its name, in one step: other processes see the folder without the model or with all of it. A model of
-// the same name and version is only replaced if replace says so. sum is the draft's SHA-256, in hexadecimal.
+// the same name and version is only replaced if replace says so. sum is the draft's SHA-256, in hexadecimal. Whichever model was the
+// folder's default before stays it.
 func (d *Draft) Place(sum string, replace bool) (path string, err error) {
 	err = d.folder.change(func(m *Manifest, save func() error) error {
 		entries, err := d.folder.list(*m)
@@ -64,7 +65,7 @@ func (d *Draft) Place(sum string, replace bool) (path string, err error) {
 				continue
 			}
 			if !replace {
-				return fmt.Errorf("%s %w, in %s. Give this one another --version, or replace that one with --force", e.Ref(), ErrExists, e.Path)
+				return existsError(e)
 			}
 			path = e.Path
 			// The old sum goes before the new file comes: at no time is there a file with a sum that is not its own.
@@ -77,9 +78,30 @@ func (d *Draft) Place(sum string, replace bool) (path string, err error) {
 			return err
 		}
 		m.SHA256[filepath.Base(path)] = sum
+		if m.Default == "" && len(entries) > 0 && entries[0].Err == nil {
+			m.Default = entries[0].Name
+		}
 		return nil
 	})
 	return path, err
+}
+
+func existsError(e Entry) error {
+	return fmt.Errorf("%s %w, in %s. Give this one another --version, or replace that one with --force", e.Ref(), ErrExists, e.Path)
+}
+
+// CheckFree returns [ErrExists] if the folder has a model of that name and version: a question to ask before much is done.
+func (f Folder) CheckFree(name, version string) error {
+	entries, err := f.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Err == nil && e.Ref() == Ref(name, version) {
+			return existsError(e)
+		}
+	}
+	return nil
 }
 
 // freeName is NAME-VERSION.pt, or one that no other model has.

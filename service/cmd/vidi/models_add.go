@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -66,8 +65,7 @@ func (c *modelsAddCmd) Run(m *modelsCmd, a *app) error {
 		}
 		return err
 	}
-	added.print(a)
-	return nil
+	return added.print(a, folder)
 }
 
 func (c *modelsAddCmd) check() error {
@@ -127,6 +125,11 @@ func (c *modelsAddCmd) add(ctx context.Context, a *app, folder model.Folder) (*a
 	draft, err := c.newCard(source, file)
 	if err != nil {
 		return nil, err
+	}
+	if !c.Force {
+		if err := folder.CheckFree(draft.card.Name, draft.card.Version); err != nil {
+			return nil, err
+		}
 	}
 	request := trial.Request{Path: source.File, Examine: true, Input: draft.card.Input, Activation: draft.card.Activation, Limits: c.limits(file.Bytes)}
 	say("trying it in a process of its own, %v at most", request.Limits.Time)
@@ -199,10 +202,18 @@ func furthest(a, b []model.Answer) float64 {
 // present turns "it was being loaded", which ends a sentence about a death, into "it is being loaded".
 func present(stage string) string { return strings.Replace(stage, " was ", " is ", 1) }
 
-func (r *added) print(a *app) {
+func (r *added) print(a *app, folder model.Folder) error {
 	printCard(a.stdout, r.card)
 	for _, note := range r.notes {
 		fmt.Fprintf(a.stderr, "note: %s.\n", note)
 	}
-	fmt.Fprintf(a.stderr, "Added %s %s as %s (%.1f MB). Use it:  vidi classify --model %s PICTURE\n", r.card.Name, r.card.Version, filepath.Base(r.path), float64(r.bytes)/1e6, r.card.Name)
+	fmt.Fprintf(a.stderr, "Added %s %s as %s (%.1f MB). Use it:  vidi classify --model %s PICTURE\n", r.card.Name, r.card.Version, r.path, float64(r.bytes)/1e6, r.card.Name)
+	entries, err := folder.List()
+	if err != nil {
+		return err
+	}
+	if first := entries[0]; first.Name != r.card.Name {
+		fmt.Fprintf(a.stderr, "Where no model is named, %s still answers; to change that:  vidi models set-default %s\n", first.Name, r.card.Name)
+	}
+	return nil
 }
