@@ -106,6 +106,9 @@ func TestDefaultAndRemove(t *testing.T) {
 	if removed, err := f.Remove("dogs@1", false); err != nil || len(removed) != 1 || removed[0].Version != "1" {
 		t.Errorf("removed %+v, %v", removed, err)
 	}
+	if _, err := f.Remove("", true); err == nil {
+		t.Error("nothing was named, and something deleted")
+	}
 	check("cats-1.pt") // its default is gone, so the folder's own order counts
 	if removed, err := f.Remove("dogs", true); err != nil || len(removed) != 1 {
 		t.Errorf("removed %+v, %v", removed, err)
@@ -246,6 +249,25 @@ func TestCompareVersions(t *testing.T) {
 			if got := CompareVersions(order[i], order[j]); (got < 0) != (i < j) || (got > 0) != (i > j) {
 				t.Errorf("CompareVersions(%q, %q) = %d", order[i], order[j], got)
 			}
+		}
+	}
+}
+
+// The choice of a name outlives one of its versions, and not the last.
+func TestDefaultOutlivesAVersion(t *testing.T) {
+	f := Folder(t.TempDir())
+	for _, ref := range [][2]string{{"cats", "1"}, {"dogs", "1"}, {"dogs", "2"}} {
+		mustPlace(t, f, ref[0], ref[1])
+	}
+	if _, err := f.SetDefault("dogs"); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range [][2]string{{"dogs@2", "dogs-1.pt"}, {"dogs", "cats-1.pt"}} {
+		if _, err := f.Remove(c[0], false); err != nil {
+			t.Fatal(err)
+		}
+		if path, err := f.Find(""); err != nil || filepath.Base(path) != c[1] {
+			t.Errorf("without %s the default is %s, %v", c[0], path, err)
 		}
 	}
 }
