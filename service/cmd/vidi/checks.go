@@ -85,7 +85,7 @@ func (c *doctorCmd) checkModel(ctx context.Context) (finding, int64) {
 	f := finding{Check: "model", Verdict: good, Says: fmt.Sprintf("%s %s (%s, %d names) was ready in %.1f s and looks at a picture in %.1f ms; %s",
 		card.Name, card.Version, e.Precision(), len(card.Labels), warm.Seconds(), classify.Milliseconds(time.Since(begun)), e.Plan())}
 	if card.Assumed {
-		f.Verdict, f.Advice = doubt, "it has no card, so ImageNet preprocessing is assumed; docs/models.md tells how to give it one"
+		f.Verdict, f.Advice = doubt, "it has no card, so ImageNet preprocessing is assumed; `vidi models add` gives it one"
 	}
 	return f, telemetry.ResidentBytes()
 }
