@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
@@ -40,10 +42,11 @@ type Serve struct {
 	DecodeTime   Duration `help:"CPU time that decoding one picture may take." default:"2s" env:"VIDI_DECODE_TIME"`
 	DecodeMemory Bytes    `help:"Memory for decoding, all pictures together." default:"1GiB" env:"VIDI_DECODE_MEMORY"`
 
-	Queue       Count    `help:"Most pictures that wait or are worked on at one time; more get 429." default:"128" env:"VIDI_QUEUE"`
-	QueueMemory Bytes    `help:"Largest sum of the uploads that are being received or worked on." default:"256MiB" env:"VIDI_QUEUE_MEMORY"`
-	Deadline    Duration `help:"How long a request may take that does not say deadline_ms; 0s is for ever." default:"30s" env:"VIDI_DEADLINE"`
-	DrainDelay  Duration `help:"How long to go on answering after SIGTERM, while /readyz says no: the time that load balancers need to notice." default:"1s" env:"VIDI_DRAIN_DELAY"`
+	Queue          Count    `help:"Most pictures that wait or are worked on at one time; more get 429." default:"128" env:"VIDI_QUEUE"`
+	QueueMemory    Bytes    `help:"Largest sum of the uploads that are being received or worked on." default:"256MiB" env:"VIDI_QUEUE_MEMORY"`
+	MaxConnections Count    `help:"Most connections open at one time; fewer where the process may open fewer files." default:"10k" env:"VIDI_MAX_CONNECTIONS"`
+	Deadline       Duration `help:"How long a request may take that does not say deadline_ms; 0s is for ever." default:"30s" env:"VIDI_DEADLINE"`
+	DrainDelay     Duration `help:"How long to go on answering after SIGTERM, while /readyz says no: the time that load balancers need to notice." default:"1s" env:"VIDI_DRAIN_DELAY"`
 
 	Keys       string   `help:"File of the keys that requests need (vidi keys new); without it nobody is asked for one." env:"VIDI_KEYS" placeholder:"FILE"`
 	CORSOrigin []string `help:"Origin whose web pages may use the API from browsers, such as https://example.org; repeatable." env:"VIDI_CORS_ORIGIN" placeholder:"ORIGIN" sep:","`
@@ -94,6 +97,7 @@ func (s Serve) Validate() error {
 	m.add("--decode-memory", s.DecodeMemory.between(1<<20, 1<<50))
 	m.add("--queue", s.Queue.between(1, 1_000_000))
 	m.add("--queue-memory", s.QueueMemory.between(1<<20, 1<<50))
+	m.add("--max-connections", s.MaxConnections.between(1, 1_000_000))
 	m.add("--deadline", s.Deadline.between(0, 24*time.Hour))
 	m.add("--drain-delay", s.DrainDelay.between(0, time.Hour))
 	m.add("--grace", s.Grace.between(0, time.Hour))
@@ -111,9 +115,25 @@ func (s Serve) Limits() preprocess.Limits {
 	return l
 }
 
+// inferenceNice puts inference behind the threads that read requests and refuse them: those need little, but soon.
+const inferenceNice = 5
+
 // Engine is how the model is to be run.
 func (s Serve) Engine() engine.Config {
-	return engine.Config{Precision: engine.Precision(s.Precision), Workers: int(s.Workers.N), Threads: int(s.Threads.N), Alone: int(s.ThreadsAlone.N)}
+	return engine.Config{Precision: engine.Precision(s.Precision), Workers: int(s.Workers.N), Threads: int(s.Threads.N), Alone: int(s.ThreadsAlone.N),
+		Nice: inferenceNice}
+}
+
+// otherFiles are the descriptors that are not connections: libraries, the log, the admin port, a key file that is read.
+const otherFiles = 128
+
+// Connections is how many may be open: what was asked for, or fewer where the process may not open that many files.
+func (s Serve) Connections() int {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Cur > math.MaxInt32 {
+		return int(s.MaxConnections.N)
+	}
+	return min(int(s.MaxConnections.N), max(int(files.Cur)-otherFiles, int(files.Cur)/2))
 }
 
 // Image is what is done with a picture whose request does not choose.

@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"sync"
@@ -13,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
@@ -94,20 +98,56 @@ func TestStopUnderLoadLosesNothing(t *testing.T) {
 }
 
 // BenchmarkOverload offers ten times as many requests as can be answered. It reports the rate of good answers at the most that
-// sixteen clients get, and then; and how long refusals take.
+// sixteen clients get, and then; and how long refusals take. Clients that share their cores with the server take from it what
+// they measure, and wait for a core themselves; so it is measured with a core for each side, too.
 //
 //	go test -run '^$' -bench Overload -benchtime 1x ./service/e2e
 func BenchmarkOverload(b *testing.B) {
-	s := start(b, "--model", torchtest.File(b, "build/models/efficientnet-lite0.pt"), "--queue", "32").ready(b)
 	picture := read(b, torchtest.File(b, "examples/flower.jpg"))
-	for b.Loop() {
-		peak, _, _ := offer(b, s.url, picture, 16, 5*time.Second)
-		goodput, refused, slowest := offer(b, s.url, picture, 400, 10*time.Second)
-		b.ReportMetric(peak, "peak-answers/s")
-		b.ReportMetric(goodput/peak, "of-peak")
-		b.ReportMetric(refused/peak, "refusals/peak")
-		b.ReportMetric(slowest, "refusal-p99-ms")
+	overload := func(b *testing.B, s *server) {
+		for b.Loop() {
+			peak, _, _ := offer(b, s.url, picture, 16, 5*time.Second)
+			goodput, refused, slowest := offer(b, s.url, picture, 400, 10*time.Second)
+			b.ReportMetric(peak, "peak-answers/s")
+			b.ReportMetric(goodput/peak, "of-peak")
+			b.ReportMetric(refused/peak, "refusals/peak")
+			b.ReportMetric(slowest, "refusal-p99-ms")
+		}
 	}
+	arguments := []string{"--model", torchtest.File(b, "build/models/efficientnet-lite0.pt"), "--queue", "32"}
+	b.Run("sharing-cores", func(b *testing.B) { overload(b, start(b, arguments...).ready(b)) })
+	b.Run("a-core-each", func(b *testing.B) {
+		if runtime.NumCPU() < 2 {
+			b.Skip("there is one core only")
+		}
+		useCore(b, 0)
+		s := start(b, arguments...).ready(b)
+		useCore(b, 1)
+		overload(b, s)
+	})
+}
+
+// useCore keeps this process, and what it starts from now on, to the n-th of the cores that it has; until the benchmark ends.
+func useCore(b *testing.B, n int) {
+	var before, one unix.CPUSet
+	if err := unix.SchedGetaffinity(os.Getpid(), &before); err != nil {
+		b.Fatal(err)
+	}
+	one.Set(n)
+	restrict := func(cores unix.CPUSet) {
+		threads, err := os.ReadDir("/proc/self/task") // each has an affinity of its own, and new ones inherit it
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, thread := range threads {
+			id, _ := strconv.Atoi(thread.Name())
+			if err := unix.SchedSetaffinity(id, &cores); err != nil && !errors.Is(err, unix.ESRCH) {
+				b.Fatal(err)
+			}
+		}
+	}
+	restrict(one)
+	b.Cleanup(func() { restrict(before) })
 }
 
 // offer lets clients ask as fast as they are answered, those that are refused after a pause that makes ten times the peak of them.

@@ -79,7 +79,7 @@ func onOwnPool(cfg Config, open func(*Pool) (*Engine, error)) (*Engine, error) {
 // start has makeModule make the module, on one thread like the workers': the module still changes while it is being compiled,
 // so nobody else may run it. On an error nothing is left.
 func (e *Engine) start(ctx context.Context, makeModule func() error) error {
-	worker, err := torchbind.NewWorker(e.pool.plan.Threads)
+	worker, err := e.pool.newWorker(e.pool.plan.Threads)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,10 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vidi-vision/vidi/torchbind"
 )
@@ -16,12 +19,16 @@ type Config struct {
 	// Alone is the threads for a picture that has the machine to itself. More than Threads means a second compiled module for each
 	// model, which is made after Load has returned and costs some megabytes; 1 does without.
 	Alone int
+	// Nice is how far inference stands behind the process's other threads where cores are short: 0 not at all, to 19 (Linux's nice
+	// value). A server that also has to refuse, and to answer probes, wants some; who only waits for the answer does not.
+	Nice int
 }
 
 // Pool is the threads that enter libtorch, however many models there are: so the cores are given out once, and libtorch's
 // pools of threads stay as many as there are workers. All methods but Close are safe for concurrent use.
 type Pool struct {
 	plan    Plan
+	nice    int
 	workers []*torchbind.Worker
 	// free holds the workers that nobody uses. Who takes one out works on a picture; who takes all out has the machine.
 	free  chan *torchbind.Worker
@@ -33,10 +40,10 @@ type Pool struct {
 
 // NewPool starts the workers; the config's precision has no meaning here.
 func NewPool(cfg Config) (*Pool, error) {
-	p := &Pool{plan: cfg.plan()}
+	p := &Pool{plan: cfg.plan(), nice: cfg.Nice}
 	p.free = make(chan *torchbind.Worker, p.plan.Workers)
 	for range p.plan.Workers {
-		worker, err := torchbind.NewWorker(p.plan.Threads)
+		worker, err := p.newWorker(p.plan.Threads)
 		if err != nil {
 			p.Close()
 			return nil, err
@@ -46,12 +53,27 @@ func NewPool(cfg Config) (*Pool, error) {
 	}
 	if p.plan.TwoModules() {
 		var err error
-		if p.alone, err = torchbind.NewWorker(p.plan.Alone); err != nil {
+		if p.alone, err = p.newWorker(p.plan.Alone); err != nil {
 			p.Close()
 			return nil, err
 		}
 	}
 	return p, nil
+}
+
+// newWorker starts a worker of the pool's priority. libtorch's own threads, which the worker's thread starts later, inherit it.
+func (p *Pool) newWorker(threads int) (*torchbind.Worker, error) {
+	worker, err := torchbind.NewWorker(threads)
+	if err != nil || p.nice == 0 {
+		return worker, err
+	}
+	// In Linux a priority is each thread's own, and 0 is the thread that asks.
+	err = worker.Do(context.Background(), func() error { return unix.Setpriority(unix.PRIO_PROCESS, 0, p.nice) })
+	if err != nil {
+		worker.Close()
+		return nil, fmt.Errorf("cannot lower the priority of inference: %w", err)
+	}
+	return worker, nil
 }
 
 // take waits for a free worker, first come, first served, until ctx ends.

@@ -54,9 +54,10 @@ type Config struct {
 	Image     preprocess.Options
 	// MaxQueue is how many pictures may wait or be worked on at one time, and MaxQueueBytes how large their uploads may be together;
 	// more are refused with 429.
-	MaxQueue      int
-	MaxQueueBytes int64
-	Deadline      time.Duration // of a request that does not choose, from its arrival; 0 is none
+	MaxQueue       int
+	MaxQueueBytes  int64
+	MaxConnections int           // open at one time; more are answered 429 and closed
+	Deadline       time.Duration // of a request that does not choose, from its arrival; 0 is none
 
 	Keys        *keys.Ring           // nil: nobody is asked for a key
 	CORSOrigins []string             // whose pages in browsers may use the API: "https://example.org", or "*" for all
@@ -73,7 +74,7 @@ type Config struct {
 // Default is 20 MiB, 64 pictures, and a minute for an upload: 20 MiB in that time are 2.8 Mbit/s.
 func Default() Config {
 	return Config{
-		MaxBody: 20 << 20, MaxImages: 64, MaxQueue: 128, MaxQueueBytes: 256 << 20, Deadline: 30 * time.Second,
+		MaxBody: 20 << 20, MaxImages: 64, MaxQueue: 128, MaxQueueBytes: 256 << 20, MaxConnections: 10_000, Deadline: 30 * time.Second,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
 	}
@@ -132,6 +133,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 
 // Serve answers requests on l until Shutdown; it then returns nil.
 func (s *Server) Serve(l net.Listener) error {
+	l = limitConnections(l, s.cfg.MaxConnections, s.cfg.Telemetry.ConnectionRefused)
 	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}

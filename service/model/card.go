@@ -93,7 +93,7 @@ type Trial struct {
 	Vidi         string   `json:"vidi"`  // the version that tried it
 	Torch        string   `json:"torch"` // its libtorch
 	Golden       []Answer `json:"golden"`
-	Milliseconds float64  `json:"milliseconds"` // one picture on one thread in fp32, or int8: the median
+	Milliseconds float64  `json:"milliseconds"` // one picture on one thread in fp32, or int8: the shortest of some
 }
 
 // Answer is one class of the answer to the picture that models are tried with (a cup of espresso).

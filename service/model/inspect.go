@@ -86,8 +86,8 @@ func inspect(r io.ReaderAt, size int64, filePath string) (*File, error) {
 
 func inspectArchive(a archive, filePath string, refuse func(is, do string) (*File, error)) (*File, error) {
 	switch {
-	case a.has("MAR-INF/MANIFEST.json"):
-		return refuse("a TorchServe archive (.mar)", "`vidi models add` takes it as it is; or unzip it and use the TorchScript file (.pt) inside.")
+	case a.has("MANIFEST.json"): // in the folder MAR-INF
+		return refuse("a TorchServe archive (.mar)", "`vidi models add` takes it as it is. Unzip it to use the TorchScript file (.pt) inside.")
 	case a.has("serialized_exported_program.json", "models/model.json", "archive_format"):
 		return refuse("a torch.export program (.pt2)", "This version runs TorchScript. "+exportModule)
 	case a.has("data.pkl") && !a.hasFolder("code"):

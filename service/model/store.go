@@ -47,6 +47,8 @@ func (f Folder) removeOldDrafts() {
 // Discard removes the draft if it was not placed.
 func (d *Draft) Discard() { os.Remove(d.Path) }
 
+var errNoRef = errors.New("no model was named; use NAME or NAME@VERSION")
+
 // ErrExists is wrapped by Place where the folder has another model of that name and version.
 var ErrExists = errors.New("is there already")
 
@@ -119,6 +121,9 @@ func (f Folder) freeName(card Card, sum string, entries []Entry) string {
 // Remove deletes the model that ref means and returns what it was. A name of which there are several versions is refused, unless
 // all is set; then all go.
 func (f Folder) Remove(ref string, all bool) (removed []Entry, err error) {
+	if ref == "" {
+		return nil, errNoRef
+	}
 	err = f.change(func(m *Manifest, _ func() error) error {
 		matches, err := f.matches(ref, *m)
 		if err != nil {
@@ -137,8 +142,10 @@ func (f Folder) Remove(ref string, all bool) (removed []Entry, err error) {
 			}
 			delete(m.SHA256, filepath.Base(e.Path))
 			removed = append(removed, e)
-			if m.Default == e.Name || m.Default == e.Ref() {
-				m.Default = ""
+		}
+		if m.Default != "" {
+			if _, err := f.matches(m.Default, *m); errors.Is(err, ErrNoModel) {
+				m.Default = "" // it is gone; the folder's own order decides
 			}
 		}
 		return nil
@@ -149,6 +156,9 @@ func (f Folder) Remove(ref string, all bool) (removed []Entry, err error) {
 // SetDefault makes the model that ref means answer where none is named. A name without a version goes on meaning its newest.
 func (f Folder) SetDefault(ref string) (Entry, error) {
 	var chosen Entry
+	if ref == "" {
+		return chosen, errNoRef
+	}
 	err := f.change(func(m *Manifest, _ func() error) error {
 		matches, err := f.matches(ref, *m)
 		if err != nil {

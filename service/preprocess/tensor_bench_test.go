@@ -2,6 +2,7 @@ package preprocess
 
 import (
 	"context"
+	"image"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,6 +28,31 @@ func BenchmarkToTensor(b *testing.B) {
 	}
 }
 
+// BenchmarkJPEGBits times what no way to decode a JPEG can do without, however much it shrinks the picture: reading the
+// compressed bits in their order. Only the last row is asked for, at an eighth of its size, so that libjpeg reads all the others
+// and throws them away.
+func BenchmarkJPEGBits(b *testing.B) {
+	for _, path := range benchPictures(b) {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), func(b *testing.B) {
+			info, err := torchbind.ProbeJPEG(data)
+			if err != nil {
+				b.Fatal(err)
+			}
+			width, height := torchbind.EighthSize.Size(info.Width, info.Height)
+			resize := torchbind.Resize{Width: width, Height: height, Crop: image.Rect(0, height-1, 1, height), Filter: torchbind.Bilinear}
+			medianOf(b, func() {
+				if _, err := torchbind.ResizeJPEG(data, torchbind.JPEGOptions{Scale: torchbind.EighthSize}, resize, make([]byte, 3)); err != nil {
+					b.Fatal(err)
+				}
+			})
+		})
+	}
+}
+
 func benchPictures(b *testing.B) []string {
 	if list := os.Getenv("VIDI_BENCH_PICTURES"); list != "" {
 		return filepath.SplitList(list)
@@ -44,7 +70,7 @@ func benchToTensor(b *testing.B, data []byte, o Options) {
 		b.Fatal(err)
 	}
 	mean, std := [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}
-	toTensor := func() {
+	medianOf(b, func() {
 		picture, err := p.Prepare(context.Background(), data, imagenet, o)
 		if err != nil {
 			b.Fatal(err)
@@ -54,15 +80,19 @@ func benchToTensor(b *testing.B, data []byte, o Options) {
 			b.Fatal(err)
 		}
 		tensor.Close()
-	}
-	toTensor() // the very first opens libtorch
+	})
+}
+
+// medianOf reports the median, as of the others that tools/bench measures: the mean that Go prints has every pause of the machine
+// in it.
+func medianOf(b *testing.B, f func()) {
+	f() // the very first opens libtorch
 	var times []time.Duration
 	for b.Loop() {
 		begun := time.Now()
-		toTensor()
+		f()
 		times = append(times, time.Since(begun))
 	}
-	// The median, as of the others: the mean that Go prints has every pause of the machine in it.
 	slices.Sort(times)
 	b.ReportMetric(float64(times[len(times)/2])/float64(time.Millisecond), "median-ms")
 }

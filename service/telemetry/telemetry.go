@@ -47,6 +47,7 @@ type Telemetry struct {
 	durations  *prometheus.HistogramVec
 	inFlight   prometheus.Gauge
 	now        atomic.Int64 // requests in flight, for the page
+	refused    prometheus.Counter
 	rejections *prometheus.CounterVec
 	pictures   *prometheus.CounterVec
 	asked      *prometheus.CounterVec
@@ -90,7 +91,9 @@ func New() *Telemetry {
 	t.stages = histogram("vidi_stage_duration_seconds", "Where a picture's time goes.", stageBuckets, "stage")
 	t.reloads = counter("vidi_key_file_reloads_total", "Changes of the key file, by whether they could be used.", "result")
 	t.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vidi_http_requests_in_flight", Help: "Requests being answered now."})
-	t.registry.MustRegister(t.inFlight, &snapshots{t}, collectors.NewGoCollector(),
+	t.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "vidi_http_connections_refused_total",
+		Help: "Connections that were closed at once, because --max-connections were open."})
+	t.registry.MustRegister(t.inFlight, t.refused, &snapshots{t}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, format := range formats {
 		t.pictures.WithLabelValues(format)
@@ -174,6 +177,9 @@ func (t *Telemetry) ModelsChanged(change registry.Change, err error) {
 	}
 	t.changes.WithLabelValues(string(change), result).Inc()
 }
+
+// ConnectionRefused counts a connection that there was no room for.
+func (t *Telemetry) ConnectionRefused() { t.refused.Inc() }
 
 // KeysReloaded counts a change of the key file.
 func (t *Telemetry) KeysReloaded(usable bool) {

@@ -20,7 +20,7 @@ const (
             return self.net(x)[0]          # Hugging Face: .logits
     torch.jit.trace(Logits(model).eval(), torch.rand(1, 3, 224, 224)).save("model.pt")`
 	adviceNumbers = "Return the logits themselves, before argmax, rounding, or a cast to integers."
-	adviceFinite = "The weights hold NaN or infinity (the training failed), or the network overflows or divides by zero. Check in Python with\n" +
+	adviceFinite  = "The weights hold NaN or infinity (the training failed), or the network overflows or divides by zero. Check in Python with\n" +
 		"torch.isfinite(model(x)).all(), and export the last good state."
 	adviceHalf = "Its weights are in 16 bits. Export it in 32: model.float() before torch.jit.trace; `--precision bf16` halves them again when it runs."
 	adviceCUDA = "It was exported on a GPU. Export it on the CPU: model.cpu() and a CPU input for torch.jit.trace."

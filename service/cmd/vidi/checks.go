@@ -103,7 +103,7 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	f := finding{Check: "model", Verdict: good, Says: fmt.Sprintf("%s %s (%s, %d names) was ready in %.1f s and looks at a picture in %.1f ms; %s",
 		card.Name, card.Version, e.Precision(), len(card.Labels), warm.Seconds(), classify.Milliseconds(time.Since(begun)), e.Plan())}
 	if card.Assumed {
-		f.Verdict, f.Advice = doubt, "it has no card, so ImageNet preprocessing is assumed; docs/models.md tells how to give it one"
+		f.Verdict, f.Advice = doubt, "it has no card, so ImageNet preprocessing is assumed; `vidi models add` gives it one"
 	}
 	return classifier, f
 }
@@ -145,7 +145,7 @@ func openFiles() uint64 {
 func checkFiles(limit uint64) finding {
 	f := finding{Check: "files", Verdict: good, Says: fmt.Sprintf("%d connections and files may be open at the same time", limit)}
 	if limit < 1024 {
-		f.Verdict, f.Advice = doubt, "clients beyond that wait; raise it with `ulimit -n 4096`, or LimitNOFILE in systemd"
+		f.Verdict, f.Advice = doubt, "clients beyond that are refused; raise it with `ulimit -n 4096`, or LimitNOFILE in systemd"
 	}
 	return f
 }

@@ -42,6 +42,16 @@ type trialFlags struct {
 	Timeout time.Duration `help:"Time that trying it may take; default: a minute, and more for large files." default:"0" placeholder:"5m"`
 }
 
+func (f trialFlags) check() error {
+	if f.Memory.N != 0 && f.Memory.N < 1<<30 {
+		return errors.New("--memory must be at least 1 GiB: libtorch itself takes half of that")
+	}
+	if f.Timeout < 0 {
+		return errors.New("--timeout must be more than 0")
+	}
+	return nil
+}
+
 func (f trialFlags) limits(fileBytes int64) trial.Limits {
 	l := trial.DefaultLimits(fileBytes)
 	return trial.Limits{Memory: cmp.Or(f.Memory.N, l.Memory), Time: cmp.Or(f.Timeout, l.Time)}
@@ -76,8 +86,9 @@ func (c *modelsAddCmd) check() error {
 		return errors.New("--crop and --resize are numbers of pixels, more than 0")
 	case len(c.Mean) != 0 && len(c.Mean) != 3, len(c.Std) != 0 && len(c.Std) != 3:
 		return errors.New("--mean and --std take three numbers, for red, green and blue: --mean 0.485,0.456,0.406")
-	case c.Memory.N < 0 || c.Timeout < 0:
-		return errors.New("--memory and --timeout must be more than 0")
+	}
+	if err := c.trialFlags.check(); err != nil {
+		return err
 	}
 	for i := range c.Mean {
 		if c.Mean[i] > 1 {

@@ -76,6 +76,9 @@ type modelsVerifyCmd struct {
 
 // Run tries each model and prints a line for it as soon as it is done.
 func (c *modelsVerifyCmd) Run(m *modelsCmd, a *app) error {
+	if err := c.check(); err != nil {
+		return usageError(err)
+	}
 	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var paths []string
