@@ -5,9 +5,10 @@
 
 # ---- libtorch: the public release, or the same from packages, checked against third_party/libtorch.lock ----
 FROM debian:bookworm AS libtorch
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates curl python3-pip unzip && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
-COPY third_party/fetch-libtorch.sh third_party/system-packages.sh third_party/libtorch.lock third_party/
+COPY third_party/system-packages.sh third_party/
+RUN third_party/system-packages.sh ca-certificates curl python3-pip unzip && rm -rf /var/lib/apt/lists/*
+COPY third_party/fetch-libtorch.sh third_party/libtorch.lock third_party/
 COPY third_party/downloads/ /root/.cache/vidi/downloads/
 # The zip's address where it is not the public one; pip's index. Maven's settings come as a secret: they may hold a password.
 ARG LIBTORCH_URL
@@ -17,9 +18,9 @@ RUN --mount=type=secret,id=maven,target=/root/.m2/settings.xml \
 
 # ---- the model: traced by PyTorch, with its card inside ----
 FROM debian:bookworm AS model
-RUN apt-get update && apt-get install -y --no-install-recommends ca-certificates make python3-torch python3-torchvision python3-venv \
-    && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
+COPY third_party/system-packages.sh third_party/
+RUN third_party/system-packages.sh ca-certificates make python3-torch python3-torchvision python3-venv && rm -rf /var/lib/apt/lists/*
 COPY Makefile ./
 COPY tools/requirements.txt tools/
 COPY tools/export tools/export/
@@ -34,8 +35,9 @@ RUN make python && build/venv/bin/python tools/export/export.py "$MODEL" ${WEIGH
 
 # ---- the program and the shim ----
 FROM golang:1.26-bookworm AS build
-RUN apt-get update && apt-get install -y --no-install-recommends cmake g++ libjpeg-dev libpng-dev make ninja-build && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
+COPY third_party/system-packages.sh third_party/
+RUN third_party/system-packages.sh cmake g++ libjpeg-dev libpng-dev make ninja-build && rm -rf /var/lib/apt/lists/*
 COPY --from=libtorch /libtorch /libtorch
 COPY . .
 ARG VERSION

@@ -141,6 +141,14 @@ $(SCHEMA_PYTHON): tools/schema/requirements.txt
 	@build/schema-venv/bin/pip install -q --no-deps --require-hashes -r tools/schema/requirements.txt || { rm -rf build/schema-venv; exit 1; }
 	@touch $@
 
+.PHONY: image
+image: ## build the container image, as vidi, with docker, podman or buildah (docs/container.md)
+	@tools/container/build.sh vidi
+
+.PHONY: test-container
+test-container: ## build the image and prove it: sizes, offline, read-only, answers, a clean stop (as root; no engine has to run)
+	@tools/container/test.sh
+
 .PHONY: parity
 parity: vidi test-models ## the tables of differences: from the Python reference, and of every fast mode from fp32
 	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run 'Parity|Accuracy' ./service/e2e
