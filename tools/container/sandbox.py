@@ -26,7 +26,7 @@ mount -o remount,ro "$root/dev"
 [ -z "$models" ] || { mount --bind "$models" "$root/models"; mount -o remount,bind,ro "$root/models"; }
 mount -o remount,bind,ro "$root"
 cd /
-exec $trace setpriv --no-new-privs --bounding-set=-all --inh-caps=-all chroot --userspec="$user" --groups= "$root" "$@"
+exec $trace setpriv --no-new-privs chroot --userspec="$user" --groups= "$root" "$@"
 """
 
 
@@ -51,7 +51,7 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         if not self.stopped:
-            self.process.kill()  # unshare takes what it started along
+            os.kill(self.pid, signal.SIGKILL)  # what is above it then ends by itself
             self.process.wait()
 
     @property

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import re
 import tempfile
 from pathlib import Path
@@ -43,9 +44,11 @@ def answers(checks: Checks, launcher: Launcher) -> None:
                 compared += 1
         checks.check(compared >= 20 and worst <= MOST_LOGIT_ERROR, f"its logits are Python's, to {MOST_LOGIT_ERROR:g} of their spread",
                      f"{compared} compared, off by {max(worst, 0):.1e}")
-    with tempfile.TemporaryDirectory() as empty, launcher.start(models=Path(empty)) as server:
-        server.wait_ready()
-        checks.check(server.predict(ESPRESSO)["model"] == model, "an empty volume over /models does not hide the model", model)
+    with tempfile.TemporaryDirectory() as empty:
+        os.chmod(empty, 0o755)
+        with launcher.start(models=Path(empty)) as server:
+            server.wait_ready()
+            checks.check(server.predict(ESPRESSO)["model"] == model, "an empty volume over /models does not hide the model", model)
 
 
 def page(checks: Checks, launcher: Launcher) -> None:

@@ -2,8 +2,8 @@
 
 import contextlib
 import os
+import resource
 import statistics
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -15,30 +15,67 @@ from sandbox import Launcher, Server
 ESPRESSO = Path("examples/espresso.png").read_bytes()
 STARTS = 7
 MOST_APART = 0.10
+MOST_OF_OTHERS = 0.15  # of the machine, before times are taken for disturbed
 MOST_SECONDS_TO_ANSWER = 2.0
 LEAST_OF_HALF = 0.95
 
 
 def start_and_memory(checks: Checks, launcher: Launcher) -> None:
     """Starts both in turn, so that what else happens on the machine happens to both. The fastest start is the least disturbed."""
-    ready = {True: [], False: []}
-    memory = {True: [], False: []}
+    ready, computed, memory = {True: [], False: []}, {True: [], False: []}, {True: [], False: []}
     answered = []
+    busy = _Busy()
     for _ in range(STARTS):
         for contained in (True, False):
             with launcher.start(contained=contained) as server:
                 ready[contained].append(server.wait_ready())
+                computed[contained].append(_cpu_seconds(server))
                 first = server.predict(ESPRESSO)["results"][0]["predictions"][0]["label"]
                 if contained:
                     answered.append((time.monotonic() - server.started, first))
                 memory[contained].append(_idle_memory(server))
+    others = busy.others()
+
     quickest, label = min(answered)
-    checks.check(label == "espresso" and quickest <= MOST_SECONDS_TO_ANSWER, f"{MOST_SECONDS_TO_ANSWER:g} s after its start an espresso is an espresso",
-                 f"{quickest:.2f} s (fastest of {STARTS}; half within {statistics.median(seconds for seconds, _ in answered):.2f} s)")  # fmt: skip
-    inside, outside = min(ready[True]), min(ready[False])
-    checks.check(abs(inside / outside - 1) <= MOST_APART, "it is ready as soon as outside", f"{inside:.3f} s in the container, {outside:.3f} s outside, {inside / outside - 1:+.1%}")
+    what = f"{MOST_SECONDS_TO_ANSWER:g} s after its start an espresso is an espresso"
+    seen = f"{label} after {quickest:.2f} s (fastest of {STARTS}; half within {statistics.median(seconds for seconds, _ in answered):.2f} s)"
+    if label == "espresso" and quickest > MOST_SECONDS_TO_ANSWER and others > MOST_OF_OTHERS:
+        checks.skip(what, f"other programs took {others:.0%} of this machine: {seen}", excused=True)
+    else:
+        checks.check(label == "espresso" and quickest <= MOST_SECONDS_TO_ANSWER, what, seen)
+
+    seen = f"{min(ready[True]):.3f} s in the container, {min(ready[False]):.3f} s outside; CPU time {min(computed[True]):.2f} s and {min(computed[False]):.2f} s"
+    # On a machine that others keep busy the clock says nothing; the CPU time then has to.
+    by = computed if others > MOST_OF_OTHERS else ready
+    apart = min(by[True]) / min(by[False]) - 1
+    clock = f"by CPU time, since other programs took {others:.0%} of this machine" if by is computed else "by the clock"
+    checks.check(apart <= MOST_APART, "it is ready as soon as outside", f"{apart:+.1%} {clock}: {seen}")
     inside, outside = statistics.median(memory[True]), statistics.median(memory[False])
-    checks.check(abs(inside / outside - 1) <= MOST_APART, "idle, it takes as much memory as outside", f"{inside:.0f} MB in the container, {outside:.0f} MB outside, {inside / outside - 1:+.1%}")
+    checks.check(abs(inside / outside - 1) <= MOST_APART, "idle, it takes as much memory as outside",
+                 f"{inside / outside - 1:+.1%}: {inside:.0f} MB in the container, {outside:.0f} MB outside")  # fmt: skip
+
+
+class _Busy:
+    """How much of the machine's CPU time other programs take, from its making on."""
+
+    def __init__(self):
+        self.begun = self._now()
+
+    def _now(self) -> tuple[float, float, float]:
+        used = [int(n) for n in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]  # user, nice, system, idle, iowait, …
+        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+        own = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        return (sum(used) - used[3] - used[4]) / os.sysconf("SC_CLK_TCK"), own, time.monotonic()
+
+    def others(self) -> float:
+        """The share of all CPUs, 0 to 1. Servers that still run count as others: end them first."""
+        used, own, clock = (now - then for now, then in zip(self._now(), self.begun))
+        return max(0.0, (used - own) / (clock * os.cpu_count()))
+
+
+def _cpu_seconds(server: Server) -> float:
+    after_name = Path(f"/proc/{server.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(after_name[11]) + int(after_name[12])) / os.sysconf("SC_CLK_TCK")  # utime, stime
 
 
 def _idle_memory(server: Server) -> float:
