@@ -40,11 +40,12 @@ COPY third_party/system-packages.sh third_party/
 RUN third_party/system-packages.sh cmake g++ libjpeg-dev libpng-dev make ninja-build && rm -rf /var/lib/apt/lists/*
 COPY --from=libtorch /libtorch /libtorch
 COPY . .
+RUN LIBTORCH=/libtorch make shim
+ARG GOPROXY
 ARG VERSION
 ARG COMMIT
-ARG GOPROXY
 # A folder for each layer, all files with one time: what did not change makes the same layer again, and is not moved at an update.
-RUN LIBTORCH=/libtorch make shim && VIDI_VERSION=$VERSION VIDI_COMMIT=$COMMIT tools/dist/collect.sh /collected \
+RUN VIDI_VERSION=$VERSION VIDI_COMMIT=$COMMIT tools/dist/collect.sh /collected \
     && mkdir -p /layers/libtorch/opt/vidi/lib /layers/libraries/opt/vidi/lib /layers/libraries/models /layers/vidi/opt/vidi/lib \
     && mv /collected/lib/libtorch /layers/libtorch/opt/vidi/lib/ \
     && mv /collected/lib/libtorchbind.so /layers/vidi/opt/vidi/lib/ \

@@ -44,7 +44,12 @@ case $builder in
   docker)  docker build -t "$tag" "${options[@]}" . ;;
   podman)  podman build --format docker -t "$tag" "${options[@]}" . ;;
   buildah) buildah bud --format docker --layers -t "$tag" "${options[@]}" . ;;
-  script)  "$script" build . "$tag" -- --format docker "${options[@]}" ;;
+  script)
+    # Such a script may hand this machine's settings to the build; they are not for the image.
+    for name in HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy https_proxy no_proxy GOPROXY GOSUMDB GONOSUMDB GOFLAGS PIP_INDEX_URL SSL_CERT_FILE; do
+      options+=(--unsetenv "$name")
+    done
+    "$script" build . "$tag" -- --format docker "${options[@]}" ;;
 esac
 
 [ -n "$save" ] || exit 0

@@ -72,10 +72,9 @@ def settings(checks: Checks, image: Image) -> None:
 def sizes(checks: Checks, image: Image) -> None:
     layers = image.own_layers
     mb = 1e6
-    print(f"\n      layer, above {image.config['Labels'].get('org.opencontainers.image.base.name')}{'MB':>26}{'gzip':>9}")
+    print(f"\n      layer, above {(image.config.get('Labels') or {}).get('org.opencontainers.image.base.name')}{'MB':>11}{'gzip':>9}")
     for layer in layers:
-        first = sorted({"/".join(path.split("/")[:5]) for path in layer.paths})
-        name = ", ".join(first[:1]) + (f" and {len(layer.paths) - 1} more files" if len(layer.paths) > 1 else "")
+        name = f"{len(layer.paths)} in {os.path.commonpath(layer.paths)}" if len(layer.paths) > 1 else layer.paths[0]
         print(f"      {name:<60}{layer.uncompressed / mb:>9.1f}{layer.compressed / mb:>9.1f}")
     whole, packed = sum(layer.uncompressed for layer in layers) / mb, sum(layer.compressed for layer in layers) / mb
     print(f"      {'together':<60}{whole:>9.1f}{packed:>9.1f}\n")
