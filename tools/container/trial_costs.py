@@ -15,6 +15,7 @@ from sandbox import Launcher, Server
 ESPRESSO = Path("examples/espresso.png").read_bytes()
 STARTS = 7
 MOST_APART = 0.10
+MOST_APART_BUSY = 0.25  # by CPU time, which others move too: they push its data out of the caches
 MOST_OF_OTHERS = 0.15  # of the machine, before times are taken for disturbed
 MOST_SECONDS_TO_ANSWER = 2.0
 LEAST_OF_HALF = 0.95
@@ -46,10 +47,10 @@ def start_and_memory(checks: Checks, launcher: Launcher) -> None:
 
     seen = f"{min(ready[True]):.3f} s in the container, {min(ready[False]):.3f} s outside; CPU time {min(computed[True]):.2f} s and {min(computed[False]):.2f} s"
     # On a machine that others keep busy the clock says nothing; the CPU time then has to.
-    by = computed if others > MOST_OF_OTHERS else ready
+    by, most = (computed, MOST_APART_BUSY) if others > MOST_OF_OTHERS else (ready, MOST_APART)
     apart = min(by[True]) / min(by[False]) - 1
     clock = f"by CPU time, since other programs took {others:.0%} of this machine" if by is computed else "by the clock"
-    checks.check(apart <= MOST_APART, "it is ready as soon as outside", f"{apart:+.1%} {clock}: {seen}")
+    checks.check(apart <= most, "it is ready as soon as outside", f"{apart:+.1%} {clock}: {seen}")
     inside, outside = statistics.median(memory[True]), statistics.median(memory[False])
     checks.check(abs(inside / outside - 1) <= MOST_APART, "idle, it takes as much memory as outside",
                  f"{inside / outside - 1:+.1%}: {inside:.0f} MB in the container, {outside:.0f} MB outside")  # fmt: skip
