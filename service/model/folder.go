@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -29,8 +30,10 @@ func DefaultFolder() Folder {
 type Entry struct {
 	Name string // the card's name, or the file's without its ending
 	Path string
-	File *File // nil if the file cannot be used
-	Err  error // why not
+	// BuiltIn is true for a file of the folder of that name, which is listed with every other.
+	BuiltIn bool
+	File    *File // nil if the file cannot be used
+	Err     error // why not
 }
 
 // rank sorts models by who answers where none is named: resnet18, then those with a card, then the quantised ones, because
@@ -47,21 +50,16 @@ func (e Entry) rank() int {
 	return 3
 }
 
-// List looks at every .pt file of the folder, sorted by name, the default first. A folder that does not exist is empty.
+// List looks at every .pt file of the folder and of BuiltIn, sorted by name, the default first. A folder that does not exist is
+// empty.
 func (f Folder) List() ([]Entry, error) {
-	files, err := os.ReadDir(string(f))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+	own, builtIn, err := f.files()
 	if err != nil {
 		return nil, err
 	}
 	var entries []Entry
-	for _, file := range files {
-		if file.IsDir() || filepath.Ext(file.Name()) != ".pt" {
-			continue
-		}
-		entry := Entry{Path: filepath.Join(string(f), file.Name()), Name: NameOfFile(file.Name())}
+	for i, path := range slices.Concat(own, builtIn) {
+		entry := Entry{Path: path, Name: NameOfFile(filepath.Base(path)), BuiltIn: i >= len(own)}
 		entry.File, entry.Err = Inspect(entry.Path)
 		if entry.File != nil && entry.File.Card != nil {
 			entry.Name = entry.File.Card.Name
@@ -74,6 +72,10 @@ func (f Folder) List() ([]Entry, error) {
 			return a.rank() < b.rank()
 		}
 		return a.Name < b.Name
+	})
+	all := slices.Clone(entries)
+	entries = slices.DeleteFunc(entries, func(e Entry) bool {
+		return e.BuiltIn && slices.ContainsFunc(all, func(own Entry) bool { return !own.BuiltIn && own.Name == e.Name })
 	})
 	for i := 1; i < len(entries); i++ {
 		if first := entries[i-1]; entries[i].Name == first.Name && entries[i].Err == nil && first.Err == nil {
