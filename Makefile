@@ -9,6 +9,9 @@ MODELS ?= $(or $(VIDI_MODELS),$(or $(XDG_DATA_HOME),$(HOME)/.local/share)/vidi/m
 PYTHON := build/venv/bin/python
 BENCH_PYTHON := build/bench-venv/bin/python
 SCHEMA_PYTHON := build/schema-venv/bin/python
+DEPLOY_PYTHON := build/deploy-venv/bin/python
+HELM := helm.sh/helm/v4/cmd/helm@v4.3.1
+GOMOD := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 JOBS := $(shell nproc)
 
 # Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
@@ -16,7 +19,7 @@ PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev libpng-dev ninja-buil
 # The page is tested in a real browser; the fonts are for its Chinese. Ubuntu has Chromium as a snap only: where some other
 # build of it is installed nothing more is asked for.
 BROWSER_PACKAGES := $(if $(shell command -v chromium chromium-browser google-chrome),,chromium) fonts-noto-cjk fonts-noto-color-emoji
-TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck $(BROWSER_PACKAGES)
+TEST_PACKAGES := $(PACKAGES) clang-format iproute2 libgtest-dev libjpeg-turbo-progs shellcheck $(BROWSER_PACKAGES)
 BENCH_PACKAGES := $(PACKAGES) wrk
 
 .PHONY: help
@@ -32,7 +35,7 @@ run: packages vidi model ## set everything up, classify the sample photographs, 
 	@exec bin/vidi serve --models "$(MODELS)"
 
 .PHONY: test
-test: test-packages vidi model test-models lint test-setup test-cpp test-python test-go test-clients test-schema ## set everything up, then run every test
+test: test-packages vidi model test-models lint test-setup test-cpp test-python test-go test-clients test-schema test-deploy ## set everything up, then run every test
 	@echo "All tests passed."
 
 .PHONY: packages
@@ -90,13 +93,12 @@ build/axe: service/e2e/testdata/axe.txt | $(PYTHON)
 	@$(PYTHON) -m pip download -q --no-deps --require-hashes -r $< -d build/axe || { rm -rf build/axe; exit 1; }
 	@touch $@
 
-# Prometheus' own checker, for what lies in deploy/. Only this program is taken out of Debian's package: installing it would
-# start a Prometheus server on this machine.
-build/promtool:
-	@rm -rf build/prometheus && mkdir -p build/prometheus
-	@(cd build/prometheus && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool && chmod +x promtool) 2>build/prometheus/log \
-	  && mv build/prometheus/promtool $@ || { cat build/prometheus/log; echo "promtool: not fetched, so deploy/ is tested without it"; }
-	@rm -rf build/prometheus
+# Prometheus, and its own checker, for what lies in deploy/. Only these programs are taken out of Debian's package: installing it
+# would start a Prometheus server on this machine.
+build/prometheus:
+	@rm -rf $@.part && mkdir -p $@.part
+	@(cd $@.part && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components 3 ./usr/bin/prometheus ./usr/bin/promtool && rm prometheus_*.deb) 2>$@.log \
+	  && mv $@.part $@ || { cat $@.log; rm -rf $@.part; echo "prometheus: not fetched, so deploy/ is tested without it"; }
 
 .PHONY: lint
 lint: ## formatting and static checks
@@ -118,7 +120,7 @@ test-python: python
 	@$(PYTHON) -m unittest discover -s tools/tests
 
 .PHONY: test-go
-test-go: vidi test-models test-axe build/promtool ## Go tests, with the real libtorch, models and Python reference
+test-go: vidi test-models test-axe build/prometheus ## Go tests, with the real libtorch, models and Python reference
 	@tools/test-go.sh
 
 # Installed as a user would, into an environment of its own: what is tested is the package, not the folder.
@@ -148,6 +150,38 @@ image: ## build the container image, as vidi, with docker, podman or buildah (do
 .PHONY: test-container
 test-container: ## build the image and prove it: sizes, offline, read-only, answers, a clean stop (as root; no engine has to run)
 	@tools/container/test.sh
+
+.PHONY: test-deploy
+test-deploy: vidi test-models build/prometheus build/helm $(DEPLOY_PYTHON) ## docker-compose.yml, the Helm chart and the monitoring: by their own parsers, and run
+	@go=$$(third_party/find-go.sh); cd deploy/check && "$$go" test -count=1 -timeout 10m ./...
+
+# Some minutes the first time; afterwards Go has the parts in its cache.
+build/helm: Makefile
+	@echo "helm: building $(HELM)"
+	@go=$$(third_party/find-go.sh); GOBIN=$(CURDIR)/build "$$go" install -trimpath -ldflags '-s -w' $(HELM)
+	@touch $@
+
+.PHONY: dist
+dist: vidi python build/cyclonedx-gomod $(DEPLOY_PYTHON) ## the tarball, with its bill of materials and checksums, into build/dist
+	@mkdir -p build/dist-model
+	@$(PYTHON) tools/export/export.py auto --out build/dist-model
+	@tools/dist/dist.sh build/dist-model build/dist
+
+.PHONY: test-dist
+test-dist: dist ## the tarball: unpacked, and used where nothing else is
+	@tools/dist/test.sh build/dist/vidi-*.tar.gz
+
+# What writes the Go part of the bill of materials, out of what Go itself left in the program.
+build/cyclonedx-gomod: Makefile
+	@go=$$(third_party/find-go.sh); GOBIN=$(CURDIR)/build "$$go" install -trimpath -ldflags '-s -w' $(GOMOD)
+	@touch $@
+
+# Made afresh when the requirements change, like build/venv.
+$(DEPLOY_PYTHON): deploy/check/requirements.txt
+	@rm -rf build/deploy-venv && mkdir -p build && /usr/bin/python3 -m venv build/deploy-venv
+	@echo "deploy: installing deploy/check/requirements.txt"
+	@build/deploy-venv/bin/pip install -q --no-deps --require-hashes -r deploy/check/requirements.txt || { rm -rf build/deploy-venv; exit 1; }
+	@touch $@
 
 .PHONY: parity
 parity: vidi test-models ## the tables of differences: from the Python reference, and of every fast mode from fp32
