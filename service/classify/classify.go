@@ -176,6 +176,15 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 	return result, nil
 }
 
+// Input is what the network would see of the picture: rows of RGB, crop × crop × 3 bytes by the model's card.
+func (c *Classifier) Input(ctx context.Context, data []byte, o preprocess.Options) ([]byte, error) {
+	picture, err := c.preparer.Prepare(ctx, data, c.spec, o)
+	if err != nil {
+		return nil, err
+	}
+	return picture.RGB, nil
+}
+
 // Answer is one answer in the form of the article's classify_image.
 type Answer struct {
 	Label      string  `json:"label"`

@@ -73,7 +73,10 @@ func (c *classifyCmd) Run(a *app) error {
 	}
 
 	out := newPrinter(c.Format, c.Lang, a.stdout, len(inputs) == 1)
-	bar := newProgress(a, len(inputs), "%d of %d pictures ")
+	bar := progress{}
+	if !isTerminal(a.stdout) { // where the results scroll past they are progress enough
+		bar = newProgress(a, len(inputs), "%d of %d pictures ")
+	}
 	failed := 0
 	for o := range c.classifyAll(ctx, a, classifier, inputs) {
 		if o.err != nil {
@@ -152,7 +155,7 @@ func summary(failed, total int) error {
 	return fmt.Errorf("%d of %d pictures could not be classified", failed, total)
 }
 
-// progress is a bar on standard error, shown where a person watches and the results do not scroll past by themselves.
+// progress is a bar on standard error, shown where a person watches. The zero value shows nothing.
 type progress struct {
 	container *mpb.Progress
 	bar       *mpb.Bar
@@ -160,7 +163,7 @@ type progress struct {
 
 // newProgress shows a count of total things in the given words.
 func newProgress(a *app, total int, words string) progress {
-	if total < 2 || !isTerminal(a.stderr) || isTerminal(a.stdout) {
+	if total < 2 || !isTerminal(a.stderr) {
 		return progress{}
 	}
 	container := mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40))
