@@ -131,6 +131,10 @@ test-clients: vidi test-models ## the Python client, installed by pip, against t
 	@rm -rf service/api/python/build service/api/python/*.egg-info
 	@cd service/api/python/tests && $(CURDIR)/build/client-venv/bin/python -m unittest
 
+.PHONY: test-models-hostile
+test-models-hostile: vidi test-models ## 1,000 damaged model files: each refused with a reason, none may end who looks at it (10 minutes)
+	@go=$$(third_party/find-go.sh); VIDI_MUTANTS=1000 "$$go" test -count=1 -v -timeout 60m -run TestMutants ./service/trial
+
 # SCHEMA is handed on: `make test-schema SCHEMA=--long`.
 .PHONY: test-schema
 test-schema: vidi test-models $(SCHEMA_PYTHON) ## the server against its own OpenAPI document, by schemathesis

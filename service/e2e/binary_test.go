@@ -43,7 +43,9 @@ func vidi(t *testing.T, stdin []byte, args ...string) ran {
 func command(t testing.TB, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(torchtest.File(t, "bin/vidi"), args...)
-	cmd.Env = append(os.Environ(), "VIDI_ADMIN_ADDR=", "VIDI_MODELS="+filepath.Dir(torchtest.File(t, "build/models/efficientnet-lite0.pt")))
+	models := filepath.Dir(torchtest.File(t, "build/models/efficientnet-lite0.pt"))
+	// What these programs remember of models they tried is not the user's.
+	cmd.Env = append(os.Environ(), "VIDI_ADMIN_ADDR=", "VIDI_MODELS="+models, "XDG_CACHE_HOME="+filepath.Join(filepath.Dir(models), "cache"))
 	return cmd
 }
 

@@ -44,12 +44,21 @@ func forward(module *torchbind.Module, rgb []byte, count int, in model.Input, fi
 	defer output.Close()
 	shape := output.Shape()
 	if len(shape) != 2 || shape[0] != int64(count) || shape[1] < 1 {
-		return nil, fmt.Errorf("the model's output is %v; a classifier gives %d × classes", output, count)
+		return nil, &OutputError{message: fmt.Sprintf("the model's output is %v; a classifier gives %d × classes", output, count)}
 	}
 	switch output.DType() {
 	case torchbind.Float32, torchbind.BFloat16, torchbind.Float16, torchbind.Float64:
 	default:
-		return nil, fmt.Errorf("the model's output is %v; a classifier gives floating-point numbers", output)
+		return nil, &OutputError{DType: true, message: fmt.Sprintf("the model's output is %v; a classifier gives floating-point numbers", output)}
 	}
 	return output.Float32s()
 }
+
+// OutputError tells that a network computes, but gives something that a classifier does not.
+type OutputError struct {
+	DType   bool // the kind of numbers is wrong, not their shape
+	message string
+}
+
+// Error says what came out.
+func (e *OutputError) Error() string { return e.message }

@@ -82,10 +82,29 @@ type Card struct {
 	Activation    Activation `json:"activation"`
 	Input         Input      `json:"input"`
 	Labels        []Label    `json:"labels"`
+	Trial         *Trial     `json:"trial,omitempty"` // what `vidi models add` saw
 
 	// Assumed is true for a bare TorchScript file, whose card is a guess (see BareCard).
 	Assumed bool `json:"-"`
 }
+
+// Trial is what a model answered and how long it took when it was added: `vidi models verify` compares with it.
+type Trial struct {
+	Vidi         string   `json:"vidi"`  // the version that tried it
+	Torch        string   `json:"torch"` // its libtorch
+	Golden       []Answer `json:"golden"`
+	Milliseconds float64  `json:"milliseconds"` // one picture on one thread in fp32, or int8: the shortest of some
+}
+
+// Answer is one class of the answer to the picture that models are tried with (a cup of espresso).
+type Answer struct {
+	ClassID     int     `json:"class_id"`
+	Label       string  `json:"label"`
+	Probability float64 `json:"probability"`
+}
+
+// bareVersion is the version of a file without a card.
+const bareVersion = "0"
 
 // maxSide bounds the network's input: 4096 pixels a side are 200 MB of float32.
 const maxSide = 4096
@@ -122,13 +141,16 @@ func (c Card) Validate() error {
 	check(in.Resize >= in.Crop && in.Resize <= maxSide, "input.resize is %d; it must be at least input.crop and at most %d", in.Resize, maxSide)
 	check(in.Interpolation == "bilinear" || in.Interpolation == "bicubic", "input.interpolation is %q; use bilinear or bicubic", in.Interpolation)
 	for i := range 3 {
-		check(finite(in.Mean[i]), "input.mean[%d] is not a number", i)
-		check(finite(in.Std[i]) && in.Std[i] > 0, "input.std[%d] is %g; it must be above 0", i, in.Std[i])
+		// Beyond these, somebody wrote them for pixels from 0 to 255.
+		check(in.Mean[i] >= -1 && in.Mean[i] <= 1, "input.mean[%d] is %g; it must be from -1 to 1: pixels count from 0 to 1, so divide by 255", i, in.Mean[i])
+		check(in.Std[i] > 0 && in.Std[i] <= 10, "input.std[%d] is %g; it must be above 0, and at most 10: pixels count from 0 to 1, so divide by 255", i, in.Std[i])
 	}
 	check(len(c.Labels) > 0, "labels is empty")
 	seen := make(map[string]int, len(c.Labels))
 	for i, l := range c.Labels {
-		check(l.Label != "", "labels[%d] has no label", i)
+		if err := l.check(); err != nil {
+			check(false, "labels[%d] %w", i, err)
+		}
 		if first, ok := seen[l.Label]; ok && l.Label != "" {
 			check(false, "labels[%d] and labels[%d] are both %q; labels must be unique", first, i, l.Label)
 		}
@@ -149,7 +171,7 @@ func BareCard(name string, outputs int) Card {
 		}
 	}
 	return Card{
-		Format: 1, Task: "classification", Name: name, Version: "0", Description: "a TorchScript file without a card",
+		Format: 1, Task: "classification", Name: name, Version: bareVersion, Description: "a TorchScript file without a card",
 		Activation: Softmax, Input: ImageNetInput(), Labels: labels, Assumed: true,
 	}
 }
@@ -168,7 +190,7 @@ func NameOfFile(path string) string {
 			return r
 		}
 		return '-'
-	}, strings.TrimSuffix(filepath.Base(path), ".pt"))
+	}, strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".pt"), ".mar"))
 	name = strings.TrimLeft(name, ".-_")
 	if name == "" {
 		return "model"

@@ -38,7 +38,7 @@ func TestCardReportsEveryMistake(t *testing.T) {
 	}
 	for _, want := range []string{
 		"format is 2", `task is "detection"`, `name "../up"`, "version is empty", `activation is "relu"`, `precision is "int4"`,
-		"input.resize is 100", `input.interpolation is "nearest"`, "input.std[0]", `both "cat"`, "labels[2] has no label",
+		"input.resize is 100", `input.interpolation is "nearest"`, "input.std[0]", `both "cat"`, "labels[2] is empty",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not mention %q:\n%v", want, err)

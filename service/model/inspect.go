@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"strings"
 )
 
@@ -39,9 +38,10 @@ const (
 
 // File is what the look at a TorchScript file showed, without loading it.
 type File struct {
-	Path  string
-	Bytes int64
-	Card  *Card // nil for a bare file
+	Path   string
+	Bytes  int64
+	Card   *Card // nil for a bare file
+	Origin Origin
 }
 
 // maxCardBytes bounds the card: 1000 labels with two names take 100 KB.
@@ -77,58 +77,35 @@ func inspect(r io.ReaderAt, size int64, filePath string) (*File, error) {
 	if !bytes.HasPrefix(head, []byte("PK\x03\x04")) {
 		return refuse(notZip(head, size, filePath))
 	}
-	archive, err := zip.NewReader(r, size)
-	if err != nil {
-		return refuse("a damaged or truncated archive", exportAgain)
+	a, trap := openArchive(r, size)
+	if trap != "" {
+		return refuse(trap, exportAgain)
 	}
-	return inspectArchive(archive, filePath, size, refuse)
+	return inspectArchive(a, filePath, refuse)
 }
 
-func inspectArchive(archive *zip.Reader, filePath string, size int64, refuse func(is, do string) (*File, error)) (*File, error) {
-	// Everything in a PyTorch archive lies in one top folder. Entries by their path below it:
-	entries := make(map[string]*zip.File, len(archive.File))
-	for _, entry := range archive.File {
-		// PyTorch stores without compression; an entry that claims more than the file holds is a trap for the loader.
-		if entry.UncompressedSize64 > uint64(size) && entry.Method == zip.Store {
-			return refuse("a damaged archive: an entry claims to be larger than the file", exportAgain)
-		}
-		_, below, found := strings.Cut(path.Clean(entry.Name), "/")
-		if found {
-			entries[below] = entry
-		}
-		entries[path.Clean(entry.Name)] = entry
-	}
-	has := func(names ...string) bool {
-		for _, name := range names {
-			if entries[name] != nil {
-				return true
-			}
-		}
-		return false
-	}
-	hasFolder := func(folder string) bool {
-		for name := range entries {
-			if strings.HasPrefix(name, folder+"/") {
-				return true
-			}
-		}
-		return false
-	}
+func inspectArchive(a archive, filePath string, refuse func(is, do string) (*File, error)) (*File, error) {
 	switch {
-	case has("MAR-INF/MANIFEST.json"):
-		return refuse("a TorchServe archive (.mar)", "Unzip it and use the TorchScript file (.pt) inside.")
-	case has("serialized_exported_program.json", "models/model.json", "archive_format"):
+	case a.has("MANIFEST.json"): // in the folder MAR-INF
+		return refuse("a TorchServe archive (.mar)", "`vidi models add` takes it as it is. Unzip it to use the TorchScript file (.pt) inside.")
+	case a.has("serialized_exported_program.json", "models/model.json", "archive_format"):
 		return refuse("a torch.export program (.pt2)", "This version runs TorchScript. "+exportModule)
-	case has("data.pkl") && !hasFolder("code"):
-		is, do := pickled(entries["data.pkl"])
+	case a.has("data.pkl") && !a.hasFolder("code"):
+		is, do := pickled(a.records["data.pkl"])
 		return refuse(is, do)
-	case !has("data.pkl", "constants.pkl"):
+	case !a.has("data.pkl", "constants.pkl"):
 		return refuse("a zip archive", "It holds no TorchScript. "+exportModule)
-	case !has("constants.pkl"):
+	case !a.has("constants.pkl"):
 		return refuse("an incomplete TorchScript archive (no constants.pkl)", exportAgain)
+	case !a.has("data.pkl"):
+		return refuse("an incomplete TorchScript archive (no data.pkl)", exportAgain)
 	}
-	file := &File{Path: filePath, Bytes: size}
-	if entry := entries["extra/"+CardFile]; entry != nil {
+	file := &File{Path: filePath, Bytes: a.size}
+	var trap string
+	if file.Origin, trap = a.origin(); trap != "" {
+		return refuse(trap, exportAgain)
+	}
+	if entry := a.records["extra/"+CardFile]; entry != nil {
 		data, err := readEntry(entry, maxCardBytes)
 		if err != nil {
 			return refuse("a damaged archive: its card cannot be read", exportAgain)

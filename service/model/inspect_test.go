@@ -59,6 +59,23 @@ func TestInspectNamesWhatAFileIs(t *testing.T) {
 		}
 		return write(name, b.String())
 	}
+	versioned := func(name, version string) string {
+		var b bytes.Buffer
+		w := zip.NewWriter(&b)
+		for entry, content := range map[string]string{"x/data.pkl": "", "x/constants.pkl": "", "x/code/x.py": "", "x/version": version} {
+			record, err := w.Create(entry)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := record.Write([]byte(content)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return write(name, b.String())
+	}
 	for _, c := range []struct{ path, is, do string }{
 		{fixture(t, "state_dict.pth"), "a state_dict", "load_state_dict"},
 		{fixture(t, "legacy_state_dict.pth"), "torch.save in its old format", "torch.jit.trace"},
@@ -72,6 +89,10 @@ func TestInspectNamesWhatAFileIs(t *testing.T) {
 		{fixture(t, "empty.pt"), "empty", "again"},
 		{archive("x.mar", "MAR-INF/MANIFEST.json", "model.pt"), "a TorchServe archive", "Unzip"},
 		{archive("x.zip", "photos/cat.jpg"), "a zip archive", "torch.jit.trace"},
+		{versioned("new.pt", "11\n"), "a PyTorch newer than this version can read", "again"},
+		{versioned("odd.pt", "three"), "its version is", "again"},
+		{archive("twice.pt", "x/data.pkl", "x/data.pkl"), "two records named", "again"},
+		{bomb(t, dir), "claims to unpack", "again"},
 		{archive("half.pt", "half/data.pkl", "half/code/x.py"), "incomplete", "again"},
 		{write("x.h5", "\x89HDF\r\n\x1a\n"), "HDF5", "PyTorch"},
 		{write("x.tflite", "\x1c\x00\x00\x00TFL3"), "TensorFlow Lite", "PyTorch"},
@@ -89,6 +110,78 @@ func TestInspectNamesWhatAFileIs(t *testing.T) {
 		if text := e.Error(); !strings.Contains(text, c.is) || !strings.Contains(e.Do, c.do) {
 			t.Errorf("%s: want %q and %q in:\n%s", filepath.Base(c.path), c.is, c.do, text)
 		}
+	}
+}
+
+// bomb is a file of some kilobytes whose one record says that it unpacks to 2.2 GB.
+func bomb(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "bomb.pt")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := zip.NewWriter(f)
+	record, err := w.CreateRaw(&zip.FileHeader{Name: "x/data.pkl", Method: zip.Deflate, CompressedSize64: 4096, UncompressedSize64: 2_200_000_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := record.Write(make([]byte, 4096)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestInspectTellsWhoWroteIt(t *testing.T) {
+	file, err := Inspect(fixture(t, "tiny.pt"))
+	if err != nil || file.Origin.Format < 3 || file.Origin.Format > 10 || file.Origin.PyTorch == "" || file.Origin.Half || file.Origin.CUDA || file.Origin.Quantised {
+		t.Errorf("tiny.pt: %+v, %v", file, err)
+	}
+	if file, err = Inspect(fixture(t, "half.pt")); err != nil || !file.Origin.Half {
+		t.Errorf("half.pt: %+v, %v", file, err)
+	}
+	if file, err = Inspect(fixture(t, "../models/efficientnet-lite0-int8.pt")); err != nil || !file.Origin.Quantised {
+		t.Errorf("the quantised model: %+v, %v", file, err)
+	}
+}
+
+// A changed bit anywhere in the records is found, though libtorch would not notice it.
+func TestCheckRecords(t *testing.T) {
+	whole, err := os.ReadFile(fixture(t, "tiny.pt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := checkRecords(bytes.NewReader(whole), int64(len(whole)), "x.pt"); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := zip.NewReader(bytes.NewReader(whole), int64(len(whole)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, record := range reader.File {
+		offset, err := record.DataOffset()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if record.UncompressedSize64 == 0 {
+			continue
+		}
+		mutant := bytes.Clone(whole)
+		mutant[offset+int64(record.UncompressedSize64)/2] ^= 4
+		if err := checkRecords(bytes.NewReader(mutant), int64(len(mutant)), "x.pt"); err == nil || !strings.Contains(err.Error(), record.Name) {
+			t.Errorf("%s: %v", record.Name, err)
+		}
+	}
+	// The directory's name of a record, and not the record's own, is another.
+	mutant := bytes.Clone(whole)
+	at := bytes.LastIndex(mutant, []byte("extra/vidi.json"))
+	copy(mutant[at:], "extra/sidi.json")
+	if err := checkRecords(bytes.NewReader(mutant), int64(len(mutant)), "x.pt"); err == nil || !strings.Contains(err.Error(), "another name") {
+		t.Errorf("renamed in the directory: %v", err)
 	}
 }
 

@@ -118,6 +118,72 @@ class WrongShape(nn.Module):
         return torch.linspace(-1.0, 1.0, 1000) + x.mean()
 
 
+class Hangs(nn.Module):
+    """Never ends: no sum of squares is below zero."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        while bool((x * x).sum() >= 0):
+            x = x * 0.5
+        return x.mean([2, 3])
+
+
+class Hungry(nn.Module):
+    """Wants 8 TB."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean([2, 3]) + torch.zeros([1 << 41]).sum()
+
+
+class Prints(nn.Module):
+    """Writes to standard output whenever it runs, as forgotten debugging does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        print('{"report": {"outputs": 7}}')
+        return x.mean([2, 3])
+
+
+class NanWhereFlat(nn.Module):
+    """Divides by the contrast: NaN for a picture of one colour, good answers for others."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x.mean([2, 3])
+        contrast = x.amax([2, 3]) - x.amin([2, 3])
+        return y * contrast / contrast
+
+
+class ColoursLast(nn.Module):
+    """Takes height × width × 3, as TensorFlow's networks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = tiny_net(5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x.permute(0, 3, 1, 2))
+
+
+def fixed(side: int, outputs: int, channels: int = 3) -> nn.Sequential:
+    """Takes one size only: the last layer counts the positions."""
+    torch.manual_seed(side)
+    net = nn.Sequential(nn.Conv2d(channels, 4, 3, stride=4, padding=1), nn.Flatten(), nn.Linear(4 * (side // 4) ** 2, outputs))
+    return net.eval()
+
+
+def ending_in(last: nn.Module, outputs: int = 5) -> nn.Module:
+    return nn.Sequential(tiny_net(outputs), last).eval()
+
+
+def traced(net: nn.Module, name: str, shape: tuple[int, ...] = (1, 3, 32, 32), card: dict | None = None) -> bytes:
+    return jit_bytes(jitfile.trace(net, shape), name, card)
+
+
+def in_training(name: str) -> bytes:
+    """Traced without eval(): dropout goes on for ever."""
+    net = nn.Sequential(tiny_net(5), nn.Dropout(0.5)).train()
+    with torch.no_grad():
+        return jit_bytes(torch.jit.trace(net, torch.zeros(1, 3, 32, 32), check_trace=False), name)
+
+
 def jit_bytes(module: torch.jit.ScriptModule, name: str, card: dict | None = None) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
@@ -241,6 +307,22 @@ FIXTURES: dict[str, Callable[[str], bytes]] = {
     "double.pt": lambda name: scripted(Double(), name),
     "int_output.pt": lambda name: scripted(IntOutput(), name),
     "wrong_shape.pt": lambda name: scripted(WrongShape(), name),
+    "nan_where_flat.pt": lambda name: scripted(NanWhereFlat(), name),
+    "in_training.pt": in_training,
+    # Modules that need another input than most.
+    "fixed96.pt": lambda name: traced(fixed(96, 4), name, (1, 3, 96, 96)),
+    "grey28.pt": lambda name: traced(fixed(28, 10, channels=1), name, (1, 1, 28, 28)),
+    "colours_last.pt": lambda name: traced(ColoursLast().eval(), name, (1, 32, 32, 3)),
+    "half.pt": lambda name: scripted(tiny_net(5).half(), name),
+    # Modules whose outputs are probabilities already.
+    "softmax.pt": lambda name: traced(ending_in(nn.Softmax(1)), name),
+    "sigmoid.pt": lambda name: traced(ending_in(nn.Sigmoid()), name),
+    "softmax_twice.pt": lambda name: traced(ending_in(nn.Softmax(1)), name, card=tiny_card()),
+    "one_output.pt": lambda name: traced(tiny_net(1), name),
+    # Modules that would take their process with them.
+    "hangs.pt": lambda name: scripted(Hangs(), name),
+    "hungry.pt": lambda name: scripted(Hungry(), name),
+    "prints.pt": lambda name: scripted(Prints(), name),
 }
 
 

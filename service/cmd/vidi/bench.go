@@ -19,7 +19,6 @@ import (
 
 	"github.com/vidi-vision/vidi/service/bench"
 	"github.com/vidi-vision/vidi/service/engine"
-	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
@@ -44,14 +43,14 @@ func (c *benchCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(err)
 	}
-	if cfg.Model, err = model.Folder(c.Models).Find(c.Model); err != nil {
-		return startFailure(err)
-	}
 	if cfg.Picture, err = c.picture(); err != nil {
 		return startFailure(err)
 	}
 	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if cfg.Model, err = findModel(ctx, c.Models, c.Model, engine.FP32, a.sayTrying); err != nil {
+		return startFailure(err)
+	}
 	bar := progress{}
 	cfg.Progress = func(done, all int) {
 		if done == 1 {

@@ -16,7 +16,6 @@ import (
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/keys"
-	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/torchbind"
 )
@@ -63,7 +62,7 @@ func (c *doctorCmd) checkModel(ctx context.Context) (finding, int64) {
 	fail := func(err error) (finding, int64) {
 		return finding{Check: "model", Verdict: failing, Says: err.Error()}, 0
 	}
-	path, err := model.Folder(c.Models).Find(c.ModelName())
+	path, err := findModel(ctx, c.Models, c.ModelName(), c.Engine().Precision, nil)
 	if err != nil {
 		return fail(err)
 	}
@@ -86,7 +85,7 @@ func (c *doctorCmd) checkModel(ctx context.Context) (finding, int64) {
 	f := finding{Check: "model", Verdict: good, Says: fmt.Sprintf("%s %s (%s, %d names) was ready in %.1f s and looks at a picture in %.1f ms; %s",
 		card.Name, card.Version, e.Precision(), len(card.Labels), warm.Seconds(), classify.Milliseconds(time.Since(begun)), e.Plan())}
 	if card.Assumed {
-		f.Verdict, f.Advice = doubt, "it has no card, so ImageNet preprocessing is assumed; docs/models.md tells how to give it one"
+		f.Verdict, f.Advice = doubt, "it has no card, so ImageNet preprocessing is assumed; `vidi models add` gives it one"
 	}
 	return f, telemetry.ResidentBytes()
 }

@@ -54,7 +54,7 @@ func (c *classifyCmd) Run(a *app) error {
 	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
-	path, err := findModel(c.Models, c.Model, precision)
+	path, err := findModel(ctx, c.Models, c.Model, precision, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
@@ -189,12 +189,4 @@ func (p progress) finish() {
 func isTerminal(w any) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
-}
-
-// findModel is the path of the model that was asked for; where int8 was asked for as well, that of its quantised twin.
-func findModel(folder, name string, precision engine.Precision) (string, error) {
-	if precision == engine.Int8 {
-		return model.Folder(folder).FindQuantised(name)
-	}
-	return model.Folder(folder).Find(name)
 }

@@ -2,16 +2,69 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
 	"text/tabwriter"
 
+	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/trial"
 )
 
 type modelsCmd struct {
 	Models string `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
+
+	List       modelsListCmd    `cmd:"" default:"withargs" help:"List the models on this machine (the default)."`
+	Add        modelsAddCmd     `cmd:"" help:"Look at a model, try it, and put it into the folder with its card."`
+	Show       modelsShowCmd    `cmd:"" help:"Say everything that is known of a model."`
+	Verify     modelsVerifyCmd  `cmd:"" help:"Try models again: the same file, the same answer?"`
+	SetDefault modelsDefaultCmd `cmd:"" help:"Choose the model that answers where none is named."`
+	Rm         modelsRmCmd      `cmd:"" help:"Delete a model's file."`
+	Try        modelsTryCmd     `cmd:"" hidden:"" help:"The process that a model is tried in; for vidi's own use."`
+}
+
+func (m *modelsCmd) folder() model.Folder { return model.Folder(m.Models) }
+
+// modelsTryCmd is started by trial.Run.
+type modelsTryCmd struct{}
+
+// Run is the other process.
+func (c *modelsTryCmd) Run(a *app) error { return trial.Child(a.stdin) }
+
+// tried is what this user's vidi remembers of models that it has tried.
+func tried() trial.Tried { return trial.DefaultTried(version + revision()) }
+
+// findModel is the path of the model that was asked for; where int8 was asked for as well, that of its quantised twin. A file that
+// is not known is first tried in a process of its own; trying, if it is not nil, is called before that takes its time.
+func findModel(ctx context.Context, folder, name string, precision engine.Precision, trying func(path string)) (path string, err error) {
+	if precision == engine.Int8 {
+		path, err = model.Folder(folder).FindQuantised(name)
+	} else {
+		path, err = model.Folder(folder).Find(name)
+	}
+	if err != nil {
+		return "", err
+	}
+	if model.BuiltIn().Has(path) {
+		return path, nil // tried where the program was put together
+	}
+	return path, tried().Ensure(ctx, path, precision, func() {
+		if trying != nil {
+			trying(path)
+		}
+	})
+}
+
+// sayTrying tells a person who watches why the start takes longer this time.
+func (a *app) sayTrying(path string) {
+	if isTerminal(a.stderr) {
+		fmt.Fprintf(a.stderr, "vidi: %s is new here: trying it in a process of its own first\n", path)
+	}
+}
+
+type modelsListCmd struct {
 	Format string `help:"${enum}." enum:"text,json" default:"text"`
 }
 
@@ -30,38 +83,33 @@ type modelLine struct {
 }
 
 // Run lists the models by looking at their files; libtorch is not opened.
-func (c *modelsCmd) Run(a *app) error {
-	folder := model.Folder(c.Models)
-	entries, err := folder.List()
+func (c *modelsListCmd) Run(m *modelsCmd, a *app) error {
+	entries, err := m.folder().List()
 	if err != nil {
 		return startFailure(err)
 	}
 	if len(entries) == 0 && c.Format == "text" {
-		fmt.Fprintf(a.stderr, "There is no model in %s yet. `make model` in vidi's source tree makes one; or copy a TorchScript file (.pt) there.\n", folder)
+		fmt.Fprintf(a.stderr, "There is no model in %s yet. `vidi models add FILE` adds a TorchScript file (.pt); `make model` in vidi's source tree makes one.\n", m.folder())
 		return nil
 	}
 	lines := make([]modelLine, 0, len(entries))
-	defaultSeen := false
-	for _, e := range entries {
+	for i, e := range entries {
 		line := modelLine{Name: e.Name, File: e.Path}
 		if e.Err != nil {
 			line.Error = e.Err.Error()
 		} else {
-			line.Bytes, line.Default = e.File.Bytes, !defaultSeen
-			defaultSeen = true
+			line.Version, line.Bytes, line.Default = e.Version, e.File.Bytes, i == 0 // those that can be used come first
 			if card := e.File.Card; card != nil {
-				line.Version, line.Precision, line.Classes = card.Version, cmp.Or(card.Precision, "fp32"), len(card.Labels)
+				line.Precision, line.Classes = cmp.Or(card.Precision, "fp32"), len(card.Labels)
 				line.Licence, line.Description = card.Licence, card.Description
 			} else {
-				line.Description = "a TorchScript file without a card"
+				line.Version, line.Description = "", "a TorchScript file without a card"
 			}
 		}
 		lines = append(lines, line)
 	}
 	if c.Format == "json" {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(lines)
+		return printJSON(a, lines)
 	}
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "NAME\tVERSION\tPRECISION\tCLASSES\tMB\tLICENCE\tDESCRIPTION")
@@ -78,6 +126,41 @@ func (c *modelsCmd) Run(a *app) error {
 			float64(l.Bytes)/1e6, orDash(l.Licence), l.Description)
 	}
 	return table.Flush()
+}
+
+type modelsDefaultCmd struct {
+	Model string `arg:"" help:"NAME, whose newest version is meant then, or NAME@VERSION."`
+}
+
+// Run writes the choice into the folder's manifest.
+func (c *modelsDefaultCmd) Run(m *modelsCmd, a *app) error {
+	entry, err := m.folder().SetDefault(c.Model)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.stdout, "%s %s answers where no model is named. A running server keeps its model until it starts again.\n", entry.Name, entry.Version)
+	return nil
+}
+
+type modelsRmCmd struct {
+	Model string `arg:"" help:"NAME, or NAME@VERSION."`
+	All   bool   `help:"Delete all versions of the name."`
+}
+
+// Run deletes and says what.
+func (c *modelsRmCmd) Run(m *modelsCmd, a *app) error {
+	removed, err := m.folder().Remove(c.Model, c.All)
+	for _, e := range removed {
+		fmt.Fprintf(a.stdout, "deleted %s %s (%s, %.1f MB)\n", e.Name, e.Version, e.Path, float64(e.File.Bytes)/1e6)
+	}
+	return err
+}
+
+func printJSON(a *app, value any) error {
+	encoder := json.NewEncoder(a.stdout)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
 }
 
 func orDash(s string) string {

@@ -50,8 +50,10 @@ type loaded struct {
 }
 
 // load finds, loads and warms the model.
-func (c *serveCmd) load(ctx context.Context) (*loaded, error) {
-	path, err := findModel(c.Models, c.ModelName(), c.Engine().Precision)
+func (c *serveCmd) load(ctx context.Context, log *slog.Logger) (*loaded, error) {
+	path, err := findModel(ctx, c.Models, c.ModelName(), c.Engine().Precision, func(path string) {
+		log.Info("this model is new here: trying it in a process of its own first", "file", path)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +117,7 @@ func logBF16Gain(ctx context.Context, log *slog.Logger, e *engine.Engine) {
 }
 
 // serve listens first, so that a taken port is found out at once and probes are answered while load works.
-func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Context) (*loaded, error)) error {
+func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Context, *slog.Logger) (*loaded, error)) error {
 	begun := time.Now()
 	log := c.logger(a)
 	beside, err := c.newOperators(log)
@@ -144,7 +146,7 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	}
 	loading := make(chan outcome, 1)
 	go func() {
-		m, err := load(ctx)
+		m, err := load(ctx, log)
 		loading <- outcome{m, err}
 	}()
 	var m *loaded

@@ -75,7 +75,7 @@ type running struct {
 }
 
 // startServe runs serve on a port of its own. load may be nil: then m is there at once.
-func startServe(t *testing.T, m *slowModel, load func(context.Context) (*loaded, error), args ...string) *running {
+func startServe(t *testing.T, m *slowModel, load func(context.Context, *slog.Logger) (*loaded, error), args ...string) *running {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, leaks) })
@@ -89,7 +89,7 @@ func startServe(t *testing.T, m *slowModel, load func(context.Context) (*loaded,
 	}
 	r := &running{t: t, signals: make(chan os.Signal, 2), stderr: &output{}, done: make(chan error, 1), closed: make(chan struct{})}
 	if load == nil {
-		load = func(context.Context) (*loaded, error) {
+		load = func(context.Context, *slog.Logger) (*loaded, error) {
 			return &loaded{Model: httpapi.Model{Classifier: m, Precision: "fp32", Workers: 2}, complete: func(_ context.Context, log *slog.Logger) { log.Info("complete") },
 				close: func() error { close(r.closed); return nil }}, nil
 		}
@@ -163,7 +163,7 @@ func TestServeFromLoadingToStop(t *testing.T) {
 	m := newSlowModel()
 	loads := make(chan struct{})
 	var r *running
-	r = startServe(t, m, func(context.Context) (*loaded, error) {
+	r = startServe(t, m, func(context.Context, *slog.Logger) (*loaded, error) {
 		<-loads
 		return &loaded{Model: httpapi.Model{Classifier: m, Precision: "fp32", Workers: 2}, complete: func(_ context.Context, log *slog.Logger) { log.Info("complete") },
 			close: func() error { close(r.closed); return nil }}, nil
@@ -205,7 +205,7 @@ func TestServeFromLoadingToStop(t *testing.T) {
 // The operators' port is there as long as the server is, and leaves nothing.
 func TestOperatorsPortComesAndGoesWithTheServer(t *testing.T) {
 	loads := make(chan struct{})
-	r := startServe(t, nil, func(context.Context) (*loaded, error) {
+	r := startServe(t, nil, func(context.Context, *slog.Logger) (*loaded, error) {
 		<-loads
 		return &loaded{Model: httpapi.Model{Classifier: newSlowModel(), Precision: "fp32", Workers: 2}, complete: func(context.Context, *slog.Logger) {},
 			close: func() error { return nil }}, nil
@@ -260,7 +260,7 @@ func TestGraceEnds(t *testing.T) {
 }
 
 func TestASignalWhileLoadingStopsAtOnce(t *testing.T) {
-	r := startServe(t, nil, func(ctx context.Context) (*loaded, error) {
+	r := startServe(t, nil, func(ctx context.Context, _ *slog.Logger) (*loaded, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	})

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/vidi-vision/vidi/service/imports"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/trial"
+)
+
+// cardDraft is a card that is being made: of the file's own, of what lay around it, of what the command says, and of what running
+// the network shows; the later ones win.
+type cardDraft struct {
+	card  model.Card
+	notes []string // what was assumed or left out, one sentence each without its point
+}
+
+// newCard is what is known before the network runs. An input size or activation that nobody named is zero.
+func (c *modelsAddCmd) newCard(source *imports.Source, file *model.File) (*cardDraft, error) {
+	d := &cardDraft{notes: source.Notes}
+	if file.Card != nil {
+		d.card, d.notes = *file.Card, nil // it says everything itself
+	} else {
+		d.fromSource(source)
+	}
+	card := &d.card
+	if file.Origin.Quantised && card.Precision != "int8" {
+		card.Precision = "int8"
+		d.notes = append(d.notes, "it is quantised to 8 bits, so its precision is int8: it only answers where it is named, or int8 is asked for")
+		if file.Card == nil && !strings.HasSuffix(card.Name, "-int8") {
+			card.Name += "-int8"
+		}
+	}
+	card.Name, card.Version = cmp.Or(c.Name, card.Name), cmp.Or(c.Version, card.Version)
+	card.Description, card.Licence = cmp.Or(c.Description, card.Description), cmp.Or(c.Licence, card.Licence)
+	card.Activation = cmp.Or(model.Activation(c.Activation), card.Activation)
+	if c.Labels != "" {
+		labels, err := model.ReadLabels(c.Labels)
+		if err != nil {
+			return nil, err
+		}
+		card.Labels = labels
+	}
+	in := &card.Input
+	if c.Crop != 0 {
+		in.Crop, in.Resize = c.Crop, 0
+	}
+	in.Resize, in.Interpolation = cmp.Or(c.Resize, in.Resize), cmp.Or(c.Interpolation, in.Interpolation)
+	if len(c.Mean) == 3 {
+		in.Mean = model.Channels(c.Mean)
+	}
+	if len(c.Std) == 3 {
+		in.Std = model.Channels(c.Std)
+	}
+	return d, nil
+}
+
+// fromSource begins a card for a file that has none.
+func (d *cardDraft) fromSource(s *imports.Source) {
+	imagenet := model.ImageNetInput()
+	in := s.Input
+	in.Interpolation = cmp.Or(in.Interpolation, imagenet.Interpolation)
+	if in.Std == (model.Channels{}) {
+		in.Mean, in.Std = imagenet.Mean, imagenet.Std
+	}
+	d.card = model.Card{Format: 1, Task: "classification", Name: cmp.Or(s.Name, model.NameOfFile(s.File)), Version: cmp.Or(s.Version, "1"),
+		Precision: "fp32", Input: in, Labels: s.Labels}
+}
+
+// complete adds what the trial found out, and refuses what does not fit it.
+func (d *cardDraft) complete(report *trial.Report, c *modelsAddCmd) error {
+	card := &d.card
+	if card.Input.Crop == 0 && report.AnySize {
+		d.notes = append(d.notes, fmt.Sprintf("the network takes pictures of any size; %d × %d is assumed. If it was trained with another size, give --crop", report.Input.Crop, report.Input.Crop))
+	}
+	card.Input = report.Input
+	if err := d.activation(report, c.Activation != ""); err != nil {
+		return err
+	}
+	if err := d.labels(report.Outputs); err != nil {
+		return err
+	}
+	if report.Constant {
+		d.notes = append(d.notes, "it gives the same answer to black, white, noise and a photograph: were the weights loaded?")
+	}
+	t := report.Trial
+	t.Vidi = version
+	for i := range t.Golden {
+		t.Golden[i].Label = card.Labels[t.Golden[i].ClassID].Label
+	}
+	card.Trial = &t
+	return card.Validate()
+}
+
+// activation holds the outputs against what is to be made of them. asked is true if the command named the activation.
+func (d *cardDraft) activation(report *trial.Report, asked bool) error {
+	wanted := d.card.Activation
+	d.card.Activation = report.Activation
+	switch {
+	case wanted == model.None && report.Probabilities == "":
+		return fmt.Errorf("the activation is none, for outputs that are probabilities; but these are not all from 0 to 1. Use --activation softmax, or sigmoid for labels that do not exclude each other")
+	case wanted != "" && wanted != model.None && report.Probabilities == model.Softmax && !asked:
+		return fmt.Errorf("the card says %s, but the outputs are probabilities already (they sum to 1): applied twice, it flattens them. Add it with --activation none", wanted)
+	case wanted != "" && wanted != model.None && report.Probabilities != "":
+		d.notes = append(d.notes, fmt.Sprintf("all outputs lie between 0 and 1. If they are probabilities already, use --activation none, not %s", wanted))
+	case wanted == "" && report.Probabilities == model.Softmax:
+		d.notes = append(d.notes, "the outputs are probabilities already (they sum to 1), so its activation is none")
+	case wanted == "" && report.Probabilities == model.Sigmoid:
+		d.notes = append(d.notes, "each output lies between 0 and 1: taken as probabilities of labels that do not exclude each other, its activation is none. If they are logits, give --activation")
+	case wanted == "" && report.Activation == model.Sigmoid:
+		d.notes = append(d.notes, "a single output: it becomes a percentage of its own (--activation sigmoid)")
+	}
+	return nil
+}
+
+// labels gives each output a name, or refuses those that do not fit.
+func (d *cardDraft) labels(outputs int) error {
+	card := &d.card
+	switch n := len(card.Labels); {
+	case n == outputs:
+	case n > 0:
+		hint := ""
+		switch n - outputs {
+		case 1:
+			hint = " Is its first line a heading, or a class for the background?"
+		case -1:
+			hint = " Does the network have a class for the background?"
+		}
+		return fmt.Errorf("the network has %d outputs, but there are %d labels.%s Give each output a label with --labels FILE, in their order", outputs, n, hint)
+	default:
+		card.Labels = model.BareCard(card.Name, outputs).Labels
+		if outputs == len(model.ImageNet()) {
+			d.notes = append(d.notes, "it has 1000 outputs and no labels: ImageNet's are assumed")
+		} else {
+			d.notes = append(d.notes, fmt.Sprintf("there are no labels, so its classes are called class_0 to class_%d; name them with --labels FILE", outputs-1))
+		}
+	}
+	return nil
+}
+
+// printCard is a card for people.
+func printCard(w io.Writer, card model.Card) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); text != "" {
+			fmt.Fprintf(table, "%s\t%s\n", name, text)
+		}
+	}
+	in := card.Input
+	row("model", "%s %s", card.Name, card.Version)
+	row("description", "%s", card.Description)
+	row("licence", "%s", card.Licence)
+	row("source", "%s", card.Source)
+	row("precision", "%s", cmp.Or(card.Precision, "fp32"))
+	row("input", "%d × %d out of a shorter side of %d, %s, mean %s, std %s", in.Crop, in.Crop, in.Resize, in.Interpolation, numbers(in.Mean), numbers(in.Std))
+	row("activation", "%s", card.Activation)
+	row("classes", "%d: %s", len(card.Labels), firstLabels(card.Labels))
+	if t := card.Trial; t != nil {
+		row("answer", "to a photograph of an espresso: %s", answerText(t.Golden))
+		row("speed", "%.1f ms for one picture on one thread, without decoding (libtorch %s)", t.Milliseconds, t.Torch)
+	}
+	table.Flush()
+}
+
+func numbers(c model.Channels) string { return fmt.Sprintf("%.4g, %.4g, %.4g", c[0], c[1], c[2]) }
+
+func firstLabels(labels []model.Label) string {
+	const shown = 6
+	var names []string
+	for _, l := range labels[:min(shown, len(labels))] {
+		names = append(names, l.Label)
+	}
+	if len(labels) > shown {
+		names = append(names, "…")
+	}
+	return strings.Join(names, ", ")
+}
+
+func answerText(answers []model.Answer) string {
+	parts := make([]string, 0, len(answers))
+	for _, answer := range answers[:min(3, len(answers))] {
+		parts = append(parts, fmt.Sprintf("%s %.1f %%", answer.Label, answer.Probability*100))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,79 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// Probe is a module that is looked at before it is known what it takes and gives. It computes on one thread, in fp32. One
+// goroutine uses it, and must Close it.
+type Probe struct {
+	worker *torchbind.Worker
+	module *torchbind.Module
+}
+
+// OpenProbe loads the TorchScript file at path, and believes nothing that its card may say.
+func OpenProbe(ctx context.Context, path string) (*Probe, error) {
+	worker, err := torchbind.NewWorker(1)
+	if err != nil {
+		return nil, err
+	}
+	p := &Probe{worker: worker}
+	err = worker.Do(ctx, func() (err error) {
+		p.module, err = torchbind.Load(path, torchbind.Options{})
+		return err
+	})
+	if err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Infer is the network's output for one picture of Crop × Crop × 3 bytes of RGB, checked as in serving: one row of floating-point
+// numbers.
+func (p *Probe) Infer(ctx context.Context, rgb []byte, in model.Input) ([]float32, error) {
+	return infer(ctx, p.worker, p.module, rgb, 1, in)
+}
+
+// Warm compiles the module for its input, as before serving.
+func (p *Probe) Warm(ctx context.Context, in model.Input) error {
+	return p.worker.Do(ctx, func() error {
+		_, err := warm(p.module, in)
+		return err
+	})
+}
+
+// Time is how long one inference takes.
+func (p *Probe) Time(ctx context.Context, rgb []byte, in model.Input) (time.Duration, error) {
+	begun := time.Now()
+	_, err := p.Infer(ctx, rgb, in)
+	return time.Since(begun), err
+}
+
+// Takes reports whether the module computes on float32 zeros of that shape at all, whatever comes out.
+func (p *Probe) Takes(ctx context.Context, shape ...int64) bool {
+	count := int64(1)
+	for _, n := range shape {
+		count *= n
+	}
+	return p.worker.Do(ctx, func() error {
+		input, err := torchbind.NewFloat32(shape, make([]float32, count))
+		if err != nil {
+			return err
+		}
+		defer input.Close()
+		output, err := p.module.Run(input)
+		if err != nil {
+			return err
+		}
+		return output.Close()
+	}) == nil
+}
+
+// Close frees the module.
+func (p *Probe) Close() error { return errors.Join(p.worker.Close(), p.module.Close()) }

@@ -1,0 +1,162 @@
+package imports
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+
+	"github.com/vidi-vision/vidi/service/model"
+)
+
+const traceHuggingFace = `Trace the network into the same folder, and add the folder again:
+    import torch
+    from transformers import AutoModelForImageClassification
+    class Logits(torch.nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+        def forward(self, x):
+            return self.net(pixel_values=x).logits
+    net = Logits(AutoModelForImageClassification.from_pretrained(".")).eval()
+    torch.jit.trace(net, torch.rand(1, 3, 224, 224)).save("model.pt")`
+
+// side is how Hugging Face writes a size: 224, {"height": 224, "width": 224}, or {"shortest_edge": 256}.
+type side struct {
+	height, width, shortest int
+}
+
+func (s *side) UnmarshalJSON(data []byte) error {
+	var number int
+	if json.Unmarshal(data, &number) == nil {
+		s.shortest = number
+		return nil
+	}
+	var fields struct {
+		Height       int `json:"height"`
+		Width        int `json:"width"`
+		ShortestEdge int `json:"shortest_edge"`
+	}
+	err := json.Unmarshal(data, &fields)
+	s.height, s.width, s.shortest = fields.Height, fields.Width, fields.ShortestEdge
+	return err
+}
+
+// processor is preprocessor_config.json. Pointers tell "false" from "not said".
+type processor struct {
+	DoResize      *bool     `json:"do_resize"`
+	Size          side      `json:"size"`
+	CropPct       float64   `json:"crop_pct"`
+	DoCenterCrop  bool      `json:"do_center_crop"`
+	CropSize      side      `json:"crop_size"`
+	Resample      *int      `json:"resample"`
+	DoRescale     *bool     `json:"do_rescale"`
+	RescaleFactor float64   `json:"rescale_factor"`
+	RescaleOffset bool      `json:"rescale_offset"`
+	DoNormalize   *bool     `json:"do_normalize"`
+	Mean          []float64 `json:"image_mean"`
+	Std           []float64 `json:"image_std"`
+}
+
+// openHuggingFace reads a model folder as save_pretrained writes it, with a traced file beside.
+func openHuggingFace(folder string) (*Source, error) {
+	file, err := theOnly(folder, traceHuggingFace)
+	if err != nil {
+		return nil, err
+	}
+	absolute, err := filepath.Abs(folder)
+	if err != nil {
+		return nil, err
+	}
+	s := &Source{File: file, Kind: "a Hugging Face folder", Name: model.NameOfFile(absolute)}
+	var config struct {
+		ID2Label json.RawMessage `json:"id2label"`
+	}
+	if _, err := decode(filepath.Join(folder, "config.json"), &config); err != nil {
+		return nil, err
+	}
+	if len(config.ID2Label) > 0 {
+		if s.Labels, err = model.ParseLabels(config.ID2Label); err != nil {
+			return nil, fmt.Errorf("%s: id2label: %w", filepath.Join(folder, "config.json"), err)
+		}
+	}
+	var p processor
+	path := filepath.Join(folder, "preprocessor_config.json")
+	found, err := decode(path, &p)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		s.Notes = append(s.Notes, "there is no preprocessor_config.json: ImageNet's preprocessing is assumed")
+		return s, nil
+	}
+	if err := p.input(s); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
+}
+
+// input translates the processor's steps into torchvision's.
+func (p processor) input(s *Source) error {
+	if p.Size.height != p.Size.width || p.CropSize.height != p.CropSize.width {
+		return fmt.Errorf("it asks for pictures that are not square, which vidi does not make")
+	}
+	size := max(p.Size.shortest, p.Size.height)
+	squeezed := p.Size.height > 0
+	in := &s.Input
+	switch {
+	case p.CropPct > 0 && p.CropPct <= 1 && size < 384: // ConvNeXt's way
+		in.Resize, in.Crop, squeezed = int(float64(size)/p.CropPct), size, false
+	case p.DoCenterCrop && p.CropPct == 0:
+		in.Resize, in.Crop = size, max(p.CropSize.shortest, p.CropSize.height)
+	default:
+		in.Resize, in.Crop, squeezed = size, size, size > 0
+	}
+	if in.Crop == 0 {
+		in.Crop = in.Resize
+	}
+	if in.Resize < in.Crop {
+		return fmt.Errorf("size is %d, below crop_size %d", in.Resize, in.Crop)
+	}
+	if squeezed {
+		s.Notes = append(s.Notes, fmt.Sprintf("Hugging Face squeezes the whole picture into %d × %d; vidi keeps its proportions and cuts the middle: answers differ for pictures that are not square", size, size))
+	}
+	if p.DoResize != nil && !*p.DoResize {
+		s.Notes = append(s.Notes, "it does not resize pictures; vidi resizes every one")
+	}
+	in.Interpolation = "bilinear"
+	if p.Resample != nil && *p.Resample != 2 {
+		in.Interpolation = "bicubic"
+		if *p.Resample != 3 {
+			s.Notes = append(s.Notes, fmt.Sprintf("resample %d (Pillow's number) is not offered; bicubic is taken, which is nearest", *p.Resample))
+		}
+	}
+	return p.normalise(in)
+}
+
+// normalise turns (value × factor − offset − mean) / std, for values from 0 to 255, into mean and std for values from 0 to 1.
+func (p processor) normalise(in *model.Input) error {
+	mean, std := []float64{0, 0, 0}, []float64{1, 1, 1}
+	if p.DoNormalize == nil || *p.DoNormalize {
+		mean, std = p.Mean, p.Std
+		if len(mean) != 3 || len(std) != 3 {
+			return fmt.Errorf("image_mean and image_std must have three numbers each; they have %d and %d", len(mean), len(std))
+		}
+	}
+	scale, offset := 1.0, 0.0 // of values from 0 to 1
+	if p.DoRescale != nil && !*p.DoRescale {
+		scale = 255
+	} else if p.RescaleFactor > 0 {
+		scale = p.RescaleFactor * 255
+	}
+	if p.RescaleOffset {
+		offset = 1
+	}
+	if math.Abs(scale-1) < 1e-6 { // 1/255, as people write it
+		scale = 1
+	}
+	for i := range 3 {
+		in.Mean[i], in.Std[i] = float32((mean[i]+offset)/scale), float32(std[i]/scale)
+	}
+	return nil
+}

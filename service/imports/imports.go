@@ -1,0 +1,139 @@
+// Package imports reads models as other systems pack them: a TorchServe archive, a folder of Triton's, a folder of Hugging Face's.
+// It says where the TorchScript file is and what the packaging tells of it, and runs nothing.
+package imports
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/vidi-vision/vidi/service/model"
+)
+
+// Source is a TorchScript file with what is known about it from around it. Fields that nothing is said of are zero.
+type Source struct {
+	File    string // its path
+	Kind    string // what it was packed as, "" for a bare file
+	Name    string
+	Version string
+	Labels  []model.Label
+	Input   model.Input
+	Notes   []string // what could not be taken over, one sentence each
+	temp    string   // to remove
+}
+
+// Close removes what was unpacked.
+func (s *Source) Close() {
+	if s != nil && s.temp != "" {
+		os.Remove(s.temp)
+	}
+}
+
+// Open looks at a file or folder. What has to be unpacked goes to a new file in the folder temp, which Close removes.
+func Open(path, temp string) (*Source, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.IsDir() {
+		mar, err := isMAR(path)
+		if err != nil || mar == nil {
+			return &Source{File: path}, err
+		}
+		defer mar.Close()
+		return openMAR(path, &mar.Reader, temp)
+	}
+	triton, err := tritonFolder(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case triton != "":
+		return openTriton(triton)
+	case exists(path, "config.json"), exists(path, "preprocessor_config.json"):
+		return openHuggingFace(path)
+	}
+	return nil, fmt.Errorf("%s is a folder, but neither of Triton's (config.pbtxt, or 1/model.pt) nor of Hugging Face's (config.json beside a traced .pt).\n"+
+		"Name the .pt file in it, with --labels FILE for the names of its classes", path)
+}
+
+func exists(elements ...string) bool {
+	_, err := os.Stat(filepath.Join(elements...))
+	return err == nil
+}
+
+// maxConfigBytes bounds the configuration files: Hugging Face's with 21,000 labels has 2 MB.
+const maxConfigBytes = 16 << 20
+
+// readConfig reads a small file; where it is absent the error is os.ErrNotExist.
+func readConfig(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readBounded(f, path)
+}
+
+func readBounded(r io.Reader, name string) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxConfigBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", name, err)
+	}
+	if len(data) > maxConfigBytes {
+		return nil, fmt.Errorf("%s has more than %d MB, which no configuration has", name, maxConfigBytes>>20)
+	}
+	return data, nil
+}
+
+// decode reads JSON into to, if the file is there.
+func decode(path string, to any) (found bool, err error) {
+	data, err := readConfig(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	if err := json.Unmarshal(data, to); err != nil {
+		return true, fmt.Errorf("%s is not the JSON that was expected: %w", path, err)
+	}
+	return true, nil
+}
+
+// theOnly is the one TorchScript file of a folder. Its refusals explain the other kinds of weights that such folders hold.
+func theOnly(folder, otherwise string) (string, error) {
+	files, err := os.ReadDir(folder)
+	if err != nil {
+		return "", err
+	}
+	var found, weights []string
+	var refusal error
+	for _, file := range files {
+		path := filepath.Join(folder, file.Name())
+		switch strings.ToLower(filepath.Ext(path)) {
+		case ".pt", ".pth", ".ts", ".torchscript", ".jit":
+			if _, err := model.Inspect(path); err == nil {
+				found = append(found, path)
+			} else {
+				refusal = err
+			}
+		case ".bin", ".safetensors", ".onnx", ".h5", ".msgpack":
+			weights = append(weights, file.Name())
+		}
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], nil
+	case len(found) > 1:
+		return "", fmt.Errorf("%s holds several TorchScript files: %s. Leave one there", folder, strings.Join(found, ", "))
+	case refusal != nil:
+		return "", refusal
+	case len(weights) > 0:
+		return "", fmt.Errorf("%s holds weights without the network (%s), and no TorchScript file.\n%s", folder, strings.Join(weights, ", "), otherwise)
+	}
+	return "", fmt.Errorf("%s holds no TorchScript file (.pt).\n%s", folder, otherwise)
+}

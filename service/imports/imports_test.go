@@ -1,0 +1,242 @@
+package imports
+
+import (
+	"archive/zip"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vidi-vision/vidi/service/model"
+)
+
+func fixture(t *testing.T, name string) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", "build", "fixtures", name))
+	if err != nil {
+		t.Fatalf("%v; `make test-models` makes it", err)
+	}
+	return data
+}
+
+// folder writes files by their path; the text "tiny" stands for a TorchScript file.
+func folder(t *testing.T, name string, files map[string]string) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), name)
+	for path, content := range files {
+		if content == "tiny" {
+			content = string(fixture(t, "bare_traced.pt"))
+		}
+		path = filepath.Join(dir, path)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func archive(t *testing.T, files map[string]string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "pets.mar")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	w := zip.NewWriter(f)
+	for name, content := range files {
+		if content == "tiny" {
+			content = string(fixture(t, "bare_traced.pt"))
+		}
+		record, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := record.Write([]byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func open(t *testing.T, path string) *Source {
+	t.Helper()
+	s, err := Open(path, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	if _, err := model.Inspect(s.File); err != nil {
+		t.Errorf("%s: %v", path, err)
+	}
+	return s
+}
+
+const manifest = `{"createdOn": "01/02/2024", "runtime": "python", "archiverVersion": "0.12.0",
+	"model": {"modelName": "pets", "serializedFile": "pets.pt", "handler": "image_classifier", "modelVersion": "1.0"}}`
+
+func TestTorchServeArchive(t *testing.T) {
+	s := open(t, archive(t, map[string]string{marManifest: manifest, "pets.pt": "tiny", "index_to_name.json": `{"0": ["n1", "cat"], "1": ["n2", "dog"]}`}))
+	if s.Name != "pets" || s.Version != "1.0" || len(s.Labels) != 2 || s.Labels[1].Label != "dog" || len(s.Notes) != 0 {
+		t.Errorf("%+v", s)
+	}
+	temp := s.File
+	s.Close()
+	if _, err := os.Stat(temp); !os.IsNotExist(err) {
+		t.Errorf("left behind: %v", err)
+	}
+	s = open(t, archive(t, map[string]string{marManifest: strings.Replace(manifest, "image_classifier", "my_handler.py", 1), "pets.pt": "tiny"}))
+	if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "my_handler.py") {
+		t.Errorf("%+v", s)
+	}
+}
+
+// No name in an archive is ever a path here, and nothing unpacks to more than a model could.
+func TestHostileArchives(t *testing.T) {
+	for _, c := range []struct {
+		files map[string]string
+		want  string
+	}{
+		{map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "../../../../etc/passwd", 1), "pets.pt": "tiny"}, "without the file that its manifest names"},
+		{map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "/etc/passwd", 1), "pets.pt": "tiny"}, "without the file"},
+		{map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "", 1)}, "without the file"},
+		{map[string]string{marManifest: "{"}, "not valid JSON"},
+		{map[string]string{marManifest: strings.Repeat(" ", maxConfigBytes+1)}, "which no configuration has"},
+		{map[string]string{marManifest: strings.Replace(manifest, `"handler"`, `"modelFile": "net.py", "handler"`, 1), "pets.pt": "tiny"}, "eager mode"},
+		{map[string]string{marManifest: manifest, "pets.pt": strings.Repeat("\x00", 64<<20)}, "claims to unpack"},
+		{map[string]string{marManifest: manifest, "pets.pt": "tiny", "index_to_name.json": `{"a": "cat"}`}, "index_to_name.json"},
+	} {
+		temp := t.TempDir()
+		s, err := Open(archive(t, c.files), temp)
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("want %q in: %v (%+v)", c.want, err, s)
+		}
+		if left, _ := os.ReadDir(temp); len(left) != 0 {
+			t.Errorf("%s: left behind %v", c.want, left)
+		}
+	}
+	// An entry that climbs out of the archive is unpacked under a name of ours, inside the folder that was given.
+	climbing := archive(t, map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "../up.pt", 1), "../up.pt": "tiny"})
+	temp := filepath.Join(t.TempDir(), "in")
+	if err := os.Mkdir(temp, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Open(climbing, temp)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if filepath.Dir(s.File) != temp {
+		t.Errorf("unpacked to %s", s.File)
+	}
+}
+
+const pbtxt = `
+# The classifier of the shelter.
+name: "pets"
+platform: "pytorch_libtorch"
+max_batch_size: 8
+input [ { name: "INPUT__0" data_type: TYPE_FP32 format: FORMAT_NCHW dims: [ 3, 96, 96 ] } ]
+output [ { name: "OUTPUT__0", data_type: TYPE_FP32, dims: [ 2 ], label_filename: "labels.txt" } ]
+instance_group [ { count: 2 kind: KIND_CPU } ]
+dynamic_batching { preferred_batch_size: [ 4, 8 ] max_queue_delay_microseconds: 100 }
+parameters: { key: "INFERENCE_MODE" value: { string_value: "true" } }
+`
+
+func TestTritonFolder(t *testing.T) {
+	dir := folder(t, "shelter", map[string]string{"config.pbtxt": pbtxt, "1/model.pt": "old", "3/model.pt": "tiny", "x/model.pt": "no", "labels.txt": "cat\ndog\n"})
+	s := open(t, dir)
+	if s.Name != "pets" || s.Version != "3" || s.Input.Crop != 96 || len(s.Labels) != 2 || len(s.Notes) != 1 {
+		t.Errorf("%+v", s)
+	}
+	if s = open(t, folder(t, "repository", map[string]string{"pets/1/model.pt": "tiny"})); s.Name != "pets" || s.Version != "1" || s.Input.Crop != 0 {
+		t.Errorf("a repository of one without a configuration: %+v", s)
+	}
+	for _, c := range []struct {
+		files map[string]string
+		want  string
+	}{
+		{map[string]string{"a/1/model.pt": "tiny", "b/1/model.pt": "tiny"}, "name one of its models"},
+		{map[string]string{"config.pbtxt": pbtxt}, "no version folder"},
+		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "pytorch_libtorch", "onnxruntime_onnx", 1), "1/model.onnx": "x"}, "onnxruntime_onnx"},
+		{map[string]string{"config.pbtxt": "name: [", "1/model.pt": "tiny"}, "config.pbtxt"},
+		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "3, 96, 96", "96, 96, 3", 1), "1/model.pt": "tiny", "labels.txt": "a"}, "colours first"},
+		{map[string]string{"config.pbtxt": pbtxt, "1/model.pt": "tiny"}, "labels.txt"},
+		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "labels.txt", "../../secret", 1), "1/model.pt": "tiny"}, "shelter/secret"},
+	} {
+		if s, err := Open(folder(t, "shelter", c.files), t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("want %q in: %v (%+v)", c.want, err, s)
+		}
+	}
+}
+
+func TestHuggingFaceFolder(t *testing.T) {
+	const labels = `{"model_type": "vit", "id2label": {"0": "cat", "1": "dog"}}`
+	for processor, want := range map[string]string{
+		// ViT's own: 224 × 224 without a crop, half and half.
+		`{"do_resize": true, "size": {"height": 224, "width": 224}, "resample": 2, "do_rescale": true, "rescale_factor": 0.00392156862745098, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`: "224 224 bilinear 0.5 0.5 1",
+		// DeiT, in the older form: plain numbers.
+		`{"do_center_crop": true, "crop_size": 224, "size": 256, "resample": 3, "do_normalize": true, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}`: "256 224 bicubic 0.485 0.229 0",
+		// ResNet and ConvNeXt: a share of the picture.
+		`{"crop_pct": 0.875, "size": {"shortest_edge": 224}, "resample": 3, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}`: "256 224 bicubic 0.485 0.229 0",
+		`{"crop_pct": 0.875, "size": {"shortest_edge": 384}, "resample": 3, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`:             "384 384 bicubic 0.5 0.5 1",
+		// MobileNetV2: a crop out of a shorter side.
+		`{"do_center_crop": true, "crop_size": {"height": 224, "width": 224}, "size": {"shortest_edge": 256}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`: "256 224 bilinear 0.5 0.5 0",
+		// Values from 0 to 255, and from -1 to 1.
+		`{"size": 64, "do_center_crop": true, "crop_size": 64, "do_rescale": false, "image_mean": [127.5, 127.5, 127.5], "image_std": [127.5, 127.5, 127.5]}`: "64 64 bilinear 0.5 0.5 0",
+		`{"size": 64, "do_center_crop": true, "crop_size": 64, "rescale_factor": 0.00784313725490196, "rescale_offset": true, "do_normalize": false}`:         "64 64 bilinear 0.5 0.5 0",
+	} {
+		s := open(t, folder(t, "pets", map[string]string{"config.json": labels, "preprocessor_config.json": processor, "model.pt": "tiny"}))
+		got := fmt.Sprintf("%d %d %s %.4g %.4g %d", s.Input.Resize, s.Input.Crop, s.Input.Interpolation, s.Input.Mean[0], s.Input.Std[0], len(s.Notes))
+		if got != want || s.Name != "pets" || len(s.Labels) != 2 || math.Abs(float64(s.Input.Std[2])) > 1 {
+			t.Errorf("%s:\ngot  %s %+v\nwant %s", processor, got, s.Notes, want)
+		}
+	}
+	s := open(t, folder(t, "pets", map[string]string{"config.json": labels, "traced.pth": "tiny", "pytorch_model.bin": "x"}))
+	if len(s.Notes) != 1 || s.Input.Crop != 0 {
+		t.Errorf("without a preprocessor: %+v", s)
+	}
+	for _, c := range []struct {
+		files map[string]string
+		want  string
+	}{
+		{map[string]string{"config.json": labels, "model.safetensors": "x"}, "AutoModelForImageClassification"},
+		{map[string]string{"config.json": labels}, "holds no TorchScript file"},
+		{map[string]string{"config.json": labels, "a.pt": "tiny", "b.pt": "tiny"}, "several TorchScript files"},
+		{map[string]string{"config.json": labels, "a.pt": "\x80\x02"}, "a Python pickle"},
+		{map[string]string{"config.json": "{", "a.pt": "tiny"}, "config.json"},
+		{map[string]string{"config.json": `{"id2label": {"x": "cat"}}`, "a.pt": "tiny"}, "id2label"},
+		{map[string]string{"preprocessor_config.json": `{"size": {"height": 100, "width": 200}, "image_mean": [0,0,0], "image_std": [1,1,1]}`, "a.pt": "tiny"}, "not square"},
+		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": [0.5]}`, "a.pt": "tiny"}, "three numbers"},
+		{map[string]string{"preprocessor_config.json": `{"size": 128, "do_center_crop": true, "crop_size": 224, "image_mean": [0,0,0], "image_std": [1,1,1]}`, "a.pt": "tiny"}, "below crop_size"},
+	} {
+		if s, err := Open(folder(t, "pets", c.files), t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("want %q in: %v (%+v)", c.want, err, s)
+		}
+	}
+}
+
+func TestOtherPaths(t *testing.T) {
+	if _, err := Open(filepath.Join(t.TempDir(), "none.pt"), t.TempDir()); !os.IsNotExist(err) {
+		t.Errorf("missing: %v", err)
+	}
+	if _, err := Open(folder(t, "photos", map[string]string{"cat.jpg": "x"}), t.TempDir()); err == nil || !strings.Contains(err.Error(), "neither of Triton's") {
+		t.Errorf("photos: %v", err)
+	}
+	if s := open(t, filepath.Join(folder(t, "x", map[string]string{"a.pt": "tiny"}), "a.pt")); s.Kind != "" {
+		t.Errorf("a bare file: %+v", s)
+	}
+}
+
+func FuzzParseTriton(f *testing.F) {
+	f.Add([]byte(pbtxt))
+	f.Fuzz(func(t *testing.T, data []byte) { _, _ = parseTriton(data) })
+}

@@ -1,0 +1,123 @@
+package imports
+
+import (
+	"archive/zip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path"
+
+	"github.com/vidi-vision/vidi/service/model"
+)
+
+const marManifest = "MAR-INF/MANIFEST.json"
+
+// isMAR opens the file if it is a TorchServe archive; nil means that it is something else.
+func isMAR(path string) (*zip.ReadCloser, error) {
+	reader, err := zip.OpenReader(path)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+		return nil, err
+	}
+	if err != nil {
+		return nil, nil //nolint:nilerr // not a zip file: model.Inspect will say what it is
+	}
+	for _, entry := range reader.File {
+		if entry.Name == marManifest {
+			return reader, nil
+		}
+	}
+	return nil, reader.Close()
+}
+
+// What a model in an archive may unpack to.
+const (
+	maxModelBytes = 16 << 30
+	maxRatio      = 100 // weights hardly compress
+)
+
+// openMAR takes the TorchScript file out of a TorchServe archive. Entries are looked up by name and written to a file of our own
+// naming, so that no path in the archive means anything.
+func openMAR(archive string, reader *zip.Reader, temp string) (*Source, error) {
+	entries := make(map[string]*zip.File, len(reader.File))
+	for _, entry := range reader.File {
+		entries[path.Clean(entry.Name)] = entry
+	}
+	small := func(name string) ([]byte, error) {
+		content, err := entries[name].Open()
+		if err != nil {
+			return nil, fmt.Errorf("%s: its %s cannot be read: %w", archive, name, err)
+		}
+		defer content.Close()
+		return readBounded(content, name)
+	}
+	data, err := small(marManifest)
+	if err != nil {
+		return nil, err
+	}
+	var manifest struct {
+		Model struct {
+			ModelName, ModelVersion, SerializedFile, ModelFile, Handler string
+		}
+	}
+	if err := json.Unmarshal(data, &manifest); err != nil {
+		return nil, fmt.Errorf("%s: its manifest is not valid JSON: %w", archive, err)
+	}
+	m := manifest.Model
+	entry := entries[path.Clean(m.SerializedFile)]
+	switch {
+	case m.ModelFile != "":
+		return nil, fmt.Errorf("%s is a TorchServe archive in eager mode: weights and a Python class (%s), not TorchScript.\n"+
+			"Trace the network in Python, and add that:  torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save(\"model.pt\")", archive, m.ModelFile)
+	case m.SerializedFile == "" || entry == nil:
+		return nil, fmt.Errorf("%s is a TorchServe archive without the file that its manifest names (serializedFile is %q); archive it again", archive, m.SerializedFile)
+	case entry.UncompressedSize64 > maxModelBytes || entry.UncompressedSize64 > entry.CompressedSize64*maxRatio+1<<20:
+		return nil, fmt.Errorf("%s: its %s claims to unpack from %d to %d bytes, which no model does", archive, m.SerializedFile, entry.CompressedSize64, entry.UncompressedSize64)
+	}
+	source := &Source{Kind: "a TorchServe archive", Name: model.NameOfFile(m.ModelName), Version: m.ModelVersion}
+	if m.ModelName == "" {
+		source.Name = model.NameOfFile(archive)
+	}
+	if entries["index_to_name.json"] != nil {
+		names, err := small("index_to_name.json")
+		if err != nil {
+			return nil, err
+		}
+		if source.Labels, err = model.ParseLabels(names); err != nil {
+			return nil, fmt.Errorf("%s: index_to_name.json: %w", archive, err)
+		}
+	}
+	// TorchServe's own handler resizes to 256, crops to 224 and normalises as for ImageNet, and that is our default too.
+	if m.Handler != "" && m.Handler != "image_classifier" {
+		source.Notes = append(source.Notes, fmt.Sprintf("the archive's handler, %s, is a Python program: if it prepares pictures in a way of its own, give --resize, --crop, --mean and --std", m.Handler))
+	}
+	if source.temp, err = unpack(entry, temp); err != nil {
+		return nil, fmt.Errorf("%s: unpacking %s: %w", archive, m.SerializedFile, err)
+	}
+	source.File = source.temp
+	return source, nil
+}
+
+// unpack writes an entry to a new file in the folder temp.
+func unpack(entry *zip.File, temp string) (name string, err error) {
+	content, err := entry.Open()
+	if err != nil {
+		return "", err
+	}
+	defer content.Close()
+	file, err := os.CreateTemp(temp, ".draft-*.pt.part")
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if closing := file.Close(); err == nil {
+			err = closing
+		}
+		if err != nil {
+			os.Remove(file.Name())
+		}
+	}()
+	_, err = io.Copy(file, io.LimitReader(content, int64(entry.UncompressedSize64)+1)) // the reader ends it where it says too little
+	return file.Name(), err
+}

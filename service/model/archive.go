@@ -1,0 +1,199 @@
+package model
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+)
+
+// newestFormat is the highest "version" record that the pinned libtorch reads (kMaxSupportedFileFormatVersion).
+const newestFormat = 10
+
+// Origin is what an archive tells of the PyTorch that wrote it, and of what is in it. No archive holds PyTorch's own version.
+type Origin struct {
+	Format    int    // of the archive: 3 to 10 in files of PyTorch 1.6 and later
+	PyTorch   string // how old the writer is, in words: "before 2.1"
+	Half      bool   // weights in float16 or bfloat16
+	CUDA      bool   // the code names a GPU: it was exported on one
+	Quantised bool   // operators on 8-bit numbers
+}
+
+// String is for people: "PyTorch before 2.1 (archive format 3)".
+func (o Origin) String() string {
+	return fmt.Sprintf("PyTorch %s (archive format %d; up to %d can be read)", o.PyTorch, o.Format, newestFormat)
+}
+
+// archive is the records of a PyTorch zip file, by their path below its one top folder.
+type archive struct {
+	size    int64
+	records map[string]*zip.File
+}
+
+// bombRatio bounds what the records may unpack to. PyTorch stores weights as they are and compresses code tenfold.
+const (
+	bombRatio = 32
+	bombSlack = 64 << 20
+)
+
+// openArchive reads the directory. trap is what is wrong with it, in words, or "".
+func openArchive(r io.ReaderAt, size int64) (a archive, trap string) {
+	reader, err := zip.NewReader(r, size)
+	if err != nil {
+		return a, "a damaged or truncated archive"
+	}
+	a = archive{size: size, records: make(map[string]*zip.File, len(reader.File))}
+	var unpacked uint64
+	for _, record := range reader.File {
+		name := path.Clean(record.Name)
+		switch {
+		// An entry that claims more than the file holds is a trap for the loader.
+		case record.CompressedSize64 > uint64(size), record.Method == zip.Store && record.UncompressedSize64 != record.CompressedSize64:
+			return a, "a damaged archive: an entry claims to be larger than the file"
+		case record.Method != zip.Store && record.Method != zip.Deflate:
+			return a, fmt.Sprintf("an archive whose record %q is compressed in a way that PyTorch does not use", name)
+		}
+		if unpacked += record.UncompressedSize64; unpacked > uint64(size)*bombRatio+bombSlack {
+			return a, fmt.Sprintf("an archive that claims to unpack to more than %d times its size", bombRatio)
+		}
+		_, below, found := strings.Cut(name, "/")
+		if !found {
+			below = name
+		}
+		if a.records[below] != nil {
+			return a, fmt.Sprintf("a damaged archive: it has two records named %q", below)
+		}
+		a.records[below] = record
+	}
+	return a, ""
+}
+
+func (a archive) has(names ...string) bool {
+	for _, name := range names {
+		if a.records[name] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+func (a archive) hasFolder(folder string) bool {
+	for name := range a.records {
+		if strings.HasPrefix(name, folder+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// maxCodeBytes bounds what is read of the code and of the pickles: a ResNet-152 has 300 KB.
+const maxCodeBytes = 64 << 20
+
+// origin reads the small records; trap is why libtorch could not read the file, or "".
+func (a archive) origin() (o Origin, trap string) {
+	version := a.records["version"]
+	if version == nil {
+		version = a.records[".data/version"]
+	}
+	if version == nil {
+		return o, "an incomplete archive (it has no version record)"
+	}
+	text, err := readEntry(version, 32)
+	if err != nil {
+		return o, "a damaged archive: its version cannot be read"
+	}
+	if o.Format, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil || o.Format < 1 {
+		return o, fmt.Sprintf("a damaged archive: its version is %.20q", text)
+	}
+	o.PyTorch = "before 2.1"
+	if a.has("byteorder", ".data/serialization_id") {
+		o.PyTorch = "2.1 or later"
+	}
+	if o.Format > newestFormat {
+		return o, fmt.Sprintf("an archive in format %d, of a PyTorch newer than this version can read (formats up to %d)", o.Format, newestFormat)
+	}
+	if order := a.records["byteorder"]; order != nil {
+		if text, err = readEntry(order, 32); err != nil || strings.TrimSpace(string(text)) != "little" {
+			return o, "an archive written on a big-endian machine"
+		}
+	}
+	for name, record := range a.records {
+		code := strings.HasPrefix(name, "code/") && strings.HasSuffix(name, ".py")
+		if !code && name != "data.pkl" && name != "constants.pkl" {
+			continue
+		}
+		data, err := readEntry(record, maxCodeBytes)
+		if err != nil {
+			return o, fmt.Sprintf("a damaged archive: its record %q cannot be read", name)
+		}
+		o.CUDA = o.CUDA || code && bytes.Contains(data, []byte(`torch.device("cuda`))
+		o.Quantised = o.Quantised || code && bytes.Contains(data, []byte("ops.quantized."))
+		o.Half = o.Half || !code && (bytes.Contains(data, []byte("\nHalfStorage\n")) || bytes.Contains(data, []byte("\nBFloat16Storage\n")))
+	}
+	return o, ""
+}
+
+// CheckRecords reads the whole archive at filePath and holds every record against its checksum and against the name that
+// stands before it: libtorch does neither, so that a changed bit in the weights would show in the answers only, if at all.
+// The error is a [*NotTorchScriptError].
+func CheckRecords(filePath string) error {
+	f, err := os.Open(filePath)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return checkRecords(f, info.Size(), filePath)
+}
+
+func checkRecords(r io.ReaderAt, size int64, filePath string) error {
+	refuse := func(is string) error { return &NotTorchScriptError{Path: filePath, Is: is, Do: exportAgain} }
+	a, trap := openArchive(r, size)
+	if trap != "" {
+		return refuse(trap)
+	}
+	for _, record := range a.records {
+		if !sameLocalName(r, record) {
+			return refuse(fmt.Sprintf("a damaged archive: what its directory calls %q has another name", record.Name))
+		}
+		content, err := record.Open()
+		if err == nil {
+			_, err = io.Copy(io.Discard, content) // bounded by openArchive; the reader compares length and checksum
+			content.Close()
+		}
+		if err != nil {
+			return refuse(fmt.Sprintf("a damaged archive: its record %q is not what was written", record.Name))
+		}
+	}
+	return nil
+}
+
+// sameLocalName reports whether the header before a record names it as the directory does. The header is looked for
+// backwards from the content, past PyTorch's padding.
+func sameLocalName(r io.ReaderAt, record *zip.File) bool {
+	const fixed, mostPadding = 30, 4096
+	offset, err := record.DataOffset()
+	if err != nil {
+		return false
+	}
+	before := make([]byte, min(offset, int64(fixed+len(record.Name)+mostPadding)))
+	if _, err := r.ReadAt(before, offset-int64(len(before))); err != nil {
+		return false
+	}
+	for padding := 0; padding+len(record.Name)+fixed <= len(before); padding++ {
+		header := before[len(before)-padding-len(record.Name)-fixed:]
+		if bytes.HasPrefix(header, []byte("PK\x03\x04")) && int(binary.LittleEndian.Uint16(header[28:])) == padding &&
+			int(binary.LittleEndian.Uint16(header[26:])) == len(record.Name) {
+			return string(header[fixed:fixed+len(record.Name)]) == record.Name
+		}
+	}
+	return false
+}

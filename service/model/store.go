@@ -1,0 +1,213 @@
+package model
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// draftPrefix begins the names of files that are being written: no ending .pt, so they are never taken for models.
+const draftPrefix = ".draft-"
+
+// Draft is a model file that is being made in its folder, under a name that nobody looks at. Discard it in any case.
+type Draft struct {
+	Path   string
+	folder Folder
+	card   Card
+}
+
+// Draft writes the archive at from into the folder, with the card inside. Drafts that were left behind a day ago are removed.
+func (f Folder) Draft(from string, card Card) (*Draft, error) {
+	if err := os.MkdirAll(string(f), 0o755); err != nil {
+		return nil, err
+	}
+	f.removeOldDrafts()
+	path := filepath.Join(string(f), fmt.Sprintf("%s%s-%d.pt.part", draftPrefix, card.Name, time.Now().UnixNano()))
+	if err := writeFile(path, func(w io.Writer) error { return WriteWithCard(w, from, card) }); err != nil {
+		return nil, fmt.Errorf("writing the model with its card: %w", err)
+	}
+	return &Draft{Path: path, folder: f, card: card}, nil
+}
+
+func (f Folder) removeOldDrafts() {
+	drafts, _ := filepath.Glob(filepath.Join(string(f), draftPrefix+"*"))
+	for _, draft := range drafts {
+		if info, err := os.Stat(draft); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
+			os.Remove(draft)
+		}
+	}
+}
+
+// Discard removes the draft if it was not placed.
+func (d *Draft) Discard() { os.Remove(d.Path) }
+
+var errNoRef = errors.New("no model was named; use NAME or NAME@VERSION")
+
+// ErrExists is wrapped by Place where the folder has another model of that name and version.
+var ErrExists = errors.New("is there already")
+
+// Place gives the draft its name, in one step: other processes see the folder without the model or with all of it. A model of
+// the same name and version is only replaced if replace says so. sum is the draft's SHA-256, in hexadecimal. Whichever model was the
+// folder's default before stays it.
+func (d *Draft) Place(sum string, replace bool) (path string, err error) {
+	err = d.folder.change(func(m *Manifest, save func() error) error {
+		entries, err := d.folder.list(*m)
+		if err != nil {
+			return err
+		}
+		path = d.folder.freeName(d.card, sum, entries)
+		for _, e := range entries {
+			if e.Err != nil || e.Ref() != Ref(d.card.Name, d.card.Version) {
+				continue
+			}
+			if !replace {
+				return existsError(e)
+			}
+			path = e.Path
+			// The old sum goes before the new file comes: at no time is there a file with a sum that is not its own.
+			delete(m.SHA256, filepath.Base(path))
+			if err := save(); err != nil {
+				return err
+			}
+		}
+		if err := os.Rename(d.Path, path); err != nil {
+			return err
+		}
+		m.SHA256[filepath.Base(path)] = sum
+		if m.Default == "" && len(entries) > 0 && entries[0].Err == nil {
+			m.Default = entries[0].Name
+		}
+		return nil
+	})
+	return path, err
+}
+
+func existsError(e Entry) error {
+	return fmt.Errorf("%s %w, in %s. Give this one another --version, or replace that one with --force", e.Ref(), ErrExists, e.Path)
+}
+
+// CheckFree returns [ErrExists] if the folder has a model of that name and version: a question to ask before much is done.
+func (f Folder) CheckFree(name, version string) error {
+	entries, err := f.List()
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Err == nil && e.Ref() == Ref(name, version) {
+			return existsError(e)
+		}
+	}
+	return nil
+}
+
+// freeName is NAME-VERSION.pt, or one that no other model has.
+func (f Folder) freeName(card Card, sum string, entries []Entry) string {
+	base := card.Name + "-" + NameOfFile(card.Version)
+	path := filepath.Join(string(f), base+".pt")
+	for _, e := range entries {
+		if e.Path == path {
+			return filepath.Join(string(f), base+"-"+sum[:8]+".pt")
+		}
+	}
+	return path
+}
+
+// Remove deletes the model that ref means and returns what it was. A name of which there are several versions is refused, unless
+// all is set; then all go.
+func (f Folder) Remove(ref string, all bool) (removed []Entry, err error) {
+	if ref == "" {
+		return nil, errNoRef
+	}
+	err = f.change(func(m *Manifest, _ func() error) error {
+		matches, err := f.matches(ref, *m)
+		if err != nil {
+			return err
+		}
+		if len(matches) > 1 && !all {
+			refs := make([]string, len(matches))
+			for i, e := range matches {
+				refs[i] = e.Ref()
+			}
+			return fmt.Errorf("%q means several models: %s. Name one of them, or take --all", ref, strings.Join(refs, ", "))
+		}
+		for _, e := range matches {
+			if err := os.Remove(e.Path); err != nil {
+				return err
+			}
+			delete(m.SHA256, filepath.Base(e.Path))
+			removed = append(removed, e)
+		}
+		if m.Default != "" {
+			if _, err := f.matches(m.Default, *m); errors.Is(err, ErrNoModel) {
+				m.Default = "" // it is gone; the folder's own order decides
+			}
+		}
+		return nil
+	})
+	return removed, err
+}
+
+// SetDefault makes the model that ref means answer where none is named. A name without a version goes on meaning its newest.
+func (f Folder) SetDefault(ref string) (Entry, error) {
+	var chosen Entry
+	if ref == "" {
+		return chosen, errNoRef
+	}
+	err := f.change(func(m *Manifest, _ func() error) error {
+		matches, err := f.matches(ref, *m)
+		if err != nil {
+			return err
+		}
+		chosen = matches[0]
+		m.Default = chosen.Name
+		if ref != chosen.Name {
+			m.Default = chosen.Ref()
+		}
+		return nil
+	})
+	return chosen, err
+}
+
+// SHA256 is the digest of the file at path, in hexadecimal.
+func SHA256(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(hash, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(hash.Sum(nil)), nil
+}
+
+// CheckSum compares the digest of the file at path with the one that was recorded when it was added. A file that was not added,
+// but copied here, or that lies elsewhere, has none to differ from.
+func CheckSum(path, sum string) error {
+	manifest, err := Folder(filepath.Dir(path)).Manifest()
+	if err != nil {
+		return nil //nolint:nilerr // said where the folder is listed; a model named by its path needs no manifest
+	}
+	recorded := manifest.SHA256[filepath.Base(path)]
+	if recorded == "" || recorded == sum {
+		return nil
+	}
+	return &ChangedError{Path: path, Recorded: recorded, Found: sum}
+}
+
+// ChangedError tells that a file is not the one that was added.
+type ChangedError struct{ Path, Recorded, Found string }
+
+// Error says what to do about it.
+func (e *ChangedError) Error() string {
+	return fmt.Sprintf("%s is not the file that was added: its SHA-256 is %.12s…, and was %.12s….\n"+
+		"If the disk or a copy went wrong, add the model again from where it came. If you replaced it on purpose, run `vidi models add --force %s`.",
+		e.Path, e.Found, e.Recorded, e.Path)
+}

@@ -1,0 +1,50 @@
+package trial
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/vidi-vision/vidi/service/engine"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+const (
+	adviceShape = "A classifier takes 1 × 3 × height × width and gives 1 × classes. Export one that ends in its last linear layer."
+	adviceOne   = `Return the logits alone, and trace that:
+    class Logits(torch.nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+        def forward(self, x):
+            return self.net(x)[0]          # Hugging Face: .logits
+    torch.jit.trace(Logits(model).eval(), torch.rand(1, 3, 224, 224)).save("model.pt")`
+	adviceNumbers = "Return the logits themselves, before argmax, rounding, or a cast to integers."
+	adviceFinite  = "The weights hold NaN or infinity (the training failed), or the network overflows or divides by zero. Check in Python with\n" +
+		"torch.isfinite(model(x)).all(), and export the last good state."
+	adviceHalf = "Its weights are in 16 bits. Export it in 32: model.float() before torch.jit.trace; `--precision bf16` halves them again when it runs."
+	adviceCUDA = "It was exported on a GPU. Export it on the CPU: model.cpu() and a CPU input for torch.jit.trace."
+)
+
+// adviceFor is what the owner of a network that failed like this can do.
+func adviceFor(err error, origin model.Origin) string {
+	var output *engine.OutputError
+	switch {
+	case errors.As(err, &output) && output.DType:
+		return adviceNumbers
+	case errors.As(err, &output):
+		return adviceShape
+	case errors.Is(err, torchbind.BadModel) && strings.Contains(err.Error(), "the model returned"):
+		return adviceOne
+	case errors.Is(err, torchbind.OutOfMemory):
+		return "It needs more memory than it may have here; see --memory."
+	case origin.CUDA:
+		return adviceCUDA
+	case origin.Half:
+		return adviceHalf
+	case errors.Is(err, torchbind.BadModel):
+		return "Export it again with a PyTorch up to 2.7:  torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save(\"model.pt\")\n" +
+			"It was written by " + origin.String() + "."
+	}
+	return "If it was trained for another size, use --crop. See that it runs in Python: torch.jit.load(\"model.pt\")(torch.rand(1, 3, 224, 224))"
+}

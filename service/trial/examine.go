@@ -1,0 +1,296 @@
+package trial
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/engine"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/preprocess"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// espresso is the picture whose answer is kept in the card. It must never change: cards would no longer agree with it.
+// examples/CREDITS.md says who took it.
+//
+//go:embed espresso.jpg
+var espresso []byte
+
+// sides are the input sizes that networks are made for, the usual ones first.
+var sides = []int{224, 256, 299, 384, 240, 260, 288, 300, 320, 336, 380, 448, 456, 480, 512, 518, 528, 600, 192, 160, 128, 112, 96, 64, 48, 32, 28, 227, 331}
+
+// examination is one look at a network from outside.
+type examination struct {
+	ctx    context.Context
+	probe  *engine.Probe
+	origin model.Origin
+	report *Report
+	final  []float32 // the output for the photograph, compiled
+}
+
+// plain is an error without the words that say which file it is about: whoever reads it knows.
+func plain(err error) string {
+	var e *torchbind.Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return err.Error()
+}
+
+func (x *examination) refuse(why string, err error) error {
+	return &Refusal{Why: why + ": " + plain(err), Do: adviceFor(err, x.origin)}
+}
+
+// infer computes a picture at the input's size.
+func (x *examination) infer(rgb []byte) ([]float32, error) {
+	return x.probe.Infer(x.ctx, rgb, x.report.Input)
+}
+
+// at is the input with another size. A resize that was not asked for keeps its usual proportion to it.
+func (x *examination) at(side int) model.Input {
+	in := x.report.Input
+	if in.Resize == 0 {
+		in.Resize = (side*256 + 112) / 224
+	}
+	in.Crop, in.Resize = side, max(in.Resize, side)
+	return in
+}
+
+func (x *examination) runs(side int) (int, error) {
+	output, err := x.probe.Infer(x.ctx, grey(side), x.at(side))
+	return len(output), err
+}
+
+// findSize finds a size that the network computes on: the one asked for, or the first of the usual ones.
+func (x *examination) findSize() error {
+	wanted := x.report.Input.Crop
+	if wanted != 0 {
+		outputs, err := x.runs(wanted)
+		if err == nil {
+			x.found(wanted, outputs)
+			return nil
+		}
+		if !errors.Is(err, torchbind.ForwardFailed) {
+			return x.refuse("cannot be used", err)
+		}
+	}
+	var first error
+	for _, side := range sides {
+		outputs, err := x.runs(side)
+		switch {
+		case err == nil && wanted != 0:
+			return &Refusal{Why: fmt.Sprintf("cannot compute a picture of %d × %d, but one of %d × %d", wanted, wanted, side, side),
+				Do: fmt.Sprintf("Use --crop %d, or correct input.crop in the card.", side)}
+		case err == nil:
+			x.found(side, outputs)
+			return nil
+		case !errors.Is(err, torchbind.ForwardFailed): // it ran: another size would not help
+			return x.refuse("cannot be used", err)
+		case first == nil:
+			first = err
+		}
+	}
+	return x.otherLayout(first)
+}
+
+// found takes the size, and looks whether the network takes others.
+func (x *examination) found(side, outputs int) {
+	for _, other := range []int{side + 32, max(32, side-32)} {
+		if n, err := x.runs(other); other != side && err == nil && n == outputs {
+			x.report.AnySize = true
+		}
+	}
+	x.report.Input, x.report.Outputs = x.at(side), outputs
+}
+
+// otherLayout explains a network that takes no picture of red, green and blue planes.
+func (x *examination) otherLayout(err error) error {
+	for _, side := range sides {
+		s := int64(side)
+		for _, layout := range []struct {
+			shape []int64
+			is    string
+			do    string
+		}{
+			{[]int64{1, 1, s, s}, fmt.Sprintf("takes grey pictures (1 × 1 × %d × %d), not red, green and blue", s, s),
+				"Convert inside the network:  def forward(self, x): return self.net(x.mean(1, keepdim=True))"},
+			{[]int64{1, s, s, 3}, fmt.Sprintf("takes pictures with the colours last (1 × %d × %d × 3)", s, s),
+				"Convert inside the network:  def forward(self, x): return self.net(x.permute(0, 2, 3, 1))"},
+			{[]int64{3, s, s}, fmt.Sprintf("takes one picture without a batch (3 × %d × %d)", s, s),
+				"Convert inside the network:  def forward(self, x): return self.net(x[0]).unsqueeze(0)"},
+		} {
+			if x.probe.Takes(x.ctx, layout.shape...) {
+				return &Refusal{Why: layout.is, Do: layout.do + "\nand trace that with torch.rand(1, 3, " + fmt.Sprintf("%d, %d)", s, s)}
+			}
+		}
+	}
+	return x.refuse(fmt.Sprintf("cannot compute a picture of any usual size from %d × %d to %d × %d", slices.Min(sides), slices.Min(sides), slices.Max(sides), slices.Max(sides)), err)
+}
+
+// answers computes pictures that differ as much as pictures can, and looks at what comes out.
+func (x *examination) answers() error {
+	photograph, err := photograph(x.report.Input)
+	if err != nil {
+		return err
+	}
+	var outputs [][]float32
+	side := x.report.Input.Crop
+	for _, picture := range []struct {
+		name string
+		rgb  []byte
+	}{
+		{"a grey picture", grey(side)}, {"a black picture", flat(side, 0)}, {"a white picture", flat(side, 255)}, {"noise", noise(side, 1)},
+		{"noise", noise(side, 2)}, {"stripes", stripes(side)}, {"a photograph", photograph},
+	} {
+		output, err := x.infer(picture.rgb)
+		if err != nil {
+			return x.refuse("cannot compute "+picture.name, err)
+		}
+		if len(output) != x.report.Outputs {
+			return &Refusal{Why: fmt.Sprintf("gives %d outputs for %s, and %d for others", len(output), picture.name, x.report.Outputs), Do: adviceShape}
+		}
+		if _, err := model.Probabilities(model.None, output); err != nil {
+			return &Refusal{Why: "gives NaN or infinity for " + picture.name, Do: adviceFinite}
+		}
+		outputs = append(outputs, output)
+	}
+	if err := x.probe.Warm(x.ctx, x.report.Input); err != nil {
+		return x.refuse("cannot be compiled", err)
+	}
+	if x.final, err = x.infer(photograph); err != nil {
+		return x.refuse("cannot compute a photograph once it is compiled", err)
+	}
+	spread, change := spreadOf(outputs), distance(x.final, outputs[len(outputs)-1])
+	// Compiling moves the outputs by millionths; dropout by as much as they are apart. A NaN fails as well.
+	if !(change <= 0.01*max(spread, 1e-3)) {
+		return &Refusal{Why: "gives different answers to the same picture", Do: "It was exported in training mode. Call model.eval() before torch.jit.trace."}
+	}
+	x.report.Constant = spread <= 1e-6
+	x.report.Probabilities = probabilities(outputs)
+	if x.report.Activation == "" {
+		x.report.Activation = chooseActivation(x.report.Probabilities, x.report.Outputs)
+	}
+	return x.keepAnswer()
+}
+
+// keepAnswer puts the five likeliest classes of the photograph into the report.
+func (x *examination) keepAnswer() error {
+	p, err := model.Probabilities(x.report.Activation, x.final)
+	if err != nil {
+		return &Refusal{Why: "gives NaN or infinity for a photograph", Do: adviceFinite}
+	}
+	for _, class := range model.TopK(p, 5) {
+		x.report.Trial.Golden = append(x.report.Trial.Golden, model.Answer{ClassID: class, Probability: math.Round(p[class]*1e6) / 1e6})
+	}
+	return nil
+}
+
+// measure takes the shortest of twenty inferences, or of those that two seconds have room for: other programs only make them longer.
+func (x *examination) measure() error {
+	var times []time.Duration
+	picture := noise(x.report.Input.Crop, 3)
+	for begun := time.Now(); len(times) < 20 && (len(times) == 0 || time.Since(begun) < 2*time.Second); {
+		took, err := x.probe.Time(x.ctx, picture, x.report.Input)
+		if err != nil {
+			return x.refuse("cannot compute noise", err)
+		}
+		times = append(times, took)
+	}
+	x.report.Trial.Milliseconds = math.Round(slices.Min(times).Seconds()*1e5) / 100
+	return nil
+}
+
+// chooseActivation is what a network of that kind needs. A single output is one label that is there or not.
+func chooseActivation(probabilities model.Activation, outputs int) model.Activation {
+	switch {
+	case probabilities != "":
+		return model.None
+	case outputs == 1:
+		return model.Sigmoid
+	}
+	return model.Softmax
+}
+
+// probabilities tells what the network ended in, if every output of every picture looks like it. Logits of seven pictures so
+// different do not all stay between 0 and 1 by chance.
+func probabilities(outputs [][]float32) model.Activation {
+	const rounding = 1e-3 // of a thousand bfloat16 or float16 numbers
+	sums := true
+	for _, row := range outputs {
+		sum := 0.0
+		for _, v := range row {
+			if v < 0 || v > 1+rounding {
+				return ""
+			}
+			sum += float64(v)
+		}
+		sums = sums && math.Abs(sum-1) <= rounding
+	}
+	if sums && len(outputs[0]) > 1 {
+		return model.Softmax
+	}
+	return model.Sigmoid
+}
+
+// spreadOf is the largest distance of two outputs.
+func spreadOf(outputs [][]float32) float64 {
+	widest := 0.0
+	for _, row := range outputs[1:] {
+		widest = max(widest, distance(outputs[0], row))
+	}
+	return widest
+}
+
+func distance(a, b []float32) float64 {
+	widest := 0.0
+	for i := range a {
+		widest = max(widest, math.Abs(float64(a[i])-float64(b[i])))
+	}
+	return widest
+}
+
+// photograph is the espresso as the network's input.
+func photograph(in model.Input) ([]byte, error) {
+	preparer, err := preprocess.New(preprocess.DefaultLimits())
+	if err != nil {
+		return nil, err
+	}
+	spec := preprocess.Spec{Resize: in.Resize, Crop: in.Crop, Filter: torchbind.Bilinear}
+	if in.Interpolation == "bicubic" {
+		spec.Filter = torchbind.Bicubic
+	}
+	picture, err := preparer.Prepare(context.Background(), espresso, spec, preprocess.Options{})
+	if err != nil {
+		return nil, err
+	}
+	return picture.RGB, nil
+}
+
+func flat(side int, value byte) []byte { return bytes.Repeat([]byte{value}, side*side*3) }
+
+func grey(side int) []byte { return flat(side, 128) }
+
+func noise(side int, seed uint64) []byte {
+	random, rgb := rand.New(rand.NewPCG(seed, 7)), make([]byte, side*side*3)
+	for i := range rgb {
+		rgb[i] = byte(random.Uint32())
+	}
+	return rgb
+}
+
+func stripes(side int) []byte {
+	rgb := make([]byte, 0, side*side*3)
+	for y := range side {
+		for x := range side {
+			rgb = append(rgb, byte(x/8%2*255), byte(y/8%2*255), byte((x+y)*255/(2*side)))
+		}
+	}
+	return rgb
+}

@@ -1,0 +1,86 @@
+package trial
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+
+	"github.com/vidi-vision/vidi/service/engine"
+	"github.com/vidi-vision/vidi/service/model"
+)
+
+// Tried remembers which files were tried, by their SHA-256: so that a server which starts with a model it knows loads it at once.
+// What is remembered may be deleted at any time; the files are then tried once more.
+type Tried struct {
+	Dir     string // "" remembers nothing
+	Version string // of the program: another one tries again
+}
+
+// DefaultTried is in the user's cache: $XDG_CACHE_HOME/vidi/tried, or ~/.cache/vidi/tried.
+func DefaultTried(version string) Tried {
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return Tried{} // no home: every start tries its model
+	}
+	return Tried{Dir: filepath.Join(cache, "vidi", "tried"), Version: version}
+}
+
+func (t Tried) file(sum string, p engine.Precision) string {
+	if p == "" {
+		p = engine.FP32
+	}
+	return filepath.Join(t.Dir, sum+"-"+string(p))
+}
+
+// Knows reports whether a file of that digest was tried in that precision.
+func (t Tried) Knows(sum string, p engine.Precision) bool {
+	if t.Dir == "" {
+		return false
+	}
+	version, err := os.ReadFile(t.file(sum, p))
+	return err == nil && string(version) == t.Version
+}
+
+// Remember notes that a file was tried and is good. That it cannot be written (a read-only disk) only costs time.
+func (t Tried) Remember(sum string, p engine.Precision) {
+	if t.Dir == "" || os.MkdirAll(t.Dir, 0o755) != nil {
+		return
+	}
+	draft, err := os.CreateTemp(t.Dir, ".draft-")
+	if err != nil {
+		return
+	}
+	defer os.Remove(draft.Name())
+	_, err = draft.WriteString(t.Version)
+	if closing := draft.Close(); err == nil && closing == nil {
+		_ = os.Rename(draft.Name(), t.file(sum, p))
+	}
+}
+
+// Ensure returns nil if the model file at path is the one that was added, and loads and computes in a process of its own; what
+// was tried before is not tried again. trying, if it is not nil, is called before that takes its time. Errors say what is wrong
+// with the file in words for its owner.
+func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, trying func()) error {
+	file, err := model.Inspect(path)
+	if err != nil {
+		return err
+	}
+	sum, err := model.SHA256(path)
+	if err != nil {
+		return err
+	}
+	if err := model.CheckSum(path, sum); err != nil || t.Knows(sum, p) {
+		return err
+	}
+	if err := model.CheckRecords(path); err != nil {
+		return err
+	}
+	if trying != nil {
+		trying()
+	}
+	if _, err := Run(ctx, Request{Path: path, Precision: p, Limits: DefaultLimits(file.Bytes)}, nil); err != nil {
+		return err
+	}
+	t.Remember(sum, p)
+	return nil
+}
