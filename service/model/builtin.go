@@ -21,7 +21,9 @@ func BuiltIn() Folder {
 }
 
 // Has reports whether path names a file that lies in the folder itself.
-func (f Folder) Has(path string) bool { return f != "" && filepath.Dir(path) == filepath.Clean(string(f)) }
+func (f Folder) Has(path string) bool {
+	return f != "" && filepath.Dir(path) == filepath.Clean(string(f))
+}
 
 // files is the paths of the .pt files: the folder's own, and those of BuiltIn. A folder that does not exist is empty.
 func (f Folder) files() (own, builtIn []string, err error) {
