@@ -63,6 +63,6 @@ inline tb_resize crop_for(size_t size) {
 }
 constexpr size_t kCropBytes = 40 * 33 * 3;
 
-constexpr int64_t kMaxPixels = 1 << 18, kMaxScanPixels = 1 << 21;
+constexpr int64_t kMaxPixels = 1 << 16, kMaxScanPixels = 1 << 20;
 
 }  // namespace tb::fuzz

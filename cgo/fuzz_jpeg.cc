@@ -40,8 +40,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   Answer whole = decode(data.get(), size, eighths, 0x00), crop = resize(data.get(), size, eighths, 0x00);
   must(whole == decode(data.get(), size, eighths, 0xFF), "decoding writes every pixel", whole.text);
   must(crop == resize(data.get(), size, eighths, 0xFF), "resizing writes every pixel", crop.text);
-  // Damage below the crop is not seen; everything else is.
-  bool unseen = crop.code == TB_OK && (whole.code == TB_CORRUPT_IMAGE || whole.code == TB_UNSUPPORTED_IMAGE);
-  must(whole.code == crop.code || unseen, "what can be decoded can be resized", whole.text + " and " + crop.text);
+  // Not the other way round: damage below the crop is never seen.
+  must(whole.code != TB_OK || crop.code == TB_OK, "what can be decoded can be resized", crop.text);
   return 0;
 }
