@@ -9,7 +9,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 minutes=$1 which=$2
-longest=60 # seconds of one round; a busy machine gives less CPU time than that, so a target may have many rounds
+longest=300 # seconds of one round; a busy machine gives less CPU time than that, so a target may have many rounds
 
 # Share of the time, kind, where, target.
 targets='
@@ -39,9 +39,14 @@ go=$(third_party/find-go.sh)
 mkdir -p build/fuzz/findings build/fuzz/jpeg build/fuzz/png
 shared=${VIDI_SHARED:+$VIDI_SHARED/hostile}
 
-# Go's targets are built once, with the instrumentation that guides the fuzzer, and run where their test data are.
-build() {
-  [ "$kind" = shim ] && return
+# Go's targets are built once, with the instrumentation that guides the fuzzer, and run where their test data are. The shim's begin
+# with the files that each show something new.
+prepare() {
+  if [ "$kind" = shim ]; then
+    format=${target#fuzz_}
+    build/shim-fuzz/"$target" -merge=1 -max_len=8192 -timeout=60 "build/fuzz/$format" "cgo/testdata/fuzz/$format" ${shared:+"$shared"} >build/fuzz/log 2>&1
+    return
+  fi
   binary=$PWD/build/fuzz/${where//\//-}.test
   [ -n "${built[$where]:-}" ] || "$go" test -c -fuzz=. -o "$binary" "./$where"
   built[$where]=yes
@@ -54,9 +59,8 @@ round() {
       { grep -q 'context deadline exceeded' build/fuzz/log && ! grep -q 'Failing input' build/fuzz/log; } || return 1
     executed=$((executed + $(sed -n 's/.*execs: \([0-9]*\).*/\1/p' build/fuzz/log | tail -1 | grep . || echo 0)))
   else
-    local format=${target#fuzz_}
-    build/shim-fuzz/"$target" -max_total_time="$seconds" -max_len=8192 -timeout=10 -print_final_stats=1 -artifact_prefix="build/fuzz/findings/$target-" \
-      "build/fuzz/$format" "cgo/testdata/fuzz/$format" ${shared:+"$shared"} >build/fuzz/log 2>&1 || return 1
+    build/shim-fuzz/"$target" -max_total_time="$seconds" -max_len=8192 -timeout=60 -print_final_stats=1 -artifact_prefix="build/fuzz/findings/$target-" \
+      "build/fuzz/$format" >build/fuzz/log 2>&1 || return 1
     executed=$((executed + $(sed -n 's/^stat::number_of_executed_units: *//p' build/fuzz/log)))
   fi
 }
@@ -73,7 +77,7 @@ printf '%-20s %-15s %12s %8s  %s\n' where target executions CPU-s findings
 while read -r share kind where target; do
   [ -n "$share" ] || continue
   budget=$(awk "BEGIN {printf \"%d\", $minutes * 60 * $share / $all + 5}")
-  build
+  prepare
   count_cpu
   used=0 executed=0 found=none
   while [ "$used" -lt "$budget" ] && [ "$found" = none ]; do

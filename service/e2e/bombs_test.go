@@ -160,9 +160,9 @@ func TestBombsAtOnce(t *testing.T) {
 			t.Errorf("%s: memory rose by %d MiB", name, peak>>20)
 		}
 	}
-	alone := []string{"WebP, 49 megapixels", "WebP, 33 megapixels"}
+	alone := []string{"WebP, 49 megapixels"}
 	if wholeCatalogue {
-		alone = append(alone, "PNG", "JPEG", "GIF", "jpg_cmyk.jpg", "jpg_prog.jpg", "tif_deflate.tif", "webp_lossy.webp")
+		alone = append(alone, "WebP, 33 megapixels", "PNG", "JPEG", "GIF", "jpg_cmyk.jpg", "jpg_prog.jpg", "tif_deflate.tif", "webp_lossy.webp")
 	}
 	for _, name := range alone {
 		salvo(name, func(int) []byte { return all[name] })

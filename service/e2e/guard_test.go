@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,9 +41,15 @@ func startWithAdmin(t *testing.T, args ...string) adminServer {
 func guarded(t *testing.T, a adminServer) *guard {
 	t.Helper()
 	g := &guard{s: a.s, admin: a.admin, good: read(t, torchtest.File(t, "examples/espresso.png"))}
-	for range 3 {
-		g.wantGood(t)
+	var several sync.WaitGroup
+	for range 8 { // the first pictures that every worker infers cost memory that stays
+		several.Go(func() {
+			for range 4 {
+				g.wantGood(t)
+			}
+		})
 	}
+	several.Wait()
 	time.Sleep(2 * time.Second) // the module for a picture that is alone
 	http.DefaultClient.CloseIdleConnections()
 	fetch(t, g.admin+"/debug/pprof/heap?gc=1")

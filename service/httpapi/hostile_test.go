@@ -107,7 +107,7 @@ func TestHostileBodies(t *testing.T) {
 		"H5 cut in headers":  {boundary, "--b\r\nContent-Disposition: form-", api.BadRequest},
 		"H5 no end":          {boundary, "--b\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\npicture\r\n--b\r\n", api.BadRequest},
 
-		"H8 not a picture":      {"image/jpeg", "bad", api.UnsupportedFormat},
+		"H8 not a picture":      {"image/jpeg", "bad, and no picture", api.UnsupportedFormat},
 		"H21 empty list":        {"application/json", `{"images": []}`, api.NoImage},
 		"H21 65 files":          {boundary, fields(65, "file"), api.TooManyImages},
 		"H21 10,001 files":      {boundary, fields(10_001, "image"), api.TooManyImages},
