@@ -26,7 +26,7 @@ var elsewhere = map[string][]string{
 	"A14": {"service/preprocess TestRowsA/A14"},
 	"A15": {"service/e2e TestBombsAtOnce"},
 	"B10": {"service/preprocess TestRowsB/B10", "service/e2e TestEveryHostileFileThroughTheServer", "cgo Hostile.MutantsOfGoodFiles"},
-	"C2":  {"service/preprocess TestRowsC/C2", "service/preprocess TestPillow"},
+	"C2":  {"service/preprocess TestRowsC/C2"},
 	"C13": {"service/preprocess TestRowsC/C13"},
 	"C14": {"service/preprocess TestC14Orientations", "service/preprocess TestC14Upright", "service/e2e TestEightOrientationsAreOnePicture"},
 	"C15": {"service/preprocess TestC15CorruptEXIF"},
