@@ -115,6 +115,32 @@ test-cpp: shim ## GoogleTest of the shim under AddressSanitizer and UBSan
 	cmake --build build/shim-test -j $(JOBS) | { grep -v 'no work to do' || true; }
 	@ctest --test-dir build/shim-test --output-on-failure
 
+# What is skipped elsewhere for want of a tool or of VIDI_SHARED is a failure here. The last line is the control: the bound that
+# the soak holds must see a leak.
+.PHONY: test-hostile
+test-hostile: vidi test-models ## hostile pictures and requests, all of them, through the real server (needs VIDI_SHARED; half an hour)
+	@go=$$(third_party/find-go.sh); export CI=true VIDI_HOSTILE=all VIDI_STOPS=20; \
+	"$$go" test -count=1 -timeout 90m -v -run 'Hostile|Bombs|Slow|Chunks|RawRequests|ReadinessIsTrue|Orientations|Descriptors|Anothers|NoFile|Libraries|StopUnderLoad' \
+	  -bench 'Overload|SlowConnections' -benchtime 1x ./service/e2e | grep -v '^=== '; \
+	$(PYTHON) tools/soak.py --requests 20000; \
+	"$$go" test -count=1 -v -run 'TestMemoryStaysFlat|TestMemoryBoundSeesALeak' ./torchbind | grep -v '^=== '
+
+# FUZZ is how many minutes of CPU time are spent, shared out by risk: `make fuzz FUZZ=60`.
+FUZZ ?= 10
+FUZZ_PACKAGES := $(PACKAGES) clang-14 libclang-rt-14-dev
+
+.PHONY: fuzz
+fuzz: test-models ## fuzz the Go parsers, FUZZ=10 CPU minutes in all
+	@tools/fuzz.sh $(FUZZ) go
+
+.PHONY: fuzz-shim
+fuzz-shim: ## fuzz the shim's decoding of JPEG and PNG with libFuzzer under the sanitizers, FUZZ=10 CPU minutes
+	@third_party/system-packages.sh $(FUZZ_PACKAGES)
+	@libtorch=$$(third_party/fetch-libtorch.sh); \
+	cmake -G Ninja -S . -B build/shim-fuzz -DTB_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++-14 -DLIBTORCH="$$libtorch" >build/shim-fuzz.log 2>&1 || { cat build/shim-fuzz.log; exit 1; }; \
+	cmake --build build/shim-fuzz -j $(JOBS) | { grep -v 'no work to do' || true; }
+	@tools/fuzz.sh $(FUZZ) shim
+
 .PHONY: test-python
 test-python: python
 	@$(PYTHON) -m unittest discover -s tools/tests

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -102,4 +103,27 @@ func TestImageNetLabels(t *testing.T) {
 			t.Errorf("class 970 is %+v", labels[class])
 		}
 	}
+}
+
+// FuzzCard: what is accepted is written and read as it was.
+func FuzzCard(f *testing.F) {
+	good, err := json.Marshal(goodCard())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"format": 1, "input": {"mean": [1e39, 0, 0], "std": null}, "labels": [{}, {"label": 5}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		card, err := ParseCard(data)
+		if err != nil {
+			return
+		}
+		written, err := json.Marshal(card)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ParseCard(written); err != nil || !reflect.DeepEqual(again, card) {
+			t.Errorf("%s came back as %+v, %v", written, again, err)
+		}
+	})
 }
