@@ -45,7 +45,7 @@ const (
 const lite0Int8 = "build/models/efficientnet-lite0-int8.pt"
 
 // models are what is compared, and how far apart each one's logits must at least lie, in standard deviations. The seeded one
-// is made to spread by more than 1; the trained one's are what they are.
+// is made to spread by more than 1; the trained one's are what they are. TestParityOfZoo has the others.
 var models = map[string]float64{"efficientnet-lite0.pt": 0.5, "resnet18-seeded.pt": 1}
 
 func TestParity(t *testing.T) {
@@ -121,7 +121,8 @@ func (p *parity) see(t *testing.T, difference, bound float64, where string) {
 	}
 }
 
-func compareWithReference(t *testing.T, path string, pictures []string, want map[string]reference, minDeviation float64) {
+// compareWithReference compares level by level, and returns the levels that have a bound in fp32.
+func compareWithReference(t *testing.T, path string, pictures []string, want map[string]reference, minDeviation float64) []*parity {
 	exact := openClassifier(t, path, engine.FP32)
 	card := exact.Card()
 	preparer, err := preprocess.New(preprocess.DefaultLimits())
@@ -129,6 +130,9 @@ func compareWithReference(t *testing.T, path string, pictures []string, want map
 		t.Fatal(err)
 	}
 	spec := preprocess.Spec{Resize: card.Input.Resize, Crop: card.Input.Crop, Filter: torchbind.Bilinear}
+	if card.Input.Interpolation == "bicubic" {
+		spec.Filter = torchbind.Bicubic
+	}
 
 	decoded := &parity{name: "decoded JPEG pixels", unit: "pictures not identical"}
 	input := &parity{name: "uint8 input samples", unit: "samples"}
@@ -187,13 +191,15 @@ func compareWithReference(t *testing.T, path string, pictures []string, want map
 		t.Errorf("the pictures prove too little: logits' deviation down to %.2f (want %g), %d different answers (want %d)",
 			spread, minDeviation, len(classes), minClasses)
 	}
-	levels := []*parity{decoded, input, logits, probability, top1}
+	exactly := []*parity{decoded, input, logits, probability, top1}
+	levels := append([]*parity{}, exactly...)
 	levels = append(levels, rough(t, "bf16", openClassifier(t, path, engine.BF16), preprocess.Options{}, marginRough, pictures, want)...)
 	levels = append(levels, rough(t, "fast decode", exact, preprocess.Options{Decode: preprocess.Fast}, marginRough, pictures, want)...)
 	if card.Name == "efficientnet-lite0" { // random weights do not survive quantisation: their logits have no margins
 		levels = append(levels, rough(t, "int8", openClassifier(t, torchtest.File(t, lite0Int8), engine.Int8), preprocess.Options{}, marginInt8, pictures, want)...)
 	}
 	printLevels(t, filepath.Base(path), levels)
+	return exactly
 }
 
 // rough compares a mode that is allowed to differ a little: the answer must hold wherever it was not a close call.
