@@ -54,7 +54,15 @@ func TestParity(t *testing.T) {
 		t.Run(strings.TrimSuffix(file, ".pt"), func(t *testing.T) {
 			torchtest.NoLeaks(t)
 			path := torchtest.File(t, "build/models/"+file)
-			compareWithReference(t, path, pictures, runReference(t, path, nil, pictures), minDeviation)
+			want := runReference(t, path, nil, pictures)
+			exact := openClassifier(t, path, engine.FP32)
+			levels := compareWithReference(t, exact, pictures, want, minDeviation)
+			levels = append(levels, rough(t, "bf16", openClassifier(t, path, engine.BF16), preprocess.Options{}, marginRough, pictures, want)...)
+			levels = append(levels, rough(t, "fast decode", exact, preprocess.Options{Decode: preprocess.Fast}, marginRough, pictures, want)...)
+			if exact.Card().Name == "efficientnet-lite0" { // random weights do not survive quantisation: their logits have no margins
+				levels = append(levels, rough(t, "int8", openClassifier(t, torchtest.File(t, lite0Int8), engine.Int8), preprocess.Options{}, marginInt8, pictures, want)...)
+			}
+			printLevels(t, file, levels)
 		})
 	}
 }
@@ -121,9 +129,8 @@ func (p *parity) see(t *testing.T, difference, bound float64, where string) {
 	}
 }
 
-// compareWithReference compares level by level, and returns the levels that have a bound in fp32.
-func compareWithReference(t *testing.T, path string, pictures []string, want map[string]reference, minDeviation float64) []*parity {
-	exact := openClassifier(t, path, engine.FP32)
+// compareWithReference compares a classifier in fp32 level by level.
+func compareWithReference(t *testing.T, exact *classify.Classifier, pictures []string, want map[string]reference, minDeviation float64) []*parity {
 	card := exact.Card()
 	preparer, err := preprocess.New(preprocess.DefaultLimits())
 	if err != nil {
@@ -191,15 +198,7 @@ func compareWithReference(t *testing.T, path string, pictures []string, want map
 		t.Errorf("the pictures prove too little: logits' deviation down to %.2f (want %g), %d different answers (want %d)",
 			spread, minDeviation, len(classes), minClasses)
 	}
-	exactly := []*parity{decoded, input, logits, probability, top1}
-	levels := append([]*parity{}, exactly...)
-	levels = append(levels, rough(t, "bf16", openClassifier(t, path, engine.BF16), preprocess.Options{}, marginRough, pictures, want)...)
-	levels = append(levels, rough(t, "fast decode", exact, preprocess.Options{Decode: preprocess.Fast}, marginRough, pictures, want)...)
-	if card.Name == "efficientnet-lite0" { // random weights do not survive quantisation: their logits have no margins
-		levels = append(levels, rough(t, "int8", openClassifier(t, torchtest.File(t, lite0Int8), engine.Int8), preprocess.Options{}, marginInt8, pictures, want)...)
-	}
-	printLevels(t, filepath.Base(path), levels)
-	return exactly
+	return []*parity{decoded, input, logits, probability, top1}
 }
 
 // rough compares a mode that is allowed to differ a little: the answer must hold wherever it was not a close call.

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
 
@@ -46,7 +47,9 @@ func TestParityOfZoo(t *testing.T) {
 				minDeviation = 1
 			}
 			path := torchtest.File(t, "build/zoo/"+name+".pt")
-			levels := compareWithReference(t, path, pictures, runReference(t, path, nil, pictures), minDeviation)
+			// In fp32 alone: bfloat16's rounding grows with depth where the weights are random, and nothing has taught margins.
+			levels := compareWithReference(t, openClassifier(t, path, engine.FP32), pictures, runReference(t, path, nil, pictures), minDeviation)
+			printLevels(t, name, levels)
 			all[name] = zooLevels{Pictures: levels[1].pictures, Samples: levels[1].worst, Logits: levels[2].worst, Probability: levels[3].worst, Changed: levels[4].failed}
 		})
 	}

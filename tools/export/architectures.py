@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recipe import Recipe, load_weights
+from recipe import IMAGENET_MEAN, IMAGENET_STD, Recipe, load_weights
 from weights import Weights
 
 if TYPE_CHECKING:
@@ -40,11 +40,6 @@ class Architecture:
         return getattr(torchvision.models, self.function)(weights=None)
 
     def official(self) -> Recipe:
-        def build(path: Path | None) -> "nn.Module":
-            net = self.net()
-            net.load_state_dict(load_weights(path))
-            return net.eval()
-
         return Recipe(
             name=self.name,
             # ResNet-18's is the name that people know.
@@ -53,27 +48,28 @@ class Architecture:
             licence="BSD-3-Clause",
             source=HOST + self.weights_file,
             weights=Weights(HOST + self.weights_file, self.weights_file, self.size, self.sha256),
-            build=build,
+            net=self.net,
+            fill=load_weights,
             interpolation=self.interpolation,
         )
 
     def seeded(self) -> Recipe:
-        def build(_: Path | None) -> "nn.Module":
+        def fill(net: "nn.Module", _: Path | None) -> None:
             import seeded
 
-            return seeded.build(self.net(), recipe.mean, recipe.std, self.gain)
+            seeded.fill(net, IMAGENET_MEAN, IMAGENET_STD, self.gain)
 
-        recipe = Recipe(
+        return Recipe(
             name=f"{self.name}-seeded",
             file=f"{self.name}-seeded.pt",
             description=f"{self.title} with seeded random weights, for numerical tests only: its answers mean nothing",
             licence="BSD-3-Clause",
             source="TorchVision's architecture; weights made by tools/export/seeded.py from seed 1",
             weights=None,
-            build=build,
+            net=self.net,
+            fill=fill,
             interpolation=self.interpolation,
         )
-        return recipe
 
 
 RESNET18 = Architecture(

@@ -11,7 +11,6 @@ Exit status: 0 good, 1 failed, 2 wrong use, 69 the download host cannot be reach
 import argparse
 import dataclasses
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,7 +133,7 @@ def up_to_date(recipe: Recipe, out: Path, labels: list[dict]) -> bool:
 
 
 def export(recipe: Recipe, weights_path: Path | None, out: Path, labels: list[dict], photographs: list[Path]) -> None:
-    """Builds, traces, writes, checks, and only then puts the file in place. `photographs` are for int8 alone."""
+    """Builds the network and writes its file. `photographs` are for int8 alone."""
     print(f"{recipe.name}: building and tracing (some seconds)…", file=sys.stderr, flush=True)
     import jitfile  # here because it loads torch
 
@@ -144,15 +143,8 @@ def export(recipe: Recipe, weights_path: Path | None, out: Path, labels: list[di
     report = []
     if recipe.precision == "int8":
         net, report = quantise(recipe, net, card, photographs)
-    crop = card["input"]["crop"]
-    module = jitfile.trace(net, (1, 3, crop, crop))
-    out.mkdir(parents=True, exist_ok=True)
-    # In the same folder, so that the rename cannot cross file systems; the folder goes away with whatever failed in it.
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
-        draft = Path(folder) / recipe.file
-        jitfile.save(module, draft, card)
-        difference = jitfile.verify(draft, net, card)
-        target = draft.replace(out / recipe.file)
+    target = out / recipe.file
+    difference = jitfile.write(net, card, target)
     print(f"{recipe.name}: {target}")
     print(f"  size                {target.stat().st_size} bytes")
     print(f"  sha256              {weights.sha256_of(target)}")

@@ -33,14 +33,12 @@ def lite0_weights_path() -> Path:
     return path
 
 
-def build_lite0(path: Path | None) -> "nn.Module":
+def lite0_net() -> "nn.Module":
     try:
         from efficientnet_lite_pytorch import EfficientNet
     except ImportError as error:
         raise _missing(error) from None
-    net = EfficientNet.from_name("efficientnet-lite0")
-    net.load_state_dict(load_weights(path))
-    return net.eval()
+    return EfficientNet.from_name("efficientnet-lite0")
 
 
 def weights_digest(path: Path | None, net: "nn.Module") -> str:
@@ -65,7 +63,8 @@ LITE0 = Recipe(
     mean=LITE_MEAN,
     std=LITE_STD,
     weights=LITE0_WEIGHTS,
-    build=build_lite0,
+    net=lite0_net,
+    fill=load_weights,
     # FX would leave it in float anyway, because forward also reads its input's size. Said here, so that it is not rounded for nothing.
     in_float=("_conv_stem",),
 )

@@ -18,7 +18,8 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Recipe:
-    """One exportable model. `build` takes the weights file, or None where the model has none."""
+    """One exportable model. `net` makes the network with weights that mean nothing; `fill` gives it its own, from the weights file,
+    which is None where the model has none."""
 
     name: str
     file: str
@@ -26,7 +27,8 @@ class Recipe:
     licence: str
     source: str
     weights: Weights | None
-    build: Callable[[Path | None], "nn.Module"]
+    net: Callable[[], "nn.Module"]
+    fill: Callable[["nn.Module", Path | None], None]
     # How a picture becomes the network's input: the shorter side to `resize`, then the middle `crop` × `crop`.
     resize: int = 256
     crop: int = 224
@@ -37,6 +39,12 @@ class Recipe:
     precision: str = "fp32"
     # Convolutions that stay float when the model is quantised.
     in_float: tuple[str, ...] = ()
+
+    def build(self, weights: Path | None) -> "nn.Module":
+        """The network, ready to answer."""
+        net = self.net()
+        self.fill(net, weights)
+        return net.eval()
 
 
 def int8(recipe: Recipe, photographs: int, digest: str) -> Recipe:
@@ -51,8 +59,8 @@ def int8(recipe: Recipe, photographs: int, digest: str) -> Recipe:
     )
 
 
-def load_weights(path: Path) -> dict:
-    """Reads a state_dict. `weights_only` refuses anything but tensors: a second guard behind the checksum."""
+def load_weights(net: "nn.Module", path: Path | None) -> None:
+    """Fills in a state_dict. `weights_only` refuses anything but tensors: a second guard behind the checksum."""
     import torch
 
-    return torch.load(path, map_location="cpu", weights_only=True)
+    net.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))

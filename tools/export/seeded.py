@@ -40,15 +40,15 @@ GATE = 0.25
 WEIGHTS_SHA256 = "f0ab8571b25d367829253802d186ebeeecd2ae7ac20a0f9b37928c6574974524"
 
 
-def build(net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], gain: float = GAIN) -> nn.Module:
-    """Gives the network its weights, and returns it ready for inference on input normalised with this mean and std."""
+def fill(net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], gain: float = GAIN) -> None:
+    """Gives the network its weights, for input normalised with this mean and std."""
     random = np.random.RandomState(SEED)
     last_layer = [module for module in net.modules() if isinstance(module, nn.Linear)][-1]
     _randomise(net, last_layer, random)
     _turn_down(net)
     features = _calibrate(net, last_layer, _calibration_batch(mean, std))
     _set_last_layer(last_layer, random, features, gain)
-    return net.float().eval()
+    net.float()
 
 
 def digest(net: nn.Module) -> str:

@@ -63,7 +63,7 @@ class ExportTest(unittest.TestCase):
         self.assertEqual(len(card["labels"]), 1000)
 
     def test_file_loads_and_equals_the_original(self):
-        net = models.build_lite0(models.lite0_weights_path())
+        net = models.LITE0.build(models.lite0_weights_path())
         self.assertLessEqual(jitfile.verify(self.out / "efficientnet-lite0.pt", net, self.lite0_card()), 1e-4)
 
     def test_file_names_no_folder_of_this_machine(self):
