@@ -81,8 +81,8 @@ def run(args: argparse.Namespace) -> int:
     recipe, weights_path = find_start(args)
     import torch
 
-    import pictures
-    import report
+    import class_folders
+    import judgement
     import training
 
     torch.manual_seed(args.seed)
@@ -90,15 +90,15 @@ def run(args: argparse.Namespace) -> int:
         torch.set_num_threads(args.threads)
     begun = time.monotonic()
     try:
-        folder = pictures.read(args.pictures, recipe)
+        folder = class_folders.read(args.pictures, recipe)
         labels = make_labels(folder.classes, names)
         if args.test:
-            apart = pictures.read(args.test, recipe, folder.classes, fewest=1)
+            apart = class_folders.read(args.test, recipe, folder.classes, fewest=1)
             rest, test, skipped = folder.pictures, apart.pictures, folder.skipped + apart.skipped
         else:
-            (rest, test), skipped = pictures.share_out(folder.pictures, 0.2, args.seed), folder.skipped
-        learn, check = pictures.share_out(rest, 0.2, args.seed + 1)
-    except pictures.FolderError as error:
+            (rest, test), skipped = class_folders.share_out(folder.pictures, 0.2, args.seed), folder.skipped
+        learn, check = class_folders.share_out(rest, 0.2, args.seed + 1)
+    except class_folders.FolderError as error:
         raise ExportError(str(error)) from None
     for path, reason in skipped:
         print(f"finetune: {path} is left out: {reason}", file=sys.stderr)
@@ -111,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         training.train_head(net, views, learn, check, settings)
     if args.whole or args.scratch:
         training.train_whole(net, views, learn, check, settings, args.scratch)
-    found = report.judge(training.predict(net, views, test), test, labels)
+    found = judgement.judge(training.predict(net, views, test), test, labels)
     how = "from random weights" if args.scratch else "the whole network" if args.whole else "the last layer"
     card = make_card(args, recipe, labels, how, len(learn) + len(check), folder.digest, net)
 
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
 
     target = args.out / f"{args.name}.pt"
     jitfile.write(net, card, target)
-    page = report.write(args.out / f"{args.name}-report", card, found, settings.history, skipped, (len(learn), len(check)), time.monotonic() - begun)
+    page = judgement.write(args.out / f"{args.name}-report", card, found, settings.history, skipped, (len(learn), len(check)), time.monotonic() - begun)
     print(f"right at once: {found.right} of {len(test)} pictures that it did not learn from ({100 * found.right / len(test):.1f} %)")
     print(f"model:  {target}\nreport: {page}\n\nNext:\n  bin/vidi models add {target}\n  bin/vidi eval {args.test or args.pictures} --model {args.name}")
     return 0

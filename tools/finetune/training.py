@@ -9,7 +9,7 @@ from torch import nn
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode, functional
 
-from pictures import Picture
+from class_folders import Picture
 from progress import Progress
 from recipe import Recipe
 

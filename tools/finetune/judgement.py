@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pictures import Picture
+from class_folders import Picture
 from training import Epoch
 
 WORST = 12  # mistakes shown
