@@ -40,15 +40,19 @@ class Folder:
     classes: list[str]
     pictures: list[Picture]
     skipped: list[tuple[Path, str]] = field(default_factory=list)
-    digest: str = ""  # of the used files' contents
+    contents: dict[str, Path] = field(default_factory=dict)  # SHA-256 of each used file
+
+    def digest(self) -> str:
+        """Which pictures these are, for the card."""
+        return hashlib.sha256("".join(sorted(self.contents)).encode()).hexdigest()
 
 
-def read(root: Path, recipe: Recipe, classes: list[str] | None = None, fewest: int = FEWEST) -> Folder:
-    """Reads every picture below root/CLASS. With `classes`, those and no others must be there."""
+def read(root: Path, recipe: Recipe, other: Folder | None = None, fewest: int = FEWEST) -> Folder:
+    """Reads every picture below root/CLASS. With `other`, the classes must be the same, and its pictures are not used again."""
     folders = class_folders(root)
     names = list(folders)
-    if classes is not None and names != classes:
-        raise FolderError(f"{root}: has the classes {', '.join(names)}; want the same as for training: {', '.join(classes)}")
+    if other and names != other.classes:
+        raise FolderError(f"{root}: has the classes {', '.join(names)}; want the same as for training: {', '.join(other.classes)}")
     if len(names) < 2:
         found = f"one class folder ({names[0]})" if names else "no class folders"
         raise FolderError(f"{root}: {found}; it needs two or more, each with the pictures of one class: {root}/cat, {root}/dog, …")
@@ -56,11 +60,11 @@ def read(root: Path, recipe: Recipe, classes: list[str] | None = None, fewest: i
     if empty := [name for name, paths in files.items() if not paths]:
         raise FolderError(f"{root}: no pictures in {', '.join(empty)}; put some there ({', '.join(sorted(KINDS))}), or remove the folder")
     result = Folder(names, [])
-    seen: dict[str, Path] = {}
+    known = other.contents if other else {}
     progress = Progress(f"reading {root}", sum(map(len, files.values())))
     for label, name in enumerate(names):
         for path in files[name]:
-            add(result, path, label, recipe, seen)
+            add(result, path, label, recipe, known)
             progress.step()
     progress.finish()
     for label, name in enumerate(names):
@@ -68,7 +72,6 @@ def read(root: Path, recipe: Recipe, classes: list[str] | None = None, fewest: i
         if usable < fewest:
             reasons = "".join(f"\n  {path}: {reason}" for path, reason in result.skipped if path.is_relative_to(folders[name]))
             raise FolderError(f"{root}: {name} has {usable} usable pictures; each class needs {fewest}, and some dozen to be learnt well{reasons}")
-    result.digest = hashlib.sha256("".join(sorted(seen)).encode()).hexdigest()
     return result
 
 
@@ -93,18 +96,18 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in KINDS and not path.name.startswith(".") and path.is_file()
 
 
-def add(folder: Folder, path: Path, label: int, recipe: Recipe, seen: dict[str, Path]) -> None:
+def add(folder: Folder, path: Path, label: int, recipe: Recipe, known: dict[str, Path]) -> None:
     """Decodes as the server does. What cannot be decoded, or is there twice, is skipped: a copy in two parts would be known by heart."""
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        if digest in seen:
-            raise ValueError(f"the same picture as {seen[digest]}")
+        if first := known.get(digest) or folder.contents.get(digest):
+            raise ValueError(f"the same picture as {first}")
         image = decode.open_picture(path).image
         image = classify.resize(image, recipe.resize, InterpolationMode(recipe.interpolation))
     except Exception as error:  # whatever a broken picture makes Pillow raise
         folder.skipped.append((path, str(error).splitlines()[0] if str(error) else type(error).__name__))
         return
-    seen[digest] = path
+    folder.contents[digest] = path
     folder.pictures.append(Picture(path, label, image))
 
 

@@ -78,6 +78,7 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
 def run(args: argparse.Namespace) -> int:
     # The quick mistakes first: torch takes seconds to load, and the weights may have to be downloaded.
     names = read_labels(args.labels) if args.labels else {}
+    args.out.mkdir(parents=True, exist_ok=True)
     recipe, weights_path = find_start(args)
     import torch
 
@@ -93,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
         folder = class_folders.read(args.pictures, recipe)
         labels = make_labels(folder.classes, names)
         if args.test:
-            apart = class_folders.read(args.test, recipe, folder.classes, fewest=1)
+            apart = class_folders.read(args.test, recipe, folder, fewest=1)
             rest, test, skipped = folder.pictures, apart.pictures, folder.skipped + apart.skipped
         else:
             (rest, test), skipped = class_folders.share_out(folder.pictures, 0.2, args.seed), folder.skipped
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
         training.train_whole(net, views, learn, check, settings, args.scratch)
     found = judgement.judge(training.predict(net, views, test), test, labels)
     how = "from random weights" if args.scratch else "the whole network" if args.whole else "the last layer"
-    card = make_card(args, recipe, labels, how, len(learn) + len(check), folder.digest, net)
+    card = make_card(args, recipe, labels, how, len(learn) + len(check), folder.digest(), net)
 
     import jitfile
 
@@ -184,7 +185,7 @@ def make_card(args: argparse.Namespace, recipe: Recipe, labels: list[dict], how:
         version=args.version,
         description=args.description or shown,
         licence=args.licence or recipe.licence,
-        source=f"trained {how}, starting with {recipe.name}, seed {args.seed}, on {count} pictures, sha256 {digest}",
+        source=f"trained {how}, {'the network of' if args.scratch else 'starting with'} {recipe.name}, seed {args.seed}, on {count} pictures, sha256 {digest}",
         weights_sha256=models.weights_digest(None, net),
         labels=labels,
         resize=recipe.resize,

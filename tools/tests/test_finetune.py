@@ -99,6 +99,19 @@ class FinetuneTest(unittest.TestCase):
         for text in ("<svg", "broken.jpg", "stripes"):
             self.assertIn(text, page)
 
+    def test_whole_networks_learn_too(self):
+        for how, start, phases, source in (
+            ("--whole", "efficientnet-lite0", ["head", "whole"], "trained the whole network, starting with efficientnet-lite0"),
+            ("--scratch", "mobilenet-v3-small", ["scratch"], "trained from random weights, the network of mobilenet-v3-small"),
+        ):
+            with self.subTest(how):
+                name = how.strip("-")
+                code, _, err = run(self.base / "shapes", "--name", name, "--start", start, how, "--epochs", 1, "--out", self.base)
+                self.assertEqual(code, 0, err)
+                metrics = json.loads((self.base / f"{name}-report/metrics.json").read_text(encoding="utf-8"))
+                self.assertEqual([epoch["phase"] for epoch in metrics["history"]], phases)
+                self.assertIn(source, cards.read(self.base / f"{name}.pt")["source"])
+
     def test_says_what_is_wrong_with_a_folder(self):
         shapes, base = self.base / "shapes", Path(self.enterContext(tempfile.TemporaryDirectory()))
 
@@ -118,6 +131,12 @@ class FinetuneTest(unittest.TestCase):
         check(make("empty", cat=6, dog=0), "no pictures in dog; put some there")
         check(make("few", cat=6, dog=2), "dog has 0 usable pictures; each class needs 5")  # copies of the cat's
         check(make("twice", Cat=6, cat=6), "have the same name for a reader")
+        with contextlib.redirect_stderr(io.StringIO()):
+            learnt = class_folders.read(shapes, LITE0)
+            with self.assertRaisesRegex(class_folders.FolderError, "has the classes cat, dog; want the same as for training: disc, dots, stripes"):
+                class_folders.read(make("others", cat=1, dog=1), LITE0, learnt)
+            with self.assertRaisesRegex(class_folders.FolderError, "disc has 0 usable pictures"):  # all of them were learnt from
+                class_folders.read(shapes, LITE0, learnt, fewest=1)
         odd = make("odd", cat=6)
         (odd / "do\ng").mkdir()
         check(odd, "cannot be shown as a label; rename it")
