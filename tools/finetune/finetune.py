@@ -27,7 +27,6 @@ from weights import ExportError, Unreachable
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 STARTS = [name for name, recipe in models.RECIPES.items() if recipe.weights]
-VIEWS = 4  # random views of each training picture, for the head
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -62,14 +61,15 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--version", default="1", help="yours to count (default 1)")
     parser.add_argument("--epochs", type=int, default=60, metavar="N", help="at most so many rounds (default 60; --whole: of each part)")
     parser.add_argument("--patience", type=int, default=8, metavar="N", help="stop after N rounds that are no better (default 8)")
+    parser.add_argument("--views", type=int, default=4, metavar="N", help="random views of each picture for the last layer (default 4)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="another seed shares out and learns in another order")
     parser.add_argument("--no-flip", dest="flip", action="store_false", help="left and right matter: do not learn from mirrored pictures")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="0 is all cores")
     args = parser.parse_args(argv)
     if not NAME.fullmatch(args.name):
         parser.error(f"--name {args.name!r}: want 1 to 64 letters, digits, '.', '-' or '_', beginning with a letter or digit")
-    if min(args.epochs, args.patience) < 1 or args.threads < 0:
-        parser.error("--epochs and --patience must be at least 1, --threads at least 0")
+    if min(args.epochs, args.patience) < 1 or min(args.views, args.threads) < 0:
+        parser.error("--epochs and --patience must be at least 1, --views and --threads at least 0")
     if not args.version:
         parser.error("--version must not be empty")
     return args
@@ -106,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
     print(f"{len(labels)} classes; {len(learn)} pictures to learn from, {len(check)} to stop by, {len(test)} to judge by", flush=True)
 
     net = start_net(recipe, weights_path, len(labels), args.scratch)
-    settings = training.Settings(args.epochs, args.patience, VIEWS, args.seed)
+    settings = training.Settings(args.epochs, args.patience, args.views)
     views = training.Views(recipe, args.flip)
     if not args.scratch:
         training.train_head(net, views, learn, check, settings)

@@ -10,10 +10,10 @@ class Progress:
         self.terminal = sys.stderr.isatty()
         self.last, self.shown = time.monotonic(), False
 
-    def step(self, note: str = "") -> None:
-        self.done += 1
+    def step(self, count: int = 1, note: str = "") -> None:
+        self.done += count
         now = time.monotonic()
-        if now - self.last < (0.2 if self.terminal else 5) and self.done < self.total:
+        if now - self.last < (0.2 if self.terminal else 5):
             return
         self.last, self.shown = now, True
         text = f"{self.what}: {self.done} of {self.total}{note}"

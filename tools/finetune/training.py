@@ -34,8 +34,6 @@ class Settings:
     epochs: int
     patience: int
     views: int
-    seed: int
-    flip: bool = True
     history: list[Epoch] = field(default_factory=list)
 
 
@@ -121,11 +119,13 @@ def train_whole(net: nn.Module, views: Views, training: list[Picture], check: li
             for norm in norms:
                 norm.eval()
         order = torch.randperm(len(training)).tolist()
+        progress = Progress("this epoch, pictures", len(order))
         for start in range(0, len(order), WHOLE_BATCH):
             chosen = [training[n] for n in order[start : start + WHOLE_BATCH]]
             if scratch and len(chosen) == 1:
                 continue  # BatchNorm cannot take the spread of one picture's single last position
             yield torch.stack([views.random(picture) for picture in chosen]), labels_of(chosen)
+            progress.step(len(chosen))
 
     def outputs() -> torch.Tensor:
         net.eval()
@@ -155,7 +155,7 @@ def _learn(phase: str, net: nn.Module, optimiser, batches, outputs, labels: torc
         if not np.isfinite(epoch.loss) or not np.isfinite(epoch.check_loss):
             raise ArithmeticError("the loss is not finite; a lower learning rate or other pictures are needed")
         settings.history.append(epoch)
-        progress.step(f" epochs, loss {epoch.loss:.3f}, on the check pictures {epoch.check_loss:.3f} and {100 * epoch.check_right:.0f} % right")
+        progress.step(note=f" epochs, loss {epoch.loss:.3f}, on the check pictures {epoch.check_loss:.3f} and {100 * epoch.check_right:.0f} % right")
         if epoch.check_loss < best - 1e-4:
             best, kept, waited = epoch.check_loss, copy.deepcopy(net.state_dict()), 0
         else:
@@ -169,5 +169,10 @@ def _learn(phase: str, net: nn.Module, optimiser, batches, outputs, labels: torc
 def predict(net: nn.Module, views: Views, pictures: list[Picture]) -> np.ndarray:
     """Probabilities, pictures × classes, of the exact inputs."""
     net.eval()
+    progress, found = Progress("judging", len(pictures)), []
     with torch.no_grad():
-        return torch.cat([net(views.exact(picture).unsqueeze(0)).softmax(1) for picture in pictures]).numpy()
+        for picture in pictures:
+            found.append(net(views.exact(picture).unsqueeze(0)).softmax(1))
+            progress.step()
+    progress.finish()
+    return torch.cat(found).numpy()

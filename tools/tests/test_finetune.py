@@ -65,7 +65,7 @@ class FinetuneTest(unittest.TestCase):
         (shapes / "dots" / "copy.png").write_bytes((shapes / "dots" / "0.png").read_bytes())
         (shapes / ".cache").mkdir()
         (cls.base / "labels.tsv").write_text("folder\ten\tzh\ndisc\tdisc\t圆\ndots\tdots\t点\n", encoding="utf-8")
-        cls.result = run(shapes, "--name", "shapes", "--start", "efficientnet-lite0", "--labels", cls.base / "labels.tsv", "--out", cls.base, "--epochs", 5)
+        cls.result = run(shapes, "--name", "shapes", "--start", "efficientnet-lite0", "--labels", cls.base / "labels.tsv", "--out", cls.base, "--epochs", 5, "--views", 1)
 
     def test_writes_a_model_whose_card_says_how_it_was_made(self):
         code, out, err = self.result
@@ -106,7 +106,7 @@ class FinetuneTest(unittest.TestCase):
         ):
             with self.subTest(how):
                 name = how.strip("-")
-                code, _, err = run(self.base / "shapes", "--name", name, "--start", start, how, "--epochs", 1, "--out", self.base)
+                code, _, err = run(self.base / "shapes", "--name", name, "--start", start, how, "--epochs", 1, "--views", 0, "--out", self.base)
                 self.assertEqual(code, 0, err)
                 metrics = json.loads((self.base / f"{name}-report/metrics.json").read_text(encoding="utf-8"))
                 self.assertEqual([epoch["phase"] for epoch in metrics["history"]], phases)
