@@ -78,10 +78,12 @@ model: python ## make a real model: official ResNet-18 where its weights can be 
 
 .PHONY: test-models
 test-models: python
-	@mkdir -p build/models build/fixtures
+	@mkdir -p build/models build/fixtures build/zoo
 	@$(PYTHON) tools/export/export.py efficientnet-lite0 --out build/models
 	@$(PYTHON) tools/export/export.py efficientnet-lite0 --int8 --out build/models
 	@$(PYTHON) tools/export/export.py resnet18-seeded --out build/models
+	@$(PYTHON) tools/export/export.py mobilenet-v3-small-seeded --out build/zoo
+	@$(PYTHON) tools/export/export.py efficientnet-b0-seeded --out build/zoo
 	@$(PYTHON) tools/export/fixtures.py --out build/fixtures
 
 .PHONY: test-axe
@@ -216,6 +218,10 @@ $(DEPLOY_PYTHON): deploy/check/requirements.txt
 .PHONY: parity
 parity: vidi test-models ## the tables of differences: from the Python reference, and of every fast mode from fp32
 	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run 'Parity|Accuracy' ./service/e2e
+
+.PHONY: zoo
+zoo: vidi test-models ## every model that can be exported: parity, size, speed and memory, into docs/model-zoo.md (20 minutes)
+	@$(PYTHON) tools/zoo.py $(ZOO)
 
 .PHONY: screenshots
 screenshots: vidi test-models ## the pictures of the page in docs/screenshots, afresh (needs chromium)
