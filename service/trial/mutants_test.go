@@ -201,6 +201,9 @@ func TestMutants(t *testing.T) {
 	counts := map[string]int{}
 	crashes := map[string]int{}
 	for i := range n {
+		if i > 0 && i%100 == 0 {
+			t.Logf("%d of %d after %.0f s", i, n, time.Since(begun).Seconds())
+		}
 		m := mutations[i%len(mutations)]
 		r := rand.New(rand.NewPCG(uint64(i), 7))
 		mutant := m.mutate(whole, r)
