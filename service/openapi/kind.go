@@ -13,7 +13,7 @@ type kind interface {
 type (
 	link string
 	name string
-	// words is an English text; for each %s in it stands a kind. Two of a list are put around each other: "a or b or c".
+	// words is an English text; each %s in it stands for a kind.
 	words struct {
 		text  string
 		kinds []kind
@@ -37,7 +37,7 @@ func (w words) html(t translate) string {
 
 func say(text string, kinds ...kind) kind { return words{text, kinds} }
 
-// join puts the kinds into text two by two.
+// join puts the kinds into text, which takes two: "a or b", then "a or b" and c.
 func join(text string, kinds []kind) kind {
 	joined := kinds[0]
 	for _, k := range kinds[1:] {
