@@ -40,6 +40,7 @@ export default {
   copied: "Copied",
   copy_by_hand: "Press Ctrl+C",
   credits: "Credits of the sample photographs",
+  docs: "The HTTP API",
   about: "Model: {name} {version} ({precision}), {classes} names",
   about_licence: "Model: {name} {version} ({precision}), {classes} names, {licence}",
 
