@@ -18,6 +18,7 @@ with zipfile.ZipFile(sys.argv[1], "w") as archive:
             archive.write(path, pathlib.Path("libtorch") / path)
 PYTHON
 )
+: >"$tmp/served"
 python3 -u -m http.server --bind 127.0.0.1 --directory "$tmp" 0 >"$tmp/served" 2>&1 &
 server=$!
 for _ in {1..100}; do grep -q 'port' "$tmp/served" && break; sleep 0.1; done
