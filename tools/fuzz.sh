@@ -39,11 +39,12 @@ go=$(third_party/find-go.sh)
 mkdir -p build/fuzz/findings build/fuzz/jpeg build/fuzz/png
 shared=${VIDI_SHARED:+$VIDI_SHARED/hostile}
 
-# Go's targets are built once, with the instrumentation that guides the fuzzer, and run where their test data are. The shim's begin
-# with the files that each show something new.
+# Go's targets are built once, with the instrumentation that guides the fuzzer, and run where their test data are. The shim's first
+# run begins with those of all files that each show something new.
 prepare() {
   if [ "$kind" = shim ]; then
     format=${target#fuzz_}
+    [ -z "$(ls "build/fuzz/$format")" ] || return 0
     build/shim-fuzz/"$target" -merge=1 -max_len=8192 -timeout=60 "build/fuzz/$format" "cgo/testdata/fuzz/$format" ${shared:+"$shared"} >build/fuzz/log 2>&1
     return
   fi
