@@ -15,6 +15,8 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/torchbind"
 )
@@ -43,20 +45,29 @@ type loaded struct {
 	httpapi.Model
 	plan       engine.Plan
 	engine     func() telemetry.Engine
-	bf16IsSlow bool // it was chosen, and this CPU does not have it
+	bf16IsSlow bool        // it was chosen, and this CPU does not have it
+	rules      *rules.Book // nil without --rules
 	// complete does what need not be waited for, and logs it: the second module, what bf16 would gain here.
 	complete func(ctx context.Context, log *slog.Logger)
 	close    func() error
 }
 
-// load finds, loads and warms the model.
+// load finds, loads and warms the model. The rules are read first: mistakes in them are found at once.
 func (c *serveCmd) load(ctx context.Context) (*loaded, error) {
+	book, err := openRules(c.Rules)
+	if err != nil {
+		return nil, err
+	}
 	path, err := findModel(c.Models, c.ModelName(), c.Engine().Precision)
 	if err != nil {
 		return nil, err
 	}
-	classifier, err := classify.Open(ctx, path, classify.Config{Engine: c.Engine(), Limits: c.Limits()})
+	classifier, err := classify.Open(ctx, path, classify.Config{Engine: c.Engine(), Limits: c.Limits(), Rules: book})
 	if err != nil {
+		return nil, err
+	}
+	if err := book.Check(classifier.Card()); err != nil {
+		classifier.Close()
 		return nil, err
 	}
 	e := classifier.Engine()
@@ -71,6 +82,7 @@ func (c *serveCmd) load(ctx context.Context) (*loaded, error) {
 		plan:       e.Plan(),
 		engine:     engineSnapshot(classifier, precision),
 		bf16IsSlow: !cpu.HasNativeBF16 && e.Precision() == torchbind.BF16,
+		rules:      book,
 		complete: func(ctx context.Context, log *slog.Logger) {
 			logAlone(log, e)
 			if cpu.HasNativeBF16 && !quantised && e.Precision() == torchbind.FP32 {
@@ -169,6 +181,13 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	logReady(log, url, m, time.Since(begun))
 	var completing sync.WaitGroup
 	completing.Go(func() { m.complete(ctx, log) })
+	if m.rules != nil {
+		log.Info("pictures are tagged by rules", "file", c.Rules, "rules", m.rules.Rules().Count())
+		cards := func() []model.Card { return []model.Card{m.Classifier.Card()} }
+		completing.Go(func() {
+			m.rules.Watch(ctx, log, cards, func() { beside.telemetry.RulesReloaded(true) }, func() { beside.telemetry.RulesReloaded(false) })
+		})
+	}
 	defer completing.Wait()
 	defer cancel()
 	select {
