@@ -43,8 +43,8 @@ func FitTemperature(logits [][]float32, right []int) (Calibration, error) {
 	}
 	slope := func(b float64) (mean float64) {
 		for i, row := range logits {
-			_, expected := softmaxMoments(row, b)
-			mean += (expected - float64(row[right[i]])) / float64(len(logits))
+			_, slope := likelihood(row, right[i], b)
+			mean += slope / float64(len(logits))
 		}
 		return mean
 	}
@@ -57,30 +57,24 @@ func FitTemperature(logits [][]float32, right []int) (Calibration, error) {
 		}
 	}
 	c := Calibration{Temperature: min(max(math.Exp(-(low+high)/2), MinTemperature), MaxTemperature)}
-	c.Before, c.After = likelihood(logits, right, 1), likelihood(logits, right, c.Temperature)
+	for i, row := range logits {
+		before, _ := likelihood(row, right[i], 1)
+		after, _ := likelihood(row, right[i], 1/c.Temperature)
+		c.Before, c.After = c.Before+before/float64(len(logits)), c.After+after/float64(len(logits))
+	}
 	if math.IsNaN(c.After) {
 		return Calibration{}, errors.New("calibration: the logits are too large to compute with")
 	}
 	return c, nil
 }
 
-// likelihood is the mean negative log-likelihood of the right classes at a temperature.
-func likelihood(logits [][]float32, right []int, temperature float64) (mean float64) {
-	for i, row := range logits {
-		sum, _ := softmaxMoments(row, 1/temperature)
-		mean += (sum - float64(row[right[i]])/temperature) / float64(len(logits))
-	}
-	return mean
-}
-
-// softmaxMoments is the logarithm of the sum of exp(b·z), and the mean of z under softmax(b·z).
-func softmaxMoments(row []float32, b float64) (logSum, expected float64) {
-	top := float64(slices.Max(row))
-	sum := 0.0
-	for _, v := range row {
+// likelihood is the negative log-likelihood of the right class under softmax(b·z), and its derivative by b.
+func likelihood(z []float32, right int, b float64) (nll, slope float64) {
+	top, sum := float64(slices.Max(z)), 0.0
+	for _, v := range z {
 		e := math.Exp(b * (float64(v) - top))
 		sum += e
-		expected += e * float64(v)
+		slope += e * (float64(v) - float64(z[right])) // not E[z] − z[right] at the end: the difference may be tiny
 	}
-	return b*top + math.Log(sum), expected / sum
+	return b*(top-float64(z[right])) + math.Log(sum), slope / sum
 }

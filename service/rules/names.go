@@ -121,6 +121,9 @@ func similar(wanted string, among []part) []string {
 		return strings.Compare(a.label, b.label)
 	})
 	found = slices.Compact(found) // several models may have it
+	if i := slices.IndexFunc(found, func(c candidate) bool { return c.distance > 0 }); i > 0 {
+		found = found[:i] // what is the same but for its spelling
+	}
 	labels := make([]string, 0, most)
 	for _, c := range found[:min(most, len(found))] {
 		labels = append(labels, fmt.Sprintf("%q", c.label))
