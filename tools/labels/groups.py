@@ -38,7 +38,7 @@ class WordNet:
         self.words: dict[str, list[str]] = {}
         self.above: dict[str, list[str]] = {}
         # The format is that of wndb(5WN): offset, file, type, count of words (hex), words, count of pointers, pointers | gloss.
-        for line in path.open(encoding="ascii"):
+        for line in path.read_text(encoding="ascii").splitlines():
             if line.startswith("  "):  # the licence
                 continue
             fields = line.split(" | ", 1)[0].split()

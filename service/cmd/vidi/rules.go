@@ -38,7 +38,7 @@ func (w *whichModel) card(a *app) (model.Card, error) {
 }
 
 type rulesCheckCmd struct {
-	File string `arg:"" help:"Rules file." type:"path"`
+	File string `arg:"" help:"Rules file."`
 	whichModel
 }
 
