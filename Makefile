@@ -19,7 +19,7 @@ PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev libpng-dev ninja-buil
 # The page is tested in a real browser; the fonts are for its Chinese. Ubuntu has Chromium as a snap only: where some other
 # build of it is installed nothing more is asked for.
 BROWSER_PACKAGES := $(if $(shell command -v chromium chromium-browser google-chrome),,chromium) fonts-noto-cjk fonts-noto-color-emoji
-TEST_PACKAGES := $(PACKAGES) clang-format iproute2 libgtest-dev libjpeg-turbo-progs shellcheck $(BROWSER_PACKAGES)
+TEST_PACKAGES := $(PACKAGES) clang-format iproute2 libgtest-dev libjpeg-turbo-progs shellcheck wordnet-base $(BROWSER_PACKAGES)
 BENCH_PACKAGES := $(PACKAGES) wrk
 
 .PHONY: help

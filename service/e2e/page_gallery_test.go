@@ -58,7 +58,7 @@ func TestPageFiltersAndExports(t *testing.T) {
 		t.Errorf("the filter offers %s", options)
 	}
 	rows := p.export()
-	if len(rows) != 5 || strings.Join(rows[0], ",") != "file,width,height,format,model,label_1,zh_1,percent_1,label_2,zh_2,percent_2,label_3,zh_3,percent_3,warnings,error" {
+	if len(rows) != 5 || strings.Join(rows[0], ",") != "file,width,height,format,model,label_1,zh_1,percent_1,label_2,zh_2,percent_2,label_3,zh_3,percent_3,tags,warnings,error" {
 		t.Fatalf("%q", rows)
 	}
 	byName := map[string]string{}

@@ -180,7 +180,7 @@ func compareWithReference(t *testing.T, exact *classify.Classifier, pictures []s
 		logits.see(t, largest(got, ref.logits)/sigma, maxLogitError, where)
 
 		result := classifyBytes(t, exact, data, preprocess.Options{})
-		all, err := model.Probabilities(card.Activation, ref.logits)
+		all, err := model.Probabilities(card.Activation, card.Temperature, ref.logits)
 		if err != nil {
 			t.Fatal(err)
 		}

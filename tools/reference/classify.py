@@ -98,7 +98,7 @@ class Classifier:
 
     def activate(self, logits: torch.Tensor) -> torch.Tensor:
         functions = {"softmax": lambda x: x.softmax(0), "sigmoid": torch.sigmoid, "none": lambda x: x}
-        return functions[self.activation](logits)
+        return functions[self.activation](logits / self.card.get("temperature", 1))
 
     def top(self, probabilities: np.ndarray, k: int) -> list[dict]:
         """The k likeliest classes. A stable sort: equal probabilities come in class order."""

@@ -15,6 +15,8 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/torchbind"
 )
@@ -43,22 +45,31 @@ type loaded struct {
 	httpapi.Model
 	plan       engine.Plan
 	engine     func() telemetry.Engine
-	bf16IsSlow bool // it was chosen, and this CPU does not have it
+	bf16IsSlow bool        // it was chosen, and this CPU does not have it
+	rules      *rules.Book // nil without --rules
 	// complete does what need not be waited for, and logs it: the second module, what bf16 would gain here.
 	complete func(ctx context.Context, log *slog.Logger)
 	close    func() error
 }
 
-// load finds, loads and warms the model.
+// load finds, loads and warms the model. The rules are read first: mistakes in them are found at once.
 func (c *serveCmd) load(ctx context.Context, log *slog.Logger) (*loaded, error) {
+	book, err := openRules(c.Rules)
+	if err != nil {
+		return nil, err
+	}
 	path, err := findModel(ctx, c.Models, c.ModelName(), c.Engine().Precision, func(path string) {
 		log.Info("this model is new here: trying it in a process of its own first", "file", path)
 	})
 	if err != nil {
 		return nil, err
 	}
-	classifier, err := classify.Open(ctx, path, classify.Config{Engine: c.Engine(), Limits: c.Limits()})
+	classifier, err := classify.Open(ctx, path, classify.Config{Engine: c.Engine(), Limits: c.Limits(), Rules: book})
 	if err != nil {
+		return nil, err
+	}
+	if err := book.Check(classifier.Card()); err != nil {
+		classifier.Close()
 		return nil, err
 	}
 	e := classifier.Engine()
@@ -73,6 +84,7 @@ func (c *serveCmd) load(ctx context.Context, log *slog.Logger) (*loaded, error) 
 		plan:       e.Plan(),
 		engine:     engineSnapshot(classifier, precision),
 		bf16IsSlow: !cpu.HasNativeBF16 && e.Precision() == torchbind.BF16,
+		rules:      book,
 		complete: func(ctx context.Context, log *slog.Logger) {
 			logAlone(log, e)
 			if cpu.HasNativeBF16 && !quantised && e.Precision() == torchbind.FP32 {
@@ -171,6 +183,13 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	logReady(log, url, m, time.Since(begun))
 	var completing sync.WaitGroup
 	completing.Go(func() { m.complete(ctx, log) })
+	if m.rules != nil {
+		log.Info("pictures are tagged by rules", "file", c.Rules, "rules", m.rules.Rules().Count())
+		cards := func() []model.Card { return []model.Card{m.Classifier.Card()} }
+		completing.Go(func() {
+			m.rules.Watch(ctx, log, cards, func() { beside.telemetry.RulesReloaded(true) }, func() { beside.telemetry.RulesReloaded(false) })
+		})
+	}
 	defer completing.Wait()
 	defer cancel()
 	select {

@@ -67,9 +67,13 @@ export default {
   facts: "{width}\u00a0×\u00a0{height}，{format}，{ms} 毫秒",
   unsure: "把握不大：图里也许是模型不认识的东西。",
   nothing: "模型没有给出名称。",
+  group: "总的来看：{group}",
+  tags: "标签",
+  and: "，且 ",
 
   "warning.low_resolution": "图片太小（{width}\u00a0×\u00a0{height}），结果可能不准；建议至少 {side}\u00a0×\u00a0{side} 像素。",
   "warning.damaged_image": "文件已损坏，只识别了能读出的部分，结果可能有误。",
+  "warning.not_sure": "模型对这个名称没有把握。",
   "warning.other": "服务器提示：{code}",
 
   "problem.bad_request": "服务器无法理解这个请求，请求可能被中间的代理改动过。",
