@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/rules"
 )
@@ -22,7 +21,7 @@ type whichModel struct {
 
 // card reads the model's card, without running the model.
 func (w *whichModel) card(a *app) (model.Card, error) {
-	path, err := findModel(w.Models, w.Model, engine.FP32)
+	path, err := model.Folder(w.Models).Find(w.Model)
 	if err != nil {
 		return model.Card{}, startFailure(err)
 	}
