@@ -66,9 +66,9 @@ func TestPageFiltersAndExports(t *testing.T) {
 		byName[row[0]] = strings.Join(row[1:], "|")
 	}
 	for name, want := range map[string]string{
-		"one.png":      "600|400|png|efficientnet-lite0|espresso|浓缩咖啡|95.7|cup|茶杯|1.4|consomme|清汤|0.7||",
-		"two, too.png": "600|400|png|efficientnet-lite0|espresso|浓缩咖啡|95.7|cup|茶杯|1.4|consomme|清汤|0.7||",
-		"README.md":    "||||||||||||||unsupported_format",
+		"one.png":      "600|400|png|efficientnet-lite0|espresso|浓缩咖啡|95.7|cup|茶杯|1.4|consomme|清汤|0.7|||",
+		"two, too.png": "600|400|png|efficientnet-lite0|espresso|浓缩咖啡|95.7|cup|茶杯|1.4|consomme|清汤|0.7|||",
+		"README.md":    "|||||||||||||||unsupported_format",
 	} {
 		if byName[name] != want {
 			t.Errorf("%s: %s", name, byName[name])
