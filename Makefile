@@ -9,6 +9,9 @@ MODELS ?= $(or $(VIDI_MODELS),$(or $(XDG_DATA_HOME),$(HOME)/.local/share)/vidi/m
 PYTHON := build/venv/bin/python
 BENCH_PYTHON := build/bench-venv/bin/python
 SCHEMA_PYTHON := build/schema-venv/bin/python
+DEPLOY_PYTHON := build/deploy-venv/bin/python
+HELM := helm.sh/helm/v4/cmd/helm@v4.3.1
+GOMOD := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 JOBS := $(shell nproc)
 
 # Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
@@ -16,7 +19,7 @@ PACKAGES := ca-certificates cmake curl g++ git libjpeg-dev libpng-dev ninja-buil
 # The page is tested in a real browser; the fonts are for its Chinese. Ubuntu has Chromium as a snap only: where some other
 # build of it is installed nothing more is asked for.
 BROWSER_PACKAGES := $(if $(shell command -v chromium chromium-browser google-chrome),,chromium) fonts-noto-cjk fonts-noto-color-emoji
-TEST_PACKAGES := $(PACKAGES) clang-format libgtest-dev libjpeg-turbo-progs shellcheck $(BROWSER_PACKAGES)
+TEST_PACKAGES := $(PACKAGES) clang-format iproute2 libgtest-dev libjpeg-turbo-progs shellcheck wordnet-base $(BROWSER_PACKAGES)
 BENCH_PACKAGES := $(PACKAGES) wrk
 
 .PHONY: help
@@ -32,7 +35,7 @@ run: packages vidi model ## set everything up, classify the sample photographs, 
 	@exec bin/vidi serve --models "$(MODELS)"
 
 .PHONY: test
-test: test-packages vidi model test-models lint test-setup test-cpp test-python test-go test-clients test-schema ## set everything up, then run every test
+test: test-packages vidi model test-models lint test-setup test-cpp test-python test-go test-clients test-schema test-deploy ## set everything up, then run every test
 	@echo "All tests passed."
 
 .PHONY: packages
@@ -75,10 +78,12 @@ model: python ## make a real model: official ResNet-18 where its weights can be 
 
 .PHONY: test-models
 test-models: python
-	@mkdir -p build/models build/fixtures
+	@mkdir -p build/models build/fixtures build/zoo
 	@$(PYTHON) tools/export/export.py efficientnet-lite0 --out build/models
 	@$(PYTHON) tools/export/export.py efficientnet-lite0 --int8 --out build/models
 	@$(PYTHON) tools/export/export.py resnet18-seeded --out build/models
+	@$(PYTHON) tools/export/export.py mobilenet-v3-small-seeded --out build/zoo
+	@$(PYTHON) tools/export/export.py efficientnet-b0-seeded --out build/zoo
 	@$(PYTHON) tools/export/fixtures.py --out build/fixtures
 
 .PHONY: test-axe
@@ -90,13 +95,12 @@ build/axe: service/e2e/testdata/axe.txt | $(PYTHON)
 	@$(PYTHON) -m pip download -q --no-deps --require-hashes -r $< -d build/axe || { rm -rf build/axe; exit 1; }
 	@touch $@
 
-# Prometheus' own checker, for what lies in deploy/. Only this program is taken out of Debian's package: installing it would
-# start a Prometheus server on this machine.
-build/promtool:
-	@rm -rf build/prometheus && mkdir -p build/prometheus
-	@(cd build/prometheus && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -xO ./usr/bin/promtool >promtool && chmod +x promtool) 2>build/prometheus/log \
-	  && mv build/prometheus/promtool $@ || { cat build/prometheus/log; echo "promtool: not fetched, so deploy/ is tested without it"; }
-	@rm -rf build/prometheus
+# Prometheus, and its own checker, for what lies in deploy/. Only these programs are taken out of Debian's package: installing it
+# would start a Prometheus server on this machine.
+build/prometheus:
+	@rm -rf $@.part && mkdir -p $@.part
+	@(cd $@.part && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components 3 ./usr/bin/prometheus ./usr/bin/promtool && rm prometheus_*.deb) 2>$@.log \
+	  && mv $@.part $@ || { cat $@.log; rm -rf $@.part; echo "prometheus: not fetched, so deploy/ is tested without it"; }
 
 .PHONY: lint
 lint: ## formatting and static checks
@@ -113,12 +117,38 @@ test-cpp: shim ## GoogleTest of the shim under AddressSanitizer and UBSan
 	cmake --build build/shim-test -j $(JOBS) | { grep -v 'no work to do' || true; }
 	@ctest --test-dir build/shim-test --output-on-failure
 
+# What is skipped elsewhere for want of a tool or of VIDI_SHARED is a failure here. The last line is the control: the bound that
+# the soak holds must see a leak.
+.PHONY: test-hostile
+test-hostile: vidi test-models ## hostile pictures and requests, all of them, through the real server (needs VIDI_SHARED; half an hour)
+	@go=$$(third_party/find-go.sh); export CI=true VIDI_HOSTILE=all VIDI_STOPS=20; \
+	"$$go" test -count=1 -timeout 90m -v -run 'Hostile|Bombs|Slow|Chunks|RawRequests|ReadinessIsTrue|Orientations|Descriptors|Anothers|NoFile|Libraries|StopUnderLoad' \
+	  -bench 'Overload|SlowConnections' -benchtime 1x ./service/e2e | grep -v '^=== '; \
+	$(PYTHON) tools/soak.py --requests 20000; \
+	"$$go" test -count=1 -v -run 'TestMemoryStaysFlat|TestMemoryBoundSeesALeak' ./torchbind | grep -v '^=== '
+
+# FUZZ is how many minutes of CPU time are spent, shared out by risk: `make fuzz FUZZ=60`.
+FUZZ ?= 10
+FUZZ_PACKAGES := $(PACKAGES) clang-14 libclang-rt-14-dev
+
+.PHONY: fuzz
+fuzz: test-models ## fuzz the Go parsers, FUZZ=10 CPU minutes in all
+	@tools/fuzz.sh $(FUZZ) go
+
+.PHONY: fuzz-shim
+fuzz-shim: ## fuzz the shim's decoding of JPEG and PNG with libFuzzer under the sanitizers, FUZZ=10 CPU minutes
+	@third_party/system-packages.sh $(FUZZ_PACKAGES)
+	@libtorch=$$(third_party/fetch-libtorch.sh); \
+	cmake -G Ninja -S . -B build/shim-fuzz -DTB_FUZZ=ON -DCMAKE_CXX_COMPILER=clang++-14 -DLIBTORCH="$$libtorch" >build/shim-fuzz.log 2>&1 || { cat build/shim-fuzz.log; exit 1; }; \
+	cmake --build build/shim-fuzz -j $(JOBS) | { grep -v 'no work to do' || true; }
+	@tools/fuzz.sh $(FUZZ) shim
+
 .PHONY: test-python
 test-python: python
 	@$(PYTHON) -m unittest discover -s tools/tests
 
 .PHONY: test-go
-test-go: vidi test-models test-axe build/promtool ## Go tests, with the real libtorch, models and Python reference
+test-go: vidi test-models test-axe build/prometheus ## Go tests, with the real libtorch, models and Python reference
 	@tools/test-go.sh
 
 # Installed as a user would, into an environment of its own: what is tested is the package, not the folder.
@@ -145,9 +175,53 @@ $(SCHEMA_PYTHON): tools/schema/requirements.txt
 	@build/schema-venv/bin/pip install -q --no-deps --require-hashes -r tools/schema/requirements.txt || { rm -rf build/schema-venv; exit 1; }
 	@touch $@
 
+.PHONY: image
+image: ## build the container image, as vidi, with docker, podman or buildah (docs/container.md)
+	@tools/container/build.sh vidi
+
+.PHONY: test-container
+test-container: ## build the image and prove it: sizes, offline, read-only, answers, a clean stop (as root; no engine has to run)
+	@tools/container/test.sh
+
+.PHONY: test-deploy
+test-deploy: vidi test-models build/prometheus build/helm $(DEPLOY_PYTHON) ## docker-compose.yml, the Helm chart and the monitoring: by their own parsers, and run
+	@go=$$(third_party/find-go.sh); cd deploy/check && "$$go" test -count=1 -timeout 10m ./...
+
+# Some minutes the first time; afterwards Go has the parts in its cache.
+build/helm: Makefile
+	@echo "helm: building $(HELM)"
+	@go=$$(third_party/find-go.sh); GOBIN=$(CURDIR)/build "$$go" install -trimpath -ldflags '-s -w' $(HELM)
+	@touch $@
+
+.PHONY: dist
+dist: vidi python build/cyclonedx-gomod $(DEPLOY_PYTHON) ## the tarball, with its bill of materials and checksums, into build/dist
+	@mkdir -p build/dist-model
+	@$(PYTHON) tools/export/export.py auto --out build/dist-model
+	@tools/dist/dist.sh build/dist-model build/dist
+
+.PHONY: test-dist
+test-dist: dist ## the tarball: unpacked, and used where nothing else is
+	@tools/dist/test.sh build/dist/vidi-*.tar.gz
+
+# What writes the Go part of the bill of materials, out of what Go itself left in the program.
+build/cyclonedx-gomod: Makefile
+	@go=$$(third_party/find-go.sh); GOBIN=$(CURDIR)/build "$$go" install -trimpath -ldflags '-s -w' $(GOMOD)
+	@touch $@
+
+# Made afresh when the requirements change, like build/venv.
+$(DEPLOY_PYTHON): deploy/check/requirements.txt
+	@rm -rf build/deploy-venv && mkdir -p build && /usr/bin/python3 -m venv build/deploy-venv
+	@echo "deploy: installing deploy/check/requirements.txt"
+	@build/deploy-venv/bin/pip install -q --no-deps --require-hashes -r deploy/check/requirements.txt || { rm -rf build/deploy-venv; exit 1; }
+	@touch $@
+
 .PHONY: parity
 parity: vidi test-models ## the tables of differences: from the Python reference, and of every fast mode from fp32
 	@go=$$(third_party/find-go.sh); "$$go" test -count=1 -v -run 'Parity|Accuracy' ./service/e2e
+
+.PHONY: zoo
+zoo: vidi test-models ## every model that can be exported: parity, size, speed and memory, into docs/model-zoo.md (20 minutes)
+	@$(PYTHON) tools/zoo.py $(ZOO)
 
 .PHONY: screenshots
 screenshots: vidi test-models ## the pictures of the page in docs/screenshots, afresh (needs chromium)

@@ -14,13 +14,14 @@ check() { # NAME OUTPUT: an empty output is good
   printf '%s:\n%s\n' "$1" "$2"
   failed=1
 }
-check gofmt "$("$gofmt" -l service torchbind)"
+check gofmt "$("$gofmt" -l service torchbind deploy)"
 mapfile -t cpp < <(git ls-files '*.cc' '*.h' '*.c')
 clang-format --dry-run --Werror "${cpp[@]}" || failed=1
 mapfile -t scripts < <(git ls-files '*.sh' .ci/run)
 shellcheck -x "${scripts[@]}" || failed=1
 "$go" vet ./... || failed=1
 "$go" run "$staticcheck" ./... || failed=1
+(cd deploy/check && "$go" vet ./... && "$go" run "$staticcheck" ./...) || failed=1 # a module of its own
 check "import \"C\" outside torchbind/bind.go" "$(git grep -lE '^import "C"' -- '*.go' ':!torchbind/bind.go' || true)"
 [ $failed = 0 ] && echo "lint: clean"
 exit $failed

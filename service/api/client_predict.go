@@ -20,6 +20,7 @@ import (
 type Params struct {
 	TopK      int           // how many names; 0 is 3
 	Threshold float64       // percent; names below it are left out
+	Parents   bool          // the groups that the names belong to, too: Result.Parents
 	Lang      string        // of Prediction.Display: "en", "zh"
 	Model     string        // an error if another is served
 	Decode    string        // "exact", "fast"
@@ -129,6 +130,7 @@ func (p *Params) query() url.Values {
 	}
 	set("top_k", strconv.Itoa(p.TopK), p.TopK != 0)
 	set("threshold", strconv.FormatFloat(p.Threshold, 'g', -1, 64), p.Threshold != 0)
+	set("parents", "true", p.Parents)
 	set("lang", p.Lang, p.Lang != "")
 	set("model", p.Model, p.Model != "")
 	set("decode", p.Decode, p.Decode != "")

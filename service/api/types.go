@@ -19,13 +19,15 @@ type PredictResponse struct {
 
 // Result is what is in one picture. Where Error is set, everything but Index and Filename is empty.
 type Result struct {
-	Index       int          `json:"index"`       // the picture's place in the request, from 0
-	Filename    string       `json:"filename"`    // as the client named it, without folders; "" where it did not
-	Width       int          `json:"width"`       // pixels, as a person sees the picture: after the EXIF turn
-	Height      int          `json:"height"`      // pixels
-	Format      string       `json:"format"`      // "jpeg", "png", …: what the bytes are, whatever the name says
-	Warnings    []string     `json:"warnings"`    // "low_resolution", "damaged_image"; never null
-	Predictions []Prediction `json:"predictions"` // most likely first; never null
+	Index       int          `json:"index"`            // the picture's place in the request, from 0
+	Filename    string       `json:"filename"`         // as the client named it, without folders; "" where it did not
+	Width       int          `json:"width"`            // pixels, as a person sees the picture: after the EXIF turn
+	Height      int          `json:"height"`           // pixels
+	Format      string       `json:"format"`           // "jpeg", "png", …: what the bytes are, whatever the name says
+	Warnings    []string     `json:"warnings"`         // "low_resolution", "damaged_image", "not_sure"; never null
+	Predictions []Prediction `json:"predictions"`      // most likely first; never null
+	Parents     []Parent     `json:"parents,omitzero"` // most likely first; only where they were asked for
+	Tags        []Tag        `json:"tags,omitzero"`    // in the order of the server's rules; only where it has some
 	Timing      TimingMS     `json:"timing_ms"`
 	Error       *Problem     `json:"error"` // null for a picture that was classified
 }
@@ -39,6 +41,32 @@ type Prediction struct {
 	WNID        string            `json:"wnid,omitempty"` // WordNet's id, where the model's card has one
 	Confidence  float64           `json:"confidence"`     // percent, rounded to 0.1
 	Probability float64           `json:"probability"`    // 0–1, rounded to 0.000001
+}
+
+// Parent is a group of classes, and how likely the picture shows one of them.
+type Parent struct {
+	Label       string            `json:"label"`           // the group's unique English id
+	Display     string            `json:"display"`         // its name in the language asked for
+	Names       map[string]string `json:"names,omitempty"` // by language, "en" and "zh"
+	Confidence  float64           `json:"confidence"`      // percent, rounded to 0.1
+	Probability float64           `json:"probability"`     // 0–1, rounded to 0.000001
+}
+
+// Tag is a tag that the rules of the server's operator give the picture.
+type Tag struct {
+	Tag     string   `json:"tag"`
+	Action  string   `json:"action,omitempty"` // the operator's word for what to do
+	Because []Reason `json:"because"`          // the conditions, all of which hold
+}
+
+// Reason is a condition that holds: Percent is at least AtLeast, and below Below, where these are given.
+type Reason struct {
+	Label   string            `json:"label"`           // labels and groups, the weightiest first; or "brightness" or "best"
+	Display string            `json:"display"`         // the same in the language asked for
+	Names   map[string]string `json:"names,omitempty"` // by language, "en" and "zh"
+	Percent float64           `json:"percent"`         // rounded to 0.1
+	AtLeast *float64          `json:"at_least,omitempty"`
+	Below   *float64          `json:"below,omitempty"`
 }
 
 // TimingMS is where one picture's time went, in milliseconds rounded to 0.01.

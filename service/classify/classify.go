@@ -15,6 +15,7 @@ import (
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
+	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -22,12 +23,14 @@ import (
 type Config struct {
 	Engine engine.Config
 	Limits preprocess.Limits // zero means preprocess.DefaultLimits
+	Rules  *rules.Book       // what pictures are tagged by; nil is nothing
 }
 
 // Options are what a caller may choose per picture.
 type Options struct {
 	TopK      int     // how many answers; 0 means 3, more than the classes means all
 	Threshold float64 // leave out answers below this probability, 0–1; 0 leaves out none
+	Parents   bool    // say the groups, too; TopK and Threshold count for them as for the answers
 	Image     preprocess.Options
 }
 
@@ -39,7 +42,22 @@ type Prediction struct {
 }
 
 // Confidence is the probability in percent, rounded to 0.1.
-func (p Prediction) Confidence() float64 { return math.Round(p.Probability*1000) / 10 }
+func (p Prediction) Confidence() float64 { return percent(p.Probability) }
+
+// Parent is a group of classes, and the probability that the picture shows one of them. All classes count, not only those among
+// the answers.
+type Parent struct {
+	Group       model.Group
+	Probability float64 // 0–1
+}
+
+// Confidence is the probability in percent, rounded to 0.1.
+func (p Parent) Confidence() float64 { return percent(p.Probability) }
+
+func percent(probability float64) float64 { return math.Round(probability*1000) / 10 }
+
+// NotSure is the warning that the likeliest answer has less probability than the model's card asks for.
+const NotSure preprocess.Warning = "not_sure"
 
 // Timing is where a picture's time went.
 type Timing struct {
@@ -56,6 +74,8 @@ type Result struct {
 	Warnings      []preprocess.Warning
 	Predictions   []Prediction // most likely first
 	Best          Prediction   // the most likely one, also where the threshold leaves it out
+	Parents       []Parent     // most likely first; nil where they were not asked for
+	Tags          []rules.Tag  // nil where there are no rules
 	Timing        Timing
 	Alone         bool // the network had all cores for it
 }
@@ -66,6 +86,7 @@ type Host struct {
 	pool      *engine.Pool
 	preparer  *preprocess.Preparer
 	precision engine.Precision
+	rules     *rules.Book
 }
 
 // NewHost starts the workers.
@@ -81,7 +102,7 @@ func NewHost(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Host{pool: pool, preparer: preparer, precision: cfg.Engine.Precision}, nil
+	return &Host{pool: pool, preparer: preparer, precision: cfg.Engine.Precision, rules: cfg.Rules}, nil
 }
 
 // Pool is the workers, for their figures.
@@ -95,6 +116,9 @@ type Classifier struct {
 	engine   *engine.Engine
 	preparer *preprocess.Preparer
 	spec     preprocess.Spec
+	card     model.Card
+	grouping model.Grouping
+	rules    *rules.Binding
 	ownHost  *Host // nobody else uses it: it is closed with the classifier
 }
 
@@ -119,7 +143,7 @@ func (h *Host) Open(ctx context.Context, path string) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClassifier(e, h.preparer), nil
+	return newClassifier(e, h.preparer, h.rules), nil
 }
 
 // New puts a picture pipeline before an engine, which then belongs to the classifier.
@@ -128,16 +152,17 @@ func New(e *engine.Engine, limits preprocess.Limits) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newClassifier(e, preparer), nil
+	return newClassifier(e, preparer, nil), nil
 }
 
-func newClassifier(e *engine.Engine, preparer *preprocess.Preparer) *Classifier {
-	in := e.Card().Input
+func newClassifier(e *engine.Engine, preparer *preprocess.Preparer, book *rules.Book) *Classifier {
+	card := e.Card()
+	in := card.Input
 	spec := preprocess.Spec{Resize: in.Resize, Crop: in.Crop, Filter: torchbind.Bilinear}
 	if in.Interpolation == "bicubic" {
 		spec.Filter = torchbind.Bicubic
 	}
-	return &Classifier{engine: e, preparer: preparer, spec: spec}
+	return &Classifier{engine: e, preparer: preparer, spec: spec, card: card, grouping: card.Grouping(), rules: book.For(card)}
 }
 
 // Classify says what is in the picture whose file content is data. A picture that cannot be used is a [*preprocess.Error].
@@ -174,8 +199,7 @@ func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, data []byt
 		return nil, err
 	}
 	inference := time.Since(begun)
-	card := c.engine.Card()
-	p, err := model.Probabilities(card.Activation, output)
+	p, err := model.Probabilities(c.card.Activation, c.card.Temperature, output)
 	if err != nil {
 		return nil, err
 	}
@@ -184,21 +208,57 @@ func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, data []byt
 		Timing: Timing{Decode: picture.DecodeTime, Preprocess: picture.ResizeTime, Queue: turn.Waited, Inference: inference},
 		Alone:  turn.Alone,
 	}
+	c.answer(result, p, o)
+	if set := c.rules.Set(); set != nil {
+		seen := rules.Picture{Probabilities: p}
+		if set.NeedsBrightness() {
+			seen.Brightness = rules.Brightness(picture.RGB)
+		}
+		result.Tags = set.Tags(seen)
+	}
+	return result, nil
+}
+
+// answer fills in what the probabilities of all classes say.
+func (c *Classifier) answer(r *Result, p []float64, o Options) {
+	best := model.TopK(p, 1)[0]
+	r.Best = Prediction{ClassID: best, Label: c.card.Labels[best], Probability: p[best]}
 	k := o.TopK
 	if k == 0 {
 		k = 3
 	}
-	for i, class := range model.TopK(p, k) {
-		prediction := Prediction{ClassID: class, Label: card.Labels[class], Probability: p[class]}
-		if i == 0 {
-			result.Best = prediction
-		}
-		if o.Threshold > 0 && p[class] < o.Threshold {
-			break
-		}
-		result.Predictions = append(result.Predictions, prediction)
+	for _, class := range likeliest(p, k, o.Threshold) {
+		r.Predictions = append(r.Predictions, Prediction{ClassID: class, Label: c.card.Labels[class], Probability: p[class]})
 	}
-	return result, nil
+	if r.Best.Probability < c.card.UnsureBelow {
+		r.Warnings = append(r.Warnings, NotSure)
+	}
+	if !o.Parents {
+		return
+	}
+	r.Parents = []Parent{}
+	together := c.grouping.Together(c.card.Activation, p)
+	for _, group := range likeliest(together, k, o.Threshold) {
+		r.Parents = append(r.Parents, Parent{Group: c.grouping.Groups[group], Probability: together[group]})
+	}
+}
+
+// likeliest is the k largest of p, largest first, without those below the threshold.
+func likeliest(p []float64, k int, threshold float64) []int {
+	top := model.TopK(p, k)
+	for len(top) > 0 && p[top[len(top)-1]] < threshold {
+		top = top[:len(top)-1]
+	}
+	return top
+}
+
+// Input is what the network would see of the picture: rows of RGB, crop × crop × 3 bytes by the model's card.
+func (c *Classifier) Input(ctx context.Context, data []byte, o preprocess.Options) ([]byte, error) {
+	picture, err := c.preparer.Prepare(ctx, data, c.spec, o)
+	if err != nil {
+		return nil, err
+	}
+	return picture.RGB, nil
 }
 
 // Answer is one answer in the form of the article's classify_image.
@@ -230,7 +290,7 @@ func (r *Result) Answers() []Answer {
 }
 
 // Card is the model's card.
-func (c *Classifier) Card() model.Card { return c.engine.Card() }
+func (c *Classifier) Card() model.Card { return c.card }
 
 // Engine is the engine behind the classifier, for its figures.
 func (c *Classifier) Engine() *engine.Engine { return c.engine }

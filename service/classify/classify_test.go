@@ -90,6 +90,69 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+func TestParentsAreSumsOverAllClasses(t *testing.T) {
+	torchtest.NoLeaks(t)
+	c := open(t)
+	classify := func(name string, o Options) *Result {
+		t.Helper()
+		r, err := c.Classify(context.Background(), photo(t, name), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	all := classify("cat.png", Options{TopK: 1000, Parents: true})
+	sum, cats := 0.0, 0.0
+	for _, p := range all.Predictions {
+		if p.ClassID >= 281 && p.ClassID <= 285 {
+			cats += p.Probability
+		}
+	}
+	for _, p := range all.Parents {
+		sum += p.Probability
+	}
+	if first := all.Parents[0]; first.Group.Display("zh") != "猫" || first.Confidence() < 90 || math.Abs(first.Probability-cats) > 1e-12 {
+		t.Errorf("the likeliest group is %+v; its classes have %v", first, cats)
+	}
+	if len(all.Parents) < 30 || sum < 1 {
+		t.Errorf("%d groups that sum to %v; every class is in one at least", len(all.Parents), sum)
+	}
+	if one := classify("cat.png", Options{TopK: 1, Parents: true}); len(one.Parents) != 1 || one.Parents[0].Probability != all.Parents[0].Probability {
+		t.Errorf("of one answer: %+v", one.Parents)
+	}
+	if none := classify("cat.png", Options{Threshold: 0.95, Parents: true}); none.Parents == nil || len(none.Parents) != 0 {
+		t.Errorf("threshold 95 %%: %+v", none.Parents)
+	}
+	if unasked := classify("cat.png", Options{}); unasked.Parents != nil || unasked.Tags != nil {
+		t.Errorf("not asked for: %+v, %+v", unasked.Parents, unasked.Tags)
+	}
+}
+
+func TestNotSureAndTemperature(t *testing.T) {
+	torchtest.NoLeaks(t)
+	c := open(t)
+	classify := func() *Result {
+		t.Helper()
+		r, err := c.Classify(context.Background(), photo(t, "cat.png"), Options{TopK: 1, Threshold: 0.99})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	c.card.UnsureBelow = 0.3 // the likeliest has 0.379
+	if r := classify(); len(r.Warnings) != 0 {
+		t.Errorf("warnings are %v", r.Warnings)
+	}
+	c.card.UnsureBelow = 0.4
+	if r := classify(); !slices.Equal(r.Warnings, []preprocess.Warning{NotSure}) {
+		t.Errorf("warnings are %v", r.Warnings)
+	}
+	c.card.Temperature = 0.2 // the likeliest has far more than 0.4 now
+	if r := classify(); len(r.Warnings) != 0 {
+		t.Errorf("at a low temperature, warnings are %v", r.Warnings)
+	}
+}
+
 func TestBadPicturesAreRefusedAndHarmless(t *testing.T) {
 	torchtest.NoLeaks(t)
 	c := open(t)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/rules"
 )
 
 // Wire is the result as the HTTP API's JSON, which `vidi classify --format jsonl` prints too. language picks Display.
@@ -34,10 +35,51 @@ func (r *Result) Wire(language string) api.Result {
 			ClassID:     p.ClassID,
 			WNID:        p.Label.WNID,
 			Confidence:  p.Confidence(),
-			Probability: math.Round(p.Probability*1e6) / 1e6,
+			Probability: millionths(p.Probability),
 		})
 	}
+	if r.Parents != nil {
+		wire.Parents = make([]api.Parent, 0, len(r.Parents))
+	}
+	for _, p := range r.Parents {
+		wire.Parents = append(wire.Parents, api.Parent{
+			Label:       p.Group.Group,
+			Display:     p.Group.Display(language),
+			Names:       p.Group.Names,
+			Confidence:  p.Confidence(),
+			Probability: millionths(p.Probability),
+		})
+	}
+	wire.Tags = wireTags(r.Tags, language)
 	return wire
+}
+
+func millionths(probability float64) float64 { return math.Round(probability*1e6) / 1e6 }
+
+// wireTags is nil where there are no rules, and empty where none of them holds.
+func wireTags(tags []rules.Tag, language string) []api.Tag {
+	if tags == nil {
+		return nil
+	}
+	wire := make([]api.Tag, 0, len(tags))
+	for _, t := range tags {
+		tag := api.Tag{Tag: t.Tag, Action: t.Action, Because: make([]api.Reason, 0, len(t.Because))}
+		for _, r := range t.Because {
+			tag.Because = append(tag.Because, api.Reason{
+				Label: r.Label, Display: r.Display(language), Names: r.Names, Percent: math.Round(r.Percent*10) / 10,
+				AtLeast: threshold(r.AtLeast), Below: threshold(r.Below),
+			})
+		}
+		wire = append(wire, tag)
+	}
+	return wire
+}
+
+func threshold(percent float64) *float64 {
+	if math.IsNaN(percent) {
+		return nil
+	}
+	return &percent
 }
 
 // Milliseconds is d rounded to 0.01 ms, as times appear in JSON.

@@ -51,6 +51,8 @@ type Serve struct {
 	Keys       string   `help:"File of the keys that requests need (vidi keys new); without it nobody is asked for one." env:"VIDI_KEYS" placeholder:"FILE"`
 	CORSOrigin []string `help:"Origin whose web pages may use the API from browsers, such as https://example.org; repeatable." env:"VIDI_CORS_ORIGIN" placeholder:"ORIGIN" sep:","`
 
+	Rules string `help:"File of rules that give pictures tags of your own (docs/rules.md); changes to it count within seconds." env:"VIDI_RULES" placeholder:"FILE"`
+
 	Traces      string  `help:"OpenTelemetry collector to send traces of requests to (OTLP over HTTP), such as http://127.0.0.1:4318; without it none are made." env:"VIDI_TRACES" placeholder:"URL"`
 	TracesShare float64 `help:"Share of the requests to trace, 0 to 1; a caller's own decision (traceparent) has precedence." default:"1" env:"VIDI_TRACES_SHARE"`
 

@@ -142,3 +142,27 @@ func TestLoopback(t *testing.T) {
 		}
 	}
 }
+
+// FuzzValues: whatever is typed is a value within its bounds, or a mistake that is said.
+func FuzzValues(f *testing.F) {
+	for _, seed := range []string{"20MiB", "1e3", "50M", "-1", "1m30s", "NaN", "9999999999999999999", "0x10", "1 Gib", "µ"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var size Bytes
+		var count Count
+		var length Duration
+		if size.UnmarshalText([]byte(text)) != nil || count.UnmarshalText([]byte(text)) != nil || length.UnmarshalText([]byte(text)) != nil {
+			t.Error("a mistake was not kept for Validate")
+		}
+		if size.between(1, 100) == nil && (size.N < 1 || size.N > 100) {
+			t.Errorf("%q is a size of %d", text, size.N)
+		}
+		if count.between(1, 100) == nil && (count.N < 1 || count.N > 100) {
+			t.Errorf("%q is %d", text, count.N)
+		}
+		if length.between(1, 100) == nil && (length.D < 1 || length.D > 100) {
+			t.Errorf("%q is %v", text, length.D)
+		}
+	})
+}

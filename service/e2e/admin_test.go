@@ -272,13 +272,13 @@ func TestOperatorsLeaveNothingBehind(t *testing.T) {
 // promtool is Prometheus' own checker, out of the package that `make test` fetches.
 func promtool(t *testing.T) string {
 	t.Helper()
-	own := filepath.Join(filepath.Dir(torchtest.File(t, "go.mod")), "build", "promtool")
+	own := filepath.Join(filepath.Dir(torchtest.File(t, "go.mod")), "build", "prometheus", "promtool")
 	if _, err := os.Stat(own); err == nil {
 		return own
 	}
 	found, err := exec.LookPath("promtool")
 	if err != nil {
-		missing(t, "there is no promtool; `make build/promtool` fetches it")
+		missing(t, "there is no promtool; `make build/prometheus` fetches it")
 	}
 	return found
 }
@@ -293,9 +293,13 @@ func TestDeployFits(t *testing.T) {
 		names[match[1]] = true
 	}
 	folder := filepath.Join(filepath.Dir(torchtest.File(t, "go.mod")), "deploy")
-	files, err := filepath.Glob(filepath.Join(folder, "*", "*"))
-	if err != nil || len(files) < 4 {
-		t.Fatalf("%v, %v", files, err)
+	var files []string
+	for _, pattern := range []string{"prometheus/*.yml", "grafana/*.json"} {
+		found, err := filepath.Glob(filepath.Join(folder, pattern))
+		if err != nil || len(found) == 0 {
+			t.Fatalf("%s: %v", pattern, err)
+		}
+		files = append(files, found...)
 	}
 	used := 0
 	for _, file := range files {

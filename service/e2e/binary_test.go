@@ -80,8 +80,15 @@ var listening = regexp.MustCompile(`http://[0-9.:\[\]]+`)
 // start runs `vidi serve` on a free port and waits until it listens, which is before it is ready.
 func start(t testing.TB, args ...string) *server {
 	t.Helper()
+	return startCommand(t, func(*exec.Cmd) {}, args...)
+}
+
+// startCommand is start, with a command that is changed before it runs.
+func startCommand(t testing.TB, change func(*exec.Cmd), args ...string) *server {
+	t.Helper()
 	s := &server{cmd: command(t, append([]string{"serve", "--addr", "127.0.0.1:0"}, args...)...), stderr: &lockedBuffer{}, exited: make(chan error, 1)}
 	s.cmd.Stderr = s.stderr
+	change(s.cmd)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -58,7 +58,7 @@ func TestPageFiltersAndExports(t *testing.T) {
 		t.Errorf("the filter offers %s", options)
 	}
 	rows := p.export()
-	if len(rows) != 5 || strings.Join(rows[0], ",") != "file,width,height,format,model,label_1,zh_1,percent_1,label_2,zh_2,percent_2,label_3,zh_3,percent_3,warnings,error" {
+	if len(rows) != 5 || strings.Join(rows[0], ",") != "file,width,height,format,model,label_1,zh_1,percent_1,label_2,zh_2,percent_2,label_3,zh_3,percent_3,tags,warnings,error" {
 		t.Fatalf("%q", rows)
 	}
 	byName := map[string]string{}
@@ -66,9 +66,9 @@ func TestPageFiltersAndExports(t *testing.T) {
 		byName[row[0]] = strings.Join(row[1:], "|")
 	}
 	for name, want := range map[string]string{
-		"one.png":      "600|400|png|efficientnet-lite0|espresso|浓缩咖啡|95.7|cup|茶杯|1.4|consomme|清汤|0.7||",
-		"two, too.png": "600|400|png|efficientnet-lite0|espresso|浓缩咖啡|95.7|cup|茶杯|1.4|consomme|清汤|0.7||",
-		"README.md":    "||||||||||||||unsupported_format",
+		"one.png":      "600|400|png|efficientnet-lite0|espresso|浓缩咖啡|95.7|cup|茶杯|1.4|consomme|清汤|0.7|||",
+		"two, too.png": "600|400|png|efficientnet-lite0|espresso|浓缩咖啡|95.7|cup|茶杯|1.4|consomme|清汤|0.7|||",
+		"README.md":    "|||||||||||||||unsupported_format",
 	} {
 		if byName[name] != want {
 			t.Errorf("%s: %s", name, byName[name])

@@ -67,6 +67,28 @@ func TestPageAnswersAChosenPicture(t *testing.T) {
 	}
 }
 
+// A cat whose breed is doubtful is a cat; a cup that is sure needs no group; and the operator's tags are there, in both languages.
+func TestPageShowsGroupsAndTags(t *testing.T) {
+	s := start(t, lite0, "--rules", put(t, t.TempDir(), "rules.yaml", []byte(petRules))).ready(t)
+	p := open(t, s.url, desktop)
+	p.choose(torchtest.File(t, "examples/cat.png"), torchtest.File(t, "examples/espresso.png"))
+	p.click("#classify")
+	p.classified(2)
+	wantIn(t, "the cat", p.card("cat.png"), "All in all: cat (猫) 92.", "宠物 → notify", "cat, dog (猫、狗) 92.", "≥ 50 %", " and brightness (亮度)")
+	cup := p.card("espresso.png")
+	wantIn(t, "the cup", cup, "espresso (浓缩咖啡)", "cup", "≥ 50 %")
+	if strings.Contains(cup, "All in all") {
+		t.Errorf("a sure answer has a group beside it:\n%s", cup)
+	}
+	p.inspect("with tags", axe(t))
+	p.click(`[data-language="zh"]`)
+	wantIn(t, "the cat in Chinese", p.card("cat.png"), "总的来看：猫 (cat) 92.", "猫、狗 (cat, dog)", "，且 亮度")
+	rows := p.export()
+	if rows[0][14] != "tags" || rows[1][14]+rows[2][14] != "宠物cup" && rows[1][14]+rows[2][14] != "cup宠物" {
+		t.Errorf("the exported tags are %q and %q", rows[1], rows[2])
+	}
+}
+
 // Every format goes through, a bad file beside them fails alone, and what the browser cannot show has a placeholder.
 func TestPageTakesEveryFormatAndABadOne(t *testing.T) {
 	dir := t.TempDir()

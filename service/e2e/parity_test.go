@@ -45,7 +45,7 @@ const (
 const lite0Int8 = "build/models/efficientnet-lite0-int8.pt"
 
 // models are what is compared, and how far apart each one's logits must at least lie, in standard deviations. The seeded one
-// is made to spread by more than 1; the trained one's are what they are.
+// is made to spread by more than 1; the trained one's are what they are. TestParityOfZoo has the others.
 var models = map[string]float64{"efficientnet-lite0.pt": 0.5, "resnet18-seeded.pt": 1}
 
 func TestParity(t *testing.T) {
@@ -54,7 +54,15 @@ func TestParity(t *testing.T) {
 		t.Run(strings.TrimSuffix(file, ".pt"), func(t *testing.T) {
 			torchtest.NoLeaks(t)
 			path := torchtest.File(t, "build/models/"+file)
-			compareWithReference(t, path, pictures, runReference(t, path, nil, pictures), minDeviation)
+			want := runReference(t, path, nil, pictures)
+			exact := openClassifier(t, path, engine.FP32)
+			levels := compareWithReference(t, exact, pictures, want, minDeviation)
+			levels = append(levels, rough(t, "bf16", openClassifier(t, path, engine.BF16), preprocess.Options{}, marginRough, pictures, want)...)
+			levels = append(levels, rough(t, "fast decode", exact, preprocess.Options{Decode: preprocess.Fast}, marginRough, pictures, want)...)
+			if exact.Card().Name == "efficientnet-lite0" { // random weights do not survive quantisation: their logits have no margins
+				levels = append(levels, rough(t, "int8", openClassifier(t, torchtest.File(t, lite0Int8), engine.Int8), preprocess.Options{}, marginInt8, pictures, want)...)
+			}
+			printLevels(t, file, levels)
 		})
 	}
 }
@@ -121,14 +129,17 @@ func (p *parity) see(t *testing.T, difference, bound float64, where string) {
 	}
 }
 
-func compareWithReference(t *testing.T, path string, pictures []string, want map[string]reference, minDeviation float64) {
-	exact := openClassifier(t, path, engine.FP32)
+// compareWithReference compares a classifier in fp32 level by level.
+func compareWithReference(t *testing.T, exact *classify.Classifier, pictures []string, want map[string]reference, minDeviation float64) []*parity {
 	card := exact.Card()
 	preparer, err := preprocess.New(preprocess.DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
 	spec := preprocess.Spec{Resize: card.Input.Resize, Crop: card.Input.Crop, Filter: torchbind.Bilinear}
+	if card.Input.Interpolation == "bicubic" {
+		spec.Filter = torchbind.Bicubic
+	}
 
 	decoded := &parity{name: "decoded JPEG pixels", unit: "pictures not identical"}
 	input := &parity{name: "uint8 input samples", unit: "samples"}
@@ -169,7 +180,7 @@ func compareWithReference(t *testing.T, path string, pictures []string, want map
 		logits.see(t, largest(got, ref.logits)/sigma, maxLogitError, where)
 
 		result := classifyBytes(t, exact, data, preprocess.Options{})
-		all, err := model.Probabilities(card.Activation, ref.logits)
+		all, err := model.Probabilities(card.Activation, card.Temperature, ref.logits)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -187,13 +198,7 @@ func compareWithReference(t *testing.T, path string, pictures []string, want map
 		t.Errorf("the pictures prove too little: logits' deviation down to %.2f (want %g), %d different answers (want %d)",
 			spread, minDeviation, len(classes), minClasses)
 	}
-	levels := []*parity{decoded, input, logits, probability, top1}
-	levels = append(levels, rough(t, "bf16", openClassifier(t, path, engine.BF16), preprocess.Options{}, marginRough, pictures, want)...)
-	levels = append(levels, rough(t, "fast decode", exact, preprocess.Options{Decode: preprocess.Fast}, marginRough, pictures, want)...)
-	if card.Name == "efficientnet-lite0" { // random weights do not survive quantisation: their logits have no margins
-		levels = append(levels, rough(t, "int8", openClassifier(t, torchtest.File(t, lite0Int8), engine.Int8), preprocess.Options{}, marginInt8, pictures, want)...)
-	}
-	printLevels(t, filepath.Base(path), levels)
+	return []*parity{decoded, input, logits, probability, top1}
 }
 
 // rough compares a mode that is allowed to differ a little: the answer must hold wherever it was not a close call.

@@ -75,7 +75,11 @@ func statusOf(t *testing.T, admin string) registry.Status {
 // predictAs sends a picture to the model, and returns the version that answered.
 func predictAs(t *testing.T, s *server, model string, picture []byte) string {
 	t.Helper()
-	response, err := http.Post(s.url+"/predict?top_k=3&model="+model, "image/png", bytes.NewReader(picture))
+	address := s.url + "/predict?top_k=3"
+	if model != "" {
+		address += "&model=" + model
+	}
+	response, err := http.Post(address, "image/png", bytes.NewReader(picture))
 	if err != nil {
 		t.Error(err)
 		return ""
@@ -304,5 +308,3 @@ func TestModelsBeyondTheMemoryAreRefused(t *testing.T) {
 		t.Errorf("version %s answers", got)
 	}
 }
-
-func built(t *testing.T, name string) string { return torchtest.File(t, "build/fixtures/"+name) }

@@ -127,7 +127,7 @@ func (e *Engine) load(path string, wanted Precision, quantised bool) error {
 	} else if len(output) != len(e.card.Labels) {
 		return fmt.Errorf("%s: the network has %d outputs, but the card names %d labels", path, len(output), len(e.card.Labels))
 	}
-	if _, err := model.Probabilities(e.card.Activation, output); err != nil {
+	if _, err := model.Probabilities(e.card.Activation, e.card.Temperature, output); err != nil {
 		return fmt.Errorf("%s: %w, even for a plain grey picture", path, err)
 	}
 	return nil

@@ -86,6 +86,7 @@ func TestAnswersAreInTheContract(t *testing.T) {
 		"raw":                    {body: "picture"},
 		"query":                  {target: "/predict?top_k=1&threshold=5.5&lang=zh&decode=fast&exif=false&model=resnet18&deadline_ms=9000", body: "picture"},
 		"nothing over threshold": {target: "/predict?threshold=99", body: "picture"},
+		"groups and tags":        {target: "/predict?parents=true&lang=zh", body: "tagged"},
 		"form":                   {contentType: formType, body: fmt.Sprint(formBody)},
 		"json":                   {contentType: typeJSON, body: `{"image": "` + b64("picture") + `"}`},
 		"json, one of two bad":   {contentType: typeJSON, body: `{"images": ["` + b64("picture") + `", "%"]}`},
@@ -196,10 +197,12 @@ func TestContractRefusesOtherAnswers(t *testing.T) {
 		"a field":         func(w *httptest.ResponseRecorder) { replaceIn(w, `"predictions"`, `"guesses"`) },
 		"a value":         func(w *httptest.ResponseRecorder) { replaceIn(w, `"confidence":92.3`, `"confidence":"92.3"`) },
 		"a value's range": func(w *httptest.ResponseRecorder) { replaceIn(w, `"confidence":92.3`, `"confidence":192.3`) },
+		"a group":         func(w *httptest.ResponseRecorder) { replaceIn(w, `"label":"mountain"`, `"group":"mountain"`) },
+		"a tag's reason":  func(w *httptest.ResponseRecorder) { replaceIn(w, `"percent":95`, `"percent":"95"`) },
 		"null":            func(w *httptest.ResponseRecorder) { replaceIn(w, `"error":null`, `"error":{}`) },
 	} {
 		s, _ := ready(&fake{}, nil)
-		r := httptest.NewRequest(http.MethodPost, "/predict", strings.NewReader("picture"))
+		r := httptest.NewRequest(http.MethodPost, "/predict?parents=true", strings.NewReader("tagged"))
 		w := httptest.NewRecorder()
 		s.ServeHTTP(w, r)
 		change(w)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -23,6 +24,7 @@ import (
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
+	"github.com/vidi-vision/vidi/service/rules"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -71,6 +73,13 @@ func (f *fake) Classify(ctx context.Context, data []byte, o classify.Options) (*
 		if i < o.TopK && p >= o.Threshold {
 			r.Predictions = append(r.Predictions, classify.Prediction{ClassID: i, Label: fakeLabels[i], Probability: p})
 		}
+	}
+	if o.Parents {
+		r.Parents = []classify.Parent{{Group: model.Group{Group: "mountain", Names: map[string]string{"zh": "山"}}, Probability: 0.95}}
+	}
+	if string(data) == "tagged" {
+		r.Tags = []rules.Tag{{Tag: "holiday", Action: "keep", Because: []rules.Reason{
+			{Label: "mountain", Names: map[string]string{"zh": "山"}, Percent: 95, AtLeast: 50, Below: math.NaN()}}}}
 	}
 	return r, nil
 }

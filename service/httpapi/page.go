@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/labstack/echo/v4"
+	"golang.org/x/text/language"
 
 	"github.com/vidi-vision/vidi/service/openapi"
 	"github.com/vidi-vision/vidi/service/web"
@@ -44,15 +45,47 @@ func sendNamed(c echo.Context, name string) error {
 	return sendFile(c, file)
 }
 
-// The contract, as it was written and for people. Both are made once, on the first request.
+// The contract, as it was written and for people. Each is made once, on the first request.
 var (
 	contractFile = sync.OnceValue(func() web.File { return web.NewFile("openapi.yaml", openapi.Type, openapi.Document()) })
-	docsFile     = sync.OnceValue(func() web.File { return web.NewFile("docs", "text/html; charset=utf-8", openapi.Page()) })
+	docsFiles    = map[string]func() web.File{openapi.English: docsFile(openapi.English), openapi.Chinese: docsFile(openapi.Chinese)}
 )
+
+func docsFile(language string) func() web.File {
+	return sync.OnceValue(func() web.File { return web.NewFile("docs", "text/html; charset=utf-8", openapi.Page(language)) })
+}
 
 func (s *Server) openapi(c echo.Context) error { return sendFile(c, contractFile()) }
 
-func (s *Server) docs(c echo.Context) error { return sendFile(c, docsFile()) }
+func (s *Server) docs(c echo.Context) error {
+	tag := docsLanguage(c.QueryParam("lang"), c.Request().Header.Get("Accept-Language"))
+	h := c.Response().Header()
+	h.Set("Content-Language", tag)
+	h.Add(echo.HeaderVary, "Accept-Language")
+	return sendFile(c, docsFiles[tag]())
+}
+
+// docsLanguage is what to show /docs in: what was chosen on it or on the page (lang, as in a prediction), or else what the
+// browser likes best of what there is.
+func docsLanguage(chosen, accepted string) string {
+	switch chosen {
+	case "zh":
+		return openapi.Chinese
+	case "en":
+		return openapi.English
+	}
+	liked, _, err := language.ParseAcceptLanguage(accepted)
+	if err != nil {
+		return openapi.English
+	}
+	if _, best, _ := docsLanguages.Match(liked...); best == 0 {
+		return openapi.English
+	}
+	return openapi.Chinese
+}
+
+// docsLanguages has English first: it is the answer where nothing fits. Who reads one Chinese script reads the other.
+var docsLanguages = language.NewMatcher([]language.Tag{language.English, language.SimplifiedChinese, language.TraditionalChinese})
 
 // sendFile answers with a file of the page, or with 304 where the browser has the same. It must ask each time (no-cache):
 // the files' names stay the same from one release to the next, and modules of two releases must not meet in one page.

@@ -104,6 +104,47 @@ func TestContractIsServed(t *testing.T) {
 	wantProblem(t, fetch(s, http.MethodGet, "/docs/"), api.NotFound) // its links are relative: one folder down they would lead nowhere
 }
 
+// /docs is in the language that was chosen, or else in the one that the browser likes best; caches keep the two apart.
+func TestDocsLanguage(t *testing.T) {
+	s, _ := ready(nil, nil)
+	tags := map[string]string{}
+	for _, c := range []struct{ query, accepts, want string }{
+		{"", "", "en"},
+		{"", "*", "en"},
+		{"", "de-DE,de;q=0.9", "en"},
+		{"", "en-US,zh;q=0.9", "en"},
+		{"", "zh-CN,zh;q=0.9,en;q=0.8", "zh-CN"},
+		{"", "zh-Hant-HK,en;q=0.5", "zh-CN"},
+		{"", "zh-TW", "zh-CN"},
+		{"", "en;q=0.4,zh;q=0.5", "zh-CN"},
+		{"", "de,zh;q=0.3", "zh-CN"},
+		{"", "zh;q=0", "en"},
+		{"", ";;q=,", "en"},
+		{"", strings.Repeat("zh-", 20_000), "en"},
+		{"?lang=zh", "en", "zh-CN"},
+		{"?lang=en", "zh-CN", "en"},
+		{"?lang=fr", "zh-CN", "zh-CN"}, // there is none: as if it were not said
+	} {
+		w := fetch(s, http.MethodGet, "/docs"+c.query, "Accept-Language", c.accepts)
+		h := w.Header()
+		if w.Code != 200 || h.Get("Content-Language") != c.want || h.Get("Vary") != "Accept-Language" ||
+			!strings.Contains(w.Body.String(), `<html lang="`+c.want+`"`) {
+			t.Errorf("%q %.40q: %d %v", c.query, c.accepts, w.Code, h)
+		}
+		tags[c.want] = h.Get("ETag")
+		again := fetch(s, http.MethodHead, "/docs"+c.query, "Accept-Language", c.accepts, "If-None-Match", h.Get("ETag"))
+		if again.Code != 304 || again.Header().Get("Vary") != "Accept-Language" {
+			t.Errorf("%q %.40q, again: %d %v", c.query, c.accepts, again.Code, again.Header())
+		}
+	}
+	if tags["en"] == tags["zh-CN"] {
+		t.Error("the two languages have the same tag")
+	}
+	if w := fetch(s, http.MethodGet, "/docs?lang=zh", "If-None-Match", tags["en"]); w.Code != 200 {
+		t.Errorf("who has the English page got %d for the Chinese one", w.Code)
+	}
+}
+
 func TestPageHasNoOtherFiles(t *testing.T) {
 	s, _ := ready(&fake{}, nil)
 	for _, path := range []string{"/web", "/web/", "/web/nothing.js", "/web/samples", "/web/samples/", "/web/../server.go", "/web/..%2fweb.go",

@@ -55,6 +55,10 @@ var allParameters = []parameter{
 		p.options.Threshold = percent / 100
 		return ok && percent >= 0 && percent <= 100
 	}},
+	{"parents", 't', "true (say the groups that the names belong to) or false", func(p *parameters, text string) bool {
+		p.options.Parents = text == "true"
+		return text == "true" || text == "false"
+	}},
 	{"lang", '"', "en or zh", func(p *parameters, text string) bool {
 		p.language = text
 		return text == "en" || text == "zh"

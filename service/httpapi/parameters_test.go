@@ -29,6 +29,8 @@ func TestParameters(t *testing.T) {
 		{"model", "resnet18", `"resnet18"`, classify.Options{TopK: 3, Image: exact}},                                        //
 		{"lang", "zh", `"zh"`, classify.Options{TopK: 3, Image: exact}},                                                     //
 		{"decode", "fast", `"fast"`, classify.Options{TopK: 3, Image: preprocess.Options{Decode: preprocess.Fast}}},         //
+		{"parents", "true", "true", classify.Options{TopK: 3, Parents: true, Image: exact}},                                 //
+		{"parents", "false", "false", classify.Options{TopK: 3, Image: exact}},                                              //
 		{"exif", "false", "false", classify.Options{TopK: 3, Image: preprocess.Options{Decode: "exact", IgnoreEXIF: true}}}, //
 		{"exif", "true", "true", classify.Options{TopK: 3, Image: exact}},                                                   //
 		{"deadline_ms", "60000", "60000", classify.Options{TopK: 3, Image: exact}},                                          //
@@ -83,6 +85,7 @@ func TestBadParameters(t *testing.T) {
 		"lang":        {"", "fr", "EN", "zh-CN"},
 		"decode":      {"", "quick"},
 		"exif":        {"", "1", "yes", "True"},
+		"parents":     {"", "1", "yes", "True"},
 		"deadline_ms": {"0", "-1", "1.5", "3600001", "1e300", "x"},
 		"model":       {"", ".", "..", "../../etc/passwd", "a\x00b", "a/b", strings.Repeat("a", 10_000), "模型", "-x"},
 	} {
@@ -103,6 +106,7 @@ func TestBadParameters(t *testing.T) {
 		"top_k":     {"-1", "0", "1.5", `"5"`, "null", "true", "[1]", "{}", "[[[[]]]]"},
 		"threshold": {"-1", "101", `"50"`, "null", "1e400"},
 		"lang":      {"1", `"fr"`, "null"},
+		"parents":   {`"true"`, "1", "null", "[]"},
 		"exif":      {`"true"`, "1", "null", "{}"},
 		"model":     {"1", "null", `"../../etc/passwd"`, `"a\u0000b"`, `["resnet18"]`},
 	} {

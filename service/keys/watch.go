@@ -1,13 +1,13 @@
 package keys
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/vidi-vision/vidi/service/watch"
 )
 
 // Open reads the key file at path.
@@ -47,75 +47,31 @@ func (r *Ring) set(lines []Line) {
 	r.keys.Store(&keys)
 }
 
-// Interval is how often Watch looks. It reads the file instead of asking the system for changes: that works on every file
-// system and through the symbolic links of a mounted secret, and some kilobytes a second cost nothing.
-const Interval = time.Second
-
-// Watch follows the file until ctx ends. A change counts once the file was found the same twice, so that a half-written one is
-// not taken for whole. One that cannot be used leaves the keys as they were, and tells failed; a good one tells loaded.
-// Either function may be nil.
+// Watch follows the file until ctx ends, as [watch.File] does. A change that cannot be used leaves the keys as they were, and
+// tells failed; a good one tells loaded. Either function may be nil.
 func (r *Ring) Watch(ctx context.Context, log *slog.Logger, loaded, failed func()) {
-	if r == nil {
-		return
-	}
-	w := newWatcher(r, log, loaded, failed)
-	ticker := time.NewTicker(Interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			w.look()
-		}
+	if r != nil {
+		newWatcher(r, log, loaded, failed).Follow(ctx)
 	}
 }
 
-// watcher compares the file with what was seen a moment ago and with what is in use. Failures are texts, "" for none.
-type watcher struct {
-	ring           *Ring
-	log            *slog.Logger
-	loaded, failed func()
-	used, seen     []byte
-	failure        string // what was last said about the file
-	seenFailure    string
-}
-
-func newWatcher(r *Ring, log *slog.Logger, loaded, failed func()) *watcher {
-	return &watcher{ring: r, log: log, loaded: loaded, failed: failed, used: r.opened, seen: r.opened}
-}
-
-func readText(path string) ([]byte, string) {
-	data, err := read(path)
-	if err != nil {
-		return nil, err.Error()
-	}
-	return data, ""
-}
-
-func (w *watcher) look() {
-	data, failure := readText(w.ring.path)
-	settled := failure == w.seenFailure && bytes.Equal(data, w.seen)
-	changed := failure != w.failure || !bytes.Equal(data, w.used)
-	w.seen, w.seenFailure = data, failure
-	if !settled || !changed {
-		return
-	}
-	w.used, w.failure = data, failure
-	if failure == "" {
+func newWatcher(r *Ring, log *slog.Logger, loaded, failed func()) *watch.File {
+	use := func(data []byte) error {
 		lines, err := Parse(data)
-		if err == nil {
-			w.ring.set(lines)
-			w.log.Info("the key file has changed: its keys count from now on", "file", w.ring.path, "keys", len(lines))
-			WarnAboutFile(w.log, w.ring)
-			tell(w.loaded)
-			return
+		if err != nil {
+			return err
 		}
-		failure = err.Error()
+		r.set(lines)
+		log.Info("the key file has changed: its keys count from now on", "file", r.path, "keys", len(lines))
+		WarnAboutFile(log, r)
+		tell(loaded)
+		return nil
 	}
-	w.log.Error("THE KEY FILE CANNOT BE USED, AND THE OLD KEYS STAY VALID: correct it, or no key can be added or withdrawn",
-		"file", w.ring.path, "error", failure, "keys", w.ring.Count())
-	tell(w.failed)
+	return watch.New(r.opened, func() ([]byte, error) { return read(r.path) }, use, func(err error) {
+		log.Error("THE KEY FILE CANNOT BE USED, AND THE OLD KEYS STAY VALID: correct it, or no key can be added or withdrawn",
+			"file", r.path, "error", err.Error(), "keys", r.Count())
+		tell(failed)
+	})
 }
 
 func tell(f func()) {

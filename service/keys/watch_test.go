@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/vidi-vision/vidi/service/watch"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -19,12 +21,12 @@ type watched struct {
 	t              *testing.T
 	path           string
 	ring           *Ring
-	watcher        *watcher
+	watcher        *watch.File
 	log            bytes.Buffer
 	loaded, failed int
 }
 
-func watch(t *testing.T, content string) *watched {
+func watchFile(t *testing.T, content string) *watched {
 	t.Helper()
 	w := &watched{t: t, path: filepath.Join(t.TempDir(), "keys.txt")}
 	w.write(content)
@@ -56,17 +58,17 @@ func lineOf(name, rate string) string {
 }
 
 func TestAChangedFileCountsOnceItIsSettled(t *testing.T) {
-	w := watch(t, lineOf("one", ""))
+	w := watchFile(t, lineOf("one", ""))
 	w.write(lineOf("two", ""))
-	w.watcher.look()
+	w.watcher.Look()
 	if !w.opens("secret-one") || w.opens("secret-two") {
 		t.Error("a change counts that may be half-written")
 	}
-	w.watcher.look()
+	w.watcher.Look()
 	if w.opens("secret-one") || !w.opens("secret-two") || w.loaded != 1 {
 		t.Errorf("the change does not count; %d loaded", w.loaded)
 	}
-	w.watcher.look()
+	w.watcher.Look()
 	if w.loaded != 1 {
 		t.Error("an unchanged file was loaded again")
 	}
@@ -80,18 +82,18 @@ func TestABrokenFileKeepsTheOldKeysAndIsLoud(t *testing.T) {
 		"huge":     func(w *watched) { w.write(strings.Repeat("#", maxFile+1)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := watch(t, lineOf("one", ""))
+			w := watchFile(t, lineOf("one", ""))
 			spoil(w)
 			for range 5 {
-				w.watcher.look()
+				w.watcher.Look()
 			}
 			if !w.opens("secret-one") || w.failed != 1 || strings.Count(w.log.String(), "THE KEY FILE CANNOT BE USED") != 1 {
 				t.Errorf("failed %d, log:\n%s", w.failed, w.log.String())
 			}
 			os.Remove(w.path)
 			w.write(lineOf("one", "") + lineOf("two", ""))
-			w.watcher.look()
-			w.watcher.look()
+			w.watcher.Look()
+			w.watcher.Look()
 			if !w.opens("secret-two") || w.loaded != 1 {
 				t.Errorf("the corrected file does not count:\n%s", w.log.String())
 			}
@@ -101,23 +103,23 @@ func TestABrokenFileKeepsTheOldKeysAndIsLoud(t *testing.T) {
 
 // Who withdraws the last key means it.
 func TestAnEmptyFileLetsNobodyIn(t *testing.T) {
-	w := watch(t, lineOf("one", ""))
+	w := watchFile(t, lineOf("one", ""))
 	w.write("")
-	w.watcher.look()
-	w.watcher.look()
+	w.watcher.Look()
+	w.watcher.Look()
 	if w.opens("secret-one") || !strings.Contains(w.log.String(), "nobody can use this server") {
 		t.Errorf("log:\n%s", w.log.String())
 	}
 }
 
 func TestAReloadRefillsNoRate(t *testing.T) {
-	w := watch(t, lineOf("one", "1/h")+lineOf("two", "1/h"))
+	w := watchFile(t, lineOf("one", "1/h")+lineOf("two", "1/h"))
 	if !w.opens("secret-one") || !w.opens("secret-two") {
 		t.Fatal("the first request")
 	}
 	w.write("# a comment\n" + lineOf("one", "1/h") + lineOf("two", "2/h"))
-	w.watcher.look()
-	w.watcher.look()
+	w.watcher.Look()
+	w.watcher.Look()
 	if w.opens("secret-one") {
 		t.Error("the same line has a new rate")
 	}
@@ -127,7 +129,7 @@ func TestAReloadRefillsNoRate(t *testing.T) {
 }
 
 func TestWatchEnds(t *testing.T) {
-	w := watch(t, lineOf("one", ""))
+	w := watchFile(t, lineOf("one", ""))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() { w.ring.Watch(ctx, slog.New(slog.DiscardHandler), nil, nil); close(done) }()

@@ -58,14 +58,18 @@ type Label struct {
 	Label string            `json:"label"`          // the unique English id
 	WNID  string            `json:"wnid,omitempty"` // WordNet's id, "n09193705"
 	Names map[string]string `json:"names,omitempty"`
+	// Groups are what the class is a kind of, the nearest first. See Card.Grouping for cards that name none.
+	Groups []string `json:"groups,omitempty"`
 }
 
 // Display is the name in the language, "en" or "zh", or the id where there is none.
-func (l Label) Display(language string) string {
-	if name := l.Names[language]; name != "" {
+func (l Label) Display(language string) string { return display(l.Label, l.Names, language) }
+
+func display(id string, names map[string]string, language string) string {
+	if name := names[language]; name != "" {
 		return name
 	}
-	return l.Label
+	return id
 }
 
 // Card is what travels with a model's weights, as vidi.json inside the .pt file. docs/models.md describes each field.
@@ -80,9 +84,12 @@ type Card struct {
 	WeightsSHA256 string     `json:"weights_sha256,omitempty"`
 	Precision     string     `json:"precision,omitempty"` // "fp32", or "int8" for a quantised file
 	Activation    Activation `json:"activation"`
+	Temperature   float64    `json:"temperature,omitempty"`  // the network's output is divided by it before the activation; 0 is 1
+	UnsureBelow   float64    `json:"unsure_below,omitempty"` // a likeliest answer with less probability is not sure, 0–1; 0 is never
 	Input         Input      `json:"input"`
 	Labels        []Label    `json:"labels"`
-	Trial         *Trial     `json:"trial,omitempty"` // what `vidi models add` saw
+	Trial         *Trial     `json:"trial,omitempty"`  // what `vidi models add` saw
+	Groups        []Group    `json:"groups,omitempty"` // names of the groups that Labels mention
 
 	// Assumed is true for a bare TorchScript file, whose card is a guess (see BareCard).
 	Assumed bool `json:"-"`
@@ -136,6 +143,10 @@ func (c Card) Validate() error {
 	check(c.Version != "", "version is empty")
 	check(c.Precision == "" || c.Precision == "fp32" || c.Precision == "int8", "precision is %q; use fp32 or int8", c.Precision)
 	check(c.Activation == Softmax || c.Activation == Sigmoid || c.Activation == None, "activation is %q; use softmax, sigmoid or none", c.Activation)
+	check(c.Temperature == 0 || c.Temperature >= MinTemperature && c.Temperature <= MaxTemperature,
+		"temperature is %g; it must be %g to %g, or absent", c.Temperature, MinTemperature, MaxTemperature)
+	check(c.Temperature == 0 || c.Activation != None, "temperature is %g, but the activation none leaves no output to divide", c.Temperature)
+	check(c.UnsureBelow >= 0 && c.UnsureBelow <= 1, "unsure_below is %g; it is a probability, 0 to 1", c.UnsureBelow)
 	in := c.Input
 	check(in.Crop >= 1 && in.Crop <= maxSide, "input.crop is %d; it must be 1 to %d", in.Crop, maxSide)
 	check(in.Resize >= in.Crop && in.Resize <= maxSide, "input.resize is %d; it must be at least input.crop and at most %d", in.Resize, maxSide)
@@ -156,6 +167,7 @@ func (c Card) Validate() error {
 		}
 		seen[l.Label] = i
 	}
+	c.checkGroups(check)
 	return errors.Join(mistakes...)
 }
 

@@ -2,6 +2,7 @@ package model
 
 import (
 	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -32,6 +33,7 @@ func TestCardReportsEveryMistake(t *testing.T) {
 	c.Format, c.Task, c.Name, c.Version, c.Activation, c.Precision = 2, "detection", "../up", "", "relu", "int4"
 	c.Input = Input{Resize: 100, Crop: 224, Interpolation: "nearest"}
 	c.Labels = []Label{{Label: "cat"}, {Label: "cat"}, {}}
+	c.Temperature, c.UnsureBelow = -1, 30
 	err := c.Validate()
 	if err == nil {
 		t.Fatal("no error")
@@ -39,6 +41,7 @@ func TestCardReportsEveryMistake(t *testing.T) {
 	for _, want := range []string{
 		"format is 2", `task is "detection"`, `name "../up"`, "version is empty", `activation is "relu"`, `precision is "int4"`,
 		"input.resize is 100", `input.interpolation is "nearest"`, "input.std[0]", `both "cat"`, "labels[2] is empty",
+		"temperature is -1", "unsure_below is 30",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not mention %q:\n%v", want, err)
@@ -101,5 +104,40 @@ func TestImageNetLabels(t *testing.T) {
 		if class == 970 && (labels[class].Label != want || labels[class].Names["zh"] != "高山") {
 			t.Errorf("class 970 is %+v", labels[class])
 		}
+	}
+}
+
+// FuzzCard: what is accepted is written and read as it was.
+func FuzzCard(f *testing.F) {
+	good, err := json.Marshal(goodCard())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"format": 1, "input": {"mean": [1e39, 0, 0], "std": null}, "labels": [{}, {"label": 5}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		card, err := ParseCard(data)
+		if err != nil {
+			return
+		}
+		written, err := json.Marshal(card)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again, err := ParseCard(written); err != nil || !reflect.DeepEqual(again, card) {
+			t.Errorf("%s came back as %+v, %v", written, again, err)
+		}
+	})
+}
+
+func TestTemperatureNeedsAnOutputToDivide(t *testing.T) {
+	c := goodCard()
+	c.Temperature, c.UnsureBelow = 1.5, 0.3
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	c.Activation = None
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "activation none") {
+		t.Errorf("probabilities are divided: %v", err)
 	}
 }

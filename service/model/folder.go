@@ -31,6 +31,8 @@ type Entry struct {
 	Name    string // the card's, or that of the file without its ending
 	Version string // the card's; "0" for a file without a card; "" if the file cannot be used
 	Path    string
+	// BuiltIn is true for a file of the folder of that name, which is listed with every other.
+	BuiltIn bool
 	File    *File // nil if the file cannot be used
 	Err     error // why not
 	// Chosen is true for the model that the manifest names as default, and for the other versions of that name.
@@ -61,8 +63,8 @@ func (e Entry) rank() int {
 	return 3
 }
 
-// List looks at every .pt file of the folder, sorted by name, the newest version of a name first, and the default before all. A
-// folder that does not exist is empty.
+// List looks at every .pt file of the folder and of BuiltIn, sorted by name, the newest version of a name first, and the default
+// before all. A folder that does not exist is empty.
 func (f Folder) List() ([]Entry, error) {
 	manifest, err := f.Manifest()
 	if err != nil {
@@ -72,19 +74,13 @@ func (f Folder) List() ([]Entry, error) {
 }
 
 func (f Folder) list(manifest Manifest) ([]Entry, error) {
-	files, err := os.ReadDir(string(f))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
+	own, builtIn, err := f.files()
 	if err != nil {
 		return nil, err
 	}
 	var entries []Entry
-	for _, file := range files {
-		if file.IsDir() || filepath.Ext(file.Name()) != ".pt" {
-			continue
-		}
-		entry := Entry{Path: filepath.Join(string(f), file.Name()), Name: NameOfFile(file.Name())}
+	for i, path := range slices.Concat(own, builtIn) {
+		entry := Entry{Path: path, Name: NameOfFile(filepath.Base(path)), BuiltIn: i >= len(own)}
 		if entry.File, entry.Err = Inspect(entry.Path); entry.File != nil {
 			entry.Version = bareVersion
 			if card := entry.File.Card; card != nil {
@@ -103,6 +99,10 @@ func (f Folder) list(manifest Manifest) ([]Entry, error) {
 			return a.Name < b.Name
 		}
 		return CompareVersions(a.Version, b.Version) > 0
+	})
+	all := slices.Clone(entries)
+	entries = slices.DeleteFunc(entries, func(e Entry) bool {
+		return e.BuiltIn && slices.ContainsFunc(all, func(own Entry) bool { return !own.BuiltIn && own.Name == e.Name })
 	})
 	for i := 1; i < len(entries); i++ {
 		if first := entries[i-1]; entries[i].Ref() == first.Ref() && entries[i].Err == nil && first.Err == nil {

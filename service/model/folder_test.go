@@ -88,18 +88,17 @@ func TestFolderFind(t *testing.T) {
 
 // int8 is never taken unasked, whatever its name; asked for, it is found by the model's own name.
 func TestFolderAndQuantisedModels(t *testing.T) {
-	dir := filepath.Dir(fixture(t, "../models/efficientnet-lite0-int8.pt"))
+	pair := folderWith(t, map[string]string{"a.pt": "../models/efficientnet-lite0.pt", "b.pt": "../models/efficientnet-lite0-int8.pt", "c.pt": "../models/resnet18-seeded.pt"})
 	f := folderWith(t, map[string]string{"a-int8.pt": "../models/efficientnet-lite0-int8.pt", "zzz.pt": "tiny.pt"})
 	if path, err := f.Find(""); err != nil || filepath.Base(path) != "zzz.pt" {
 		t.Errorf("the default is %s, %v", path, err)
 	}
-	for name, want := range map[string]string{"": "efficientnet-lite0-int8.pt", "efficientnet-lite0": "efficientnet-lite0-int8.pt",
-		"efficientnet-lite0-int8": "efficientnet-lite0-int8.pt", "resnet18-seeded": "resnet18-seeded.pt"} {
-		if path, err := Folder(dir).FindQuantised(name); err != nil || filepath.Base(path) != want {
+	for name, want := range map[string]string{"": "b.pt", "efficientnet-lite0": "b.pt", "efficientnet-lite0-int8": "b.pt", "resnet18-seeded": "c.pt"} {
+		if path, err := pair.FindQuantised(name); err != nil || filepath.Base(path) != want {
 			t.Errorf("FindQuantised(%q) = %q, %v; want %s", name, path, err, want)
 		}
 	}
-	if _, err := Folder(dir).FindQuantised("lion"); err == nil || !strings.Contains(err.Error(), `"lion" is not in`) {
+	if _, err := pair.FindQuantised("lion"); err == nil || !strings.Contains(err.Error(), `"lion" is not in`) {
 		t.Errorf("FindQuantised(lion): %v", err)
 	}
 }

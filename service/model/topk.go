@@ -9,15 +9,19 @@ import (
 // ErrOutput is returned for a network's output that holds NaN or infinities.
 var ErrOutput = errors.New("the model's output is not finite")
 
-// Probabilities applies the activation to one row of a network's output. The result is new; softmax is computed with the
-// largest value subtracted first, so that no exponential overflows, and in float64, so that 1000 classes sum to 1.
-func Probabilities(activation Activation, output []float32) ([]float64, error) {
+// Probabilities applies the activation to one row of a network's output, divided by the temperature; 0 is 1, which changes
+// nothing. The result is new; softmax is computed with the largest value subtracted first, so that no exponential overflows,
+// and in float64, so that 1000 classes sum to 1.
+func Probabilities(activation Activation, temperature float64, output []float32) ([]float64, error) {
+	if temperature == 0 || activation == None {
+		temperature = 1
+	}
 	p := make([]float64, len(output))
 	for i, v := range output {
 		if !finite(v) {
 			return nil, ErrOutput
 		}
-		p[i] = float64(v)
+		p[i] = float64(v) / temperature
 	}
 	switch activation {
 	case Softmax:

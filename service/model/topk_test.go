@@ -21,7 +21,7 @@ func TestSoftmax(t *testing.T) {
 		for i, v := range c.in {
 			in[i] = float32(v)
 		}
-		got, err := Probabilities(Softmax, in)
+		got, err := Probabilities(Softmax, 1, in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -34,11 +34,11 @@ func TestSoftmax(t *testing.T) {
 }
 
 func TestOtherActivations(t *testing.T) {
-	got, _ := Probabilities(Sigmoid, []float32{0, 100, -100})
+	got, _ := Probabilities(Sigmoid, 1, []float32{0, 100, -100})
 	if got[0] != 0.5 || got[1] != 1 || got[2] > 1e-40 {
 		t.Errorf("sigmoid: %v", got)
 	}
-	got, _ = Probabilities(None, []float32{0.25, 0.75})
+	got, _ = Probabilities(None, 1, []float32{0.25, 0.75})
 	if !slices.Equal(got, []float64{0.25, 0.75}) {
 		t.Errorf("none: %v", got)
 	}
@@ -46,7 +46,7 @@ func TestOtherActivations(t *testing.T) {
 
 func TestOutputMustBeFinite(t *testing.T) {
 	for _, bad := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
-		if _, err := Probabilities(Softmax, []float32{0, float32(bad)}); !errors.Is(err, ErrOutput) {
+		if _, err := Probabilities(Softmax, 1, []float32{0, float32(bad)}); !errors.Is(err, ErrOutput) {
 			t.Errorf("%v: %v", bad, err)
 		}
 	}

@@ -51,20 +51,50 @@ type problem struct{ Code, When, Detail string }
 //go:embed page.html
 var pageSource string
 
-// Page is the document as HTML, made when it is first asked for. It needs the style sheets under web/ beside it, and
+// Page is the document as HTML in one of Languages; "" in any other. It needs the style sheets under web/ beside it, and
 // nothing else.
-var Page = sync.OnceValue(func() []byte {
+func Page(language string) []byte {
+	if make, known := pages[language]; known {
+		return make()
+	}
+	return nil
+}
+
+// pages makes each page when it is first asked for.
+var pages = map[string]func() []byte{
+	English: sync.OnceValue(func() []byte { return mustRender(English, inEnglish) }),
+	Chinese: sync.OnceValue(func() []byte { return mustRender(Chinese, inChinese()) }),
+}
+
+func mustRender(language string, t translate) []byte {
 	p, err := read(document)
 	if err != nil {
 		panic(err) // the document is in the binary, and tests read it
 	}
-	layout := template.Must(template.New("page").Funcs(template.FuncMap{"prose": prose, "inline": inline}).Parse(pageSource))
-	var b bytes.Buffer
-	if err := layout.Execute(&b, p); err != nil {
+	b, err := render(p, language, t)
+	if err != nil {
 		panic(err)
 	}
-	return b.Bytes()
-})
+	return b
+}
+
+// render lays the page out. Everything that is to be read in a language goes through t; names, codes, JSON and the
+// server's own sentences do not.
+func render(p *page, language string, t translate) ([]byte, error) {
+	layout, err := template.New("page").Funcs(template.FuncMap{
+		"language": func() string { return language },
+		"t":        t,
+		"inline":   func(text string) template.HTML { return inline(t(text)) },
+		"prose":    func(text string) template.HTML { return prose(text, t) },
+		"kind":     func(k kind) template.HTML { return template.HTML(k.html(t)) },
+	}).Parse(pageSource)
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	err = layout.Execute(&b, p)
+	return b.Bytes(), err
+}
 
 func read(data []byte) (*page, error) {
 	doc, err := parse(data)

@@ -14,7 +14,7 @@ func TestPageHasEverything(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := html.UnescapeString(string(Page()))
+	text := html.UnescapeString(string(Page(English)))
 	want := func(what string) {
 		t.Helper()
 		if what == "" || !strings.Contains(text, what) {
@@ -55,31 +55,45 @@ func TestPageHasEverything(t *testing.T) {
 
 // Every link leads to a place on the page or to a file beside it; nothing is of another host, and nothing runs.
 func TestPageStandsAlone(t *testing.T) {
-	text := string(Page())
-	var ids []string
-	for _, match := range regexp.MustCompile(` id="([^"]*)"`).FindAllStringSubmatch(text, -1) {
-		if slices.Contains(ids, match[1]) {
-			t.Errorf("the id %s is there twice", match[1])
+	for language := range pages {
+		text := string(Page(language))
+		if !strings.Contains(text, `<html lang="`+language+`"`) || strings.Count(text, "aria-current") != 1 {
+			t.Errorf("%s: the page does not say its language", language)
 		}
-		ids = append(ids, match[1])
+		var ids []string
+		for _, match := range regexp.MustCompile(` id="([^"]*)"`).FindAllStringSubmatch(text, -1) {
+			if slices.Contains(ids, match[1]) {
+				t.Errorf("%s: the id %s is there twice", language, match[1])
+			}
+			ids = append(ids, match[1])
+		}
+		links := regexp.MustCompile(` (?:href|src)="([^"]*)"`).FindAllStringSubmatch(text, -1)
+		if len(ids) < 30 || len(links) < 50 {
+			t.Errorf("%s: %d ids, %d links", language, len(ids), len(links))
+		}
+		for _, match := range links {
+			place, inPage := strings.CutPrefix(match[1], "#")
+			if !slices.Contains(beside, match[1]) && !(inPage && slices.Contains(ids, place)) {
+				t.Errorf("%s: a link leads to %q", language, match[1])
+			}
+		}
+		for _, forbidden := range []string{"<script", " style=", "<style", "ZgotmplZ", "$ref", "%!"} {
+			if strings.Contains(text, forbidden) {
+				t.Errorf("%s: the page has %q", language, forbidden)
+			}
+		}
 	}
-	for _, match := range regexp.MustCompile(` (?:href|src)="([^"]*)"`).FindAllStringSubmatch(text, -1) {
-		place, inPage := strings.CutPrefix(match[1], "#")
-		beside := slices.Contains([]string{"./", "openapi.yaml", "web/icon.svg", "web/base.css", "web/docs.css"}, match[1])
-		if !beside && !(inPage && slices.Contains(ids, place)) {
-			t.Errorf("a link leads to %q", match[1])
-		}
-	}
-	for _, forbidden := range []string{"<script", " style=", "<style", "ZgotmplZ", "$ref"} {
-		if strings.Contains(text, forbidden) {
-			t.Errorf("the page has %q", forbidden)
-		}
+	if Page("fr") != nil {
+		t.Error("a page in a language that there is none in")
 	}
 }
 
+// beside is where the page's links lead, other than to itself.
+var beside = []string{"./", "?lang=en", "?lang=zh", "openapi.yaml", "web/icon.svg", "web/base.css", "web/controls.css", "web/docs.css"}
+
 func TestProse(t *testing.T) {
-	got := string(prose("a `<b>` & c\n\n    x < y\n    z\n\nend\n"))
-	if want := "<p>a <code>&lt;b&gt;</code> &amp; c</p>\n<pre tabindex=\"0\">x &lt; y\nz</pre>\n<p>end</p>\n"; got != want {
+	got := string(prose("a `<b>` & c\n\n    x < y\n    z\n\n[en`d`](#e)\n", inEnglish))
+	if want := "<p>a <code>&lt;b&gt;</code> &amp; c</p>\n<pre tabindex=\"0\">x &lt; y\nz</pre>\n<p><a href=\"#e\">en<code>d</code></a></p>\n"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }

@@ -7,15 +7,20 @@ import (
 	"strings"
 )
 
-var code = regexp.MustCompile("`([^`]+)`")
+var (
+	code     = regexp.MustCompile("`([^`]+)`")
+	linkText = regexp.MustCompile(`\[([^\]]+)\]\(([^)\s]+)\)`)
+)
 
-// inline makes `code` of a line code, and everything else text.
+// inline makes `code` of a line code and [text](address) a link, and everything else text.
 func inline(line string) template.HTML {
-	return template.HTML(code.ReplaceAllString(html.EscapeString(line), "<code>$1</code>"))
+	line = linkText.ReplaceAllString(html.EscapeString(line), `<a href="$2">$1</a>`)
+	return template.HTML(code.ReplaceAllString(line, "<code>$1</code>"))
 }
 
-// prose reads as much CommonMark as the document uses: paragraphs, `code`, and blocks of code by four spaces.
-func prose(text string) template.HTML {
+// prose reads as much CommonMark as the document uses: paragraphs, `code`, and blocks of code by four spaces. It puts
+// each paragraph into another language, and leaves code as it is.
+func prose(text string, t translate) template.HTML {
 	var b strings.Builder
 	for block := range strings.SplitSeq(strings.TrimRight(text, "\n"), "\n\n") {
 		if strings.HasPrefix(block, "    ") {
@@ -24,7 +29,7 @@ func prose(text string) template.HTML {
 			continue
 		}
 		if block != "" {
-			b.WriteString("<p>" + string(inline(block)) + "</p>\n")
+			b.WriteString("<p>" + string(inline(t(block))) + "</p>\n")
 		}
 	}
 	return template.HTML(b.String())

@@ -2,10 +2,12 @@ package preprocess
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -35,7 +37,11 @@ const ok Code = ""
 // prepare prepares a picture with the default limits, and checks what must hold of every answer.
 func prepare(t testing.TB, data []byte, o Options) (*Picture, *Error) {
 	t.Helper()
-	return prepareWithin(t, DefaultLimits(), data, o)
+	picture, refusal := prepareWithin(t, DefaultLimits(), data, o)
+	if o == (Options{}) {
+		keepRow(t, data, refusal)
+	}
+	return picture, refusal
 }
 
 func prepareWithin(t testing.TB, limits Limits, data []byte, o Options) (*Picture, *Error) {
@@ -76,6 +82,26 @@ func expect(t testing.TB, data []byte, codes ...Code) *Picture {
 	}
 	t.Errorf("got %q (%v), want one of %q", got, refusal, codes)
 	return nil
+}
+
+var rowName = regexp.MustCompile(`^Test(?:Rows[ABC]/)?([ABC][0-9]+)`)
+
+// keepRow leaves the input of a row of the catalogue, and its answer, in the folder that VIDI_ROWS names, if it names one: the
+// tests of the real server send it too.
+func keepRow(t testing.TB, data []byte, refusal *Error) {
+	folder := os.Getenv("VIDI_ROWS")
+	row := rowName.FindStringSubmatch(t.Name())
+	if folder == "" || row == nil {
+		return
+	}
+	answer := "ok"
+	if refusal != nil {
+		answer = string(refusal.Code)
+	}
+	name := fmt.Sprintf("%s-%x-%s", row[1], sha256.Sum256(data), answer)
+	if err := os.WriteFile(filepath.Join(folder, name), data, 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // missing ends a test whose tools or data are not on this machine: by skipping at a desk, as a failure in CI, where everything

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/model"
 )
 
 // Status is what GET /models of the operators' port answers.
@@ -86,4 +87,12 @@ func (r *Registry) List() (models []api.ModelInfo) {
 		}
 	}
 	return models
+}
+
+// Cards is the cards of all loaded versions.
+func (r *Registry) Cards() (cards []model.Card) {
+	for _, v := range r.table.Load().versions() {
+		cards = append(cards, v.card)
+	}
+	return cards
 }

@@ -55,7 +55,8 @@ type Telemetry struct {
 	changes    *prometheus.CounterVec
 	failures   *prometheus.CounterVec
 	stages     *prometheus.HistogramVec
-	reloads    *prometheus.CounterVec
+	reloads    *prometheus.CounterVec // of the key file
+	rules      *prometheus.CounterVec // reloads of the rules file
 
 	seconds *window
 }
@@ -90,6 +91,7 @@ func New() *Telemetry {
 	t.failures = counter("vidi_picture_failures_total", "Pictures that could not be classified, by the reason; those of a batch too, whose request answers 200.", "reason")
 	t.stages = histogram("vidi_stage_duration_seconds", "Where a picture's time goes.", stageBuckets, "stage")
 	t.reloads = counter("vidi_key_file_reloads_total", "Changes of the key file, by whether they could be used.", "result")
+	t.rules = counter("vidi_rules_file_reloads_total", "Changes of the rules file, by whether they could be used.", "result")
 	t.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vidi_http_requests_in_flight", Help: "Requests being answered now."})
 	t.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "vidi_http_connections_refused_total",
 		Help: "Connections that were closed at once, because --max-connections were open."})
@@ -103,6 +105,7 @@ func New() *Telemetry {
 	}
 	for _, result := range []string{"loaded", "failed"} {
 		t.reloads.WithLabelValues(result)
+		t.rules.WithLabelValues(result)
 	}
 	for _, change := range registry.Changes {
 		t.changes.WithLabelValues(string(change), "done")
@@ -182,12 +185,16 @@ func (t *Telemetry) ModelsChanged(change registry.Change, err error) {
 func (t *Telemetry) ConnectionRefused() { t.refused.Inc() }
 
 // KeysReloaded counts a change of the key file.
-func (t *Telemetry) KeysReloaded(usable bool) {
+func (t *Telemetry) KeysReloaded(usable bool) { t.reloads.WithLabelValues(reloaded(usable)).Inc() }
+
+// RulesReloaded counts a change of the rules file.
+func (t *Telemetry) RulesReloaded(usable bool) { t.rules.WithLabelValues(reloaded(usable)).Inc() }
+
+func reloaded(usable bool) string {
 	if usable {
-		t.reloads.WithLabelValues("loaded").Inc()
-	} else {
-		t.reloads.WithLabelValues("failed").Inc()
+		return "loaded"
 	}
+	return "failed"
 }
 
 // Handler answers with the metrics in Prometheus' text format.

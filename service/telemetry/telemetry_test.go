@@ -131,6 +131,7 @@ func TestMetricsBeginWithZeroAndHoldOnlyWhatWasExpected(t *testing.T) {
 	tm.Picture("m", "1", "jpeg", classify.Timing{Decode: time.Millisecond})
 	tm.PictureFailed("corrupt_image")
 	tm.KeysReloaded(false)
+	tm.RulesReloaded(true)
 	w := httptest.NewRecorder()
 	tm.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
 	for _, want := range []string{
@@ -138,7 +139,7 @@ func TestMetricsBeginWithZeroAndHoldOnlyWhatWasExpected(t *testing.T) {
 		`vidi_http_rejections_total{reason="corrupt_image"} 0`, `vidi_pictures_total{format="jpeg"} 1`, `vidi_pictures_total{format="webp"} 0`,
 		`vidi_picture_failures_total{reason="corrupt_image"} 1`, `vidi_picture_failures_total{reason="empty_image"} 0`, `vidi_stage_duration_seconds_count{stage="queue"} 1`,
 		`vidi_queue_length 3`, `vidi_engine_workers 2`, `vidi_model_info{model="m",precision="",version=""} 1`, `vidi_native_objects{kind="module"} 2`,
-		`vidi_key_file_reloads_total{result="failed"} 1`, `vidi_ready 0`, `vidi_http_requests_in_flight 0`, `libtorch="2.7.1"`,
+		`vidi_key_file_reloads_total{result="failed"} 1`, `vidi_rules_file_reloads_total{result="loaded"} 1`, `vidi_ready 0`, `vidi_http_requests_in_flight 0`, `libtorch="2.7.1"`,
 		"go_goroutines ", "process_resident_memory_bytes ",
 	} {
 		if !strings.Contains(w.Body.String(), want) {

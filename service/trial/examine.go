@@ -156,7 +156,7 @@ func (x *examination) answers() error {
 		if len(output) != x.report.Outputs {
 			return &Refusal{Why: fmt.Sprintf("gives %d outputs for %s, and %d for others", len(output), picture.name, x.report.Outputs), Do: adviceShape}
 		}
-		if _, err := model.Probabilities(model.None, output); err != nil {
+		if _, err := model.Probabilities(model.None, 1, output); err != nil {
 			return &Refusal{Why: "gives NaN or infinity for " + picture.name, Do: adviceFinite}
 		}
 		outputs = append(outputs, output)
@@ -182,7 +182,7 @@ func (x *examination) answers() error {
 
 // keepAnswer puts the five likeliest classes of the photograph into the report.
 func (x *examination) keepAnswer() error {
-	p, err := model.Probabilities(x.report.Activation, x.final)
+	p, err := model.Probabilities(x.report.Activation, 1, x.final)
 	if err != nil {
 		return &Refusal{Why: "gives NaN or infinity for a photograph", Do: adviceFinite}
 	}

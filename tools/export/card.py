@@ -44,6 +44,7 @@ def make(
     precision: str = "fp32",
     resize: int = 256,
     crop: int = 224,
+    interpolation: str = "bilinear",
     mean: tuple[float, ...],
     std: tuple[float, ...],
 ) -> dict:
@@ -62,7 +63,7 @@ def make(
         "input": {
             "resize": resize,
             "crop": crop,
-            "interpolation": "bilinear",
+            "interpolation": interpolation,
             "mean": list(mean),
             "std": list(std),
         },

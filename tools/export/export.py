@@ -2,14 +2,15 @@
 
     python tools/export/export.py MODEL --out DIR [--int8 [--calibrate PHOTOGRAPHS]]
 
-With --int8, the file holds the model quantised to 8-bit integers, and is a model of its own: MODEL-int8.pt. MODEL is resnet18, efficientnet-lite0, resnet18-seeded, or auto: resnet18 where its weights can be had, else efficientnet-lite0.
+MODEL is resnet18, resnet50, mobilenet-v2, mobilenet-v3-large, mobilenet-v3-small, efficientnet-b0 or efficientnet-lite0; one of
+them but the last with -seeded, for random weights that numerical tests use; or auto: resnet18 where its weights can be had, else
+efficientnet-lite0. With --int8, the file holds the model quantised to 8-bit integers, and is a model of its own: MODEL-int8.pt.
 Exit status: 0 good, 1 failed, 2 wrong use, 69 the download host cannot be reached.
 """
 
 import argparse
 import dataclasses
 import sys
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ import calibration
 import card as cards
 import models
 import weights
-from models import Recipe
+from recipe import Recipe, int8
 from weights import ExportError, Unreachable
 
 if TYPE_CHECKING:
@@ -53,16 +54,17 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=[*models.RECIPES, "auto"], metavar="MODEL", help="which model to export")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the model file")
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="resnet18-f37072fd.pth, instead of downloading it")
-    parser.add_argument("--weights-url", metavar="URL", help="download resnet18's weights from a mirror (same checksum)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="the official weights file, instead of downloading it (same checksum)")
+    parser.add_argument("--weights-url", metavar="URL", help="download the weights from a mirror (same checksum)")
     parser.add_argument("--connect-timeout", type=float, default=weights.CONNECT_SECONDS, metavar="SECONDS")
     parser.add_argument("--labels", type=Path, default=LABELS, metavar="FILE", help="label table (default: ImageNet's)")
     parser.add_argument("--int8", action="store_true", help="quantise it to 8-bit integers, as a model of its own")
     parser.add_argument("--calibrate", type=Path, metavar="DIR", help="with --int8: photographs like those to come (default: examples/)")
     parser.add_argument("--force", action="store_true", help="export even if the file is up to date")
     args = parser.parse_args(argv)
-    if args.weights and args.model not in ("resnet18", "auto"):
-        parser.error(f"--weights is for resnet18; {args.model} brings its own")
+    recipe = models.RESNET18 if args.model == "auto" else models.RECIPES[args.model]
+    if (args.weights or args.weights_url) and not (recipe.weights and recipe.weights.url):
+        parser.error(f"--weights and --weights-url are for models with downloaded weights; {args.model} brings its own")
     if args.calibrate and not args.int8:
         parser.error("--calibrate is for --int8")
     args.calibrate = args.calibrate or EXAMPLES
@@ -73,7 +75,7 @@ def choose(args: argparse.Namespace, labels: list[dict]) -> tuple[Recipe, Path |
     """Settles which model `auto` is, and says so; returns the weights too where finding out needed them."""
 
     def wanted(recipe: Recipe) -> Recipe:
-        return models.int8(recipe, len(args.photographs), calibration.digest(args.photographs)) if args.int8 else recipe
+        return int8(recipe, len(args.photographs), calibration.digest(args.photographs)) if args.int8 else recipe
 
     if args.model != "auto":
         return wanted(models.RECIPES[args.model]), None
@@ -112,6 +114,9 @@ def make_card(recipe: Recipe, weights_sha256: str, labels: list[dict]) -> dict:
         weights_sha256=weights_sha256,
         precision=recipe.precision,
         labels=labels,
+        resize=recipe.resize,
+        crop=recipe.crop,
+        interpolation=recipe.interpolation,
         mean=recipe.mean,
         std=recipe.std,
     )
@@ -128,25 +133,18 @@ def up_to_date(recipe: Recipe, out: Path, labels: list[dict]) -> bool:
 
 
 def export(recipe: Recipe, weights_path: Path | None, out: Path, labels: list[dict], photographs: list[Path]) -> None:
-    """Builds, traces, writes, checks, and only then puts the file in place. `photographs` are for int8 alone."""
+    """Builds the network and writes its file. `photographs` are for int8 alone."""
     print(f"{recipe.name}: building and tracing (some seconds)…", file=sys.stderr, flush=True)
     import jitfile  # here because it loads torch
 
     net = recipe.build(weights_path)
-    digest = models.weights_digest(recipe, weights_path, net)
+    digest = models.weights_digest(weights_path, net)
     card = make_card(recipe, digest, labels)
     report = []
     if recipe.precision == "int8":
         net, report = quantise(recipe, net, card, photographs)
-    crop = card["input"]["crop"]
-    module = jitfile.trace(net, (1, 3, crop, crop))
-    out.mkdir(parents=True, exist_ok=True)
-    # In the same folder, so that the rename cannot cross file systems; the folder goes away with whatever failed in it.
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=out) as folder:
-        draft = Path(folder) / recipe.file
-        jitfile.save(module, draft, card)
-        difference = jitfile.verify(draft, net, card)
-        target = draft.replace(out / recipe.file)
+    target = out / recipe.file
+    difference = jitfile.write(net, card, target)
     print(f"{recipe.name}: {target}")
     print(f"  size                {target.stat().st_size} bytes")
     print(f"  sha256              {weights.sha256_of(target)}")

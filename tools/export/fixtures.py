@@ -23,7 +23,7 @@ from torch import nn
 import card as cards
 import jitfile
 import seeded
-from models import IMAGENET_MEAN, IMAGENET_STD
+from recipe import IMAGENET_MEAN, IMAGENET_STD
 
 TINY_LABELS = [
     {"label": en, "wnid": "", "names": {"en": en, "zh": zh}}

@@ -1,6 +1,7 @@
 """Writing a TorchScript file with its card, and proving that what was written is what was meant."""
 
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,20 @@ def save(module: torch.jit.ScriptModule, path: Path, card: dict | None = None) -
     finally:
         (bare / path.name).unlink(missing_ok=True)
         bare.rmdir()
+
+
+def write(net: nn.Module, card: dict, target: Path) -> float:
+    """Traces, writes, checks, and only then puts the file in place. Returns the largest difference of the file's logits."""
+    crop = card["input"]["crop"]
+    module = trace(net, (1, 3, crop, crop))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, so that the rename cannot cross file systems; the folder goes away with whatever failed in it.
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=target.parent) as folder:
+        draft = Path(folder) / target.name
+        save(module, draft, card)
+        difference = verify(draft, net, card)
+        draft.replace(target)
+    return difference
 
 
 def test_inputs(card: dict) -> list[torch.Tensor]:

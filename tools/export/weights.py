@@ -16,6 +16,8 @@ CONNECT_SECONDS = 5.0
 # A transfer may stall for longer than a connection may take: a busy line is not an absent one.
 STALL_SECONDS = 30.0
 CHUNK = 1 << 20
+# What is read of a file whose size is not pinned: ten times the largest model here, and nothing that fills a disk.
+MOST_BYTES = 1 << 30
 
 
 class ExportError(Exception):
@@ -35,11 +37,14 @@ class Unreachable(ExportError):
 
 @dataclass(frozen=True)
 class Weights:
-    """One pinned weights file. The digest is checked before the file is unpickled: unpickling may run code."""
+    """One pinned weights file. The digest is checked before the file is unpickled: unpickling may run code.
+
+    `size` is None where it is not known; it only makes a wrong file be noticed sooner.
+    """
 
     url: str
     file: str
-    size: int
+    size: int | None
     sha256: str
 
 
@@ -54,7 +59,7 @@ def sha256_of(path: Path) -> str:
 def check(weights: Weights, path: Path) -> None:
     """Raises unless the file is exactly the pinned one."""
     size = path.stat().st_size
-    if size != weights.size:
+    if weights.size is not None and size != weights.size:
         raise ExportError(f"{path}: wrong size: expected {weights.size} bytes, got {size}")
     digest = sha256_of(path)
     if digest != weights.sha256:
@@ -95,17 +100,18 @@ def _download(weights: Weights, part: Path, connect_seconds: float) -> None:
     try:
         with _open(weights.url, connect_seconds) as response, part.open("wb") as file:
             announced = int(response.headers.get("Content-Length") or 0)
-            progress = _Progress(weights.file, weights.size)
+            most = weights.size or announced or MOST_BYTES
+            progress = _Progress(weights.file, most)
             received = 0
             # One byte more than expected is enough to know that it is the wrong file.
-            while received <= weights.size and (chunk := response.read(CHUNK)):
+            while received <= min(most, MOST_BYTES) and (chunk := response.read(CHUNK)):
                 file.write(chunk)
                 received += len(chunk)
                 progress.show(received)
             progress.finish()
     except (OSError, http.client.HTTPException) as error:
         raise Unreachable(f"{weights.url}: cannot download: {_reason(error)}") from None
-    if announced and received < min(announced, weights.size):
+    if announced and received < min(announced, most):
         raise Unreachable(f"{weights.url}: the connection broke after {received} of {announced} bytes")
 
 

@@ -82,12 +82,8 @@ class Classifier:
         return Result(picture, input_u8, tensor, logits.numpy(), probabilities.numpy(), timing)
 
     def resize_and_crop(self, image: Image.Image) -> Image.Image:
-        size, crop = self.input["resize"], self.input["crop"]
-        short, long = sorted(image.size)
-        if size * int(size * long / short) > decode.MAX_PIXELS:
-            # One pixel high and ten thousand wide would be enlarged to 256 × 2,560,000.
-            raise ValueError(f"{image.width}×{image.height} is too long for its width to be enlarged to {size} pixels")
-        return functional.center_crop(functional.resize(image, size, self.interpolation), [crop, crop])
+        crop = self.input["crop"]
+        return functional.center_crop(resize(image, self.input["resize"], self.interpolation), [crop, crop])
 
     def check(self, output: object) -> torch.Tensor:
         if not isinstance(output, torch.Tensor):
@@ -102,7 +98,7 @@ class Classifier:
 
     def activate(self, logits: torch.Tensor) -> torch.Tensor:
         functions = {"softmax": lambda x: x.softmax(0), "sigmoid": torch.sigmoid, "none": lambda x: x}
-        return functions[self.activation](logits)
+        return functions[self.activation](logits / self.card.get("temperature", 1))
 
     def top(self, probabilities: np.ndarray, k: int) -> list[dict]:
         """The k likeliest classes. A stable sort: equal probabilities come in class order."""
@@ -116,6 +112,15 @@ class Classifier:
             "probability": probability,
             "confidence": round(probability * 100, 1),
         }
+
+
+def resize(image: Image.Image, size: int, interpolation: InterpolationMode) -> Image.Image:
+    """The shorter side becomes `size`. Raises on pictures that this would make enormous."""
+    short, long = sorted(image.size)
+    if size * int(size * long / short) > decode.MAX_PIXELS:
+        # One pixel high and ten thousand wide would be enlarged to 256 × 2,560,000.
+        raise ValueError(f"{image.width}×{image.height} is too long for its width to be enlarged to {size} pixels")
+    return functional.resize(image, size, interpolation)
 
 
 @functools.lru_cache(maxsize=1)

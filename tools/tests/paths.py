@@ -6,7 +6,7 @@ from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parents[1]
 LABELS = TOOLS.parent / "service" / "model" / "imagenet.tsv"
-for folder in ("export", "reference", "bench"):
+for folder in ("export", "reference", "bench", "finetune", "labels"):
     if str(TOOLS / folder) not in sys.path:
         sys.path.insert(0, str(TOOLS / folder))
 

@@ -21,7 +21,6 @@ import card as cards
 import export
 import jitfile
 import models
-import seeded
 from weights import ExportError
 
 NOWHERE = "http://127.0.0.1:9/weights.pth"  # port 9 (discard): nobody listens there
@@ -64,7 +63,7 @@ class ExportTest(unittest.TestCase):
         self.assertEqual(len(card["labels"]), 1000)
 
     def test_file_loads_and_equals_the_original(self):
-        net = models.build_lite0(models.lite0_weights_path())
+        net = models.LITE0.build(models.lite0_weights_path())
         self.assertLessEqual(jitfile.verify(self.out / "efficientnet-lite0.pt", net, self.lite0_card()), 1e-4)
 
     def test_file_names_no_folder_of_this_machine(self):
@@ -134,11 +133,11 @@ class ResNet18Test(unittest.TestCase):
 
     def test_download_export_and_auto(self):
         buffer = io.BytesIO()
-        torch.save(seeded.build(models.IMAGENET_MEAN, models.IMAGENET_STD).state_dict(), buffer)
+        torch.save(models.RECIPES["resnet18-seeded"].build(None).state_dict(), buffer)
         body = buffer.getvalue()
         host = Host(body)
         self.addCleanup(host.close)
-        pin = dataclasses.replace(models.RESNET18_WEIGHTS, size=len(body), sha256=hashlib.sha256(body).hexdigest())
+        pin = dataclasses.replace(models.RESNET18.weights, size=len(body), sha256=hashlib.sha256(body).hexdigest())
         recipe = dataclasses.replace(models.RESNET18, weights=pin)
         folder = self.enterContext(tempfile.TemporaryDirectory())
         self.enterContext(mock.patch.dict(os.environ, {"XDG_CACHE_HOME": folder}))

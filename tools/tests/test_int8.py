@@ -181,7 +181,7 @@ class ExportTest(unittest.TestCase):
         for n in range(4):
             generated.generate(n, 230).save(cls.photographs / f"{n}.png")
         (cls.photographs / "damaged.jpg").write_bytes(b"\xff\xd8 not a picture")
-        recipe = dataclasses.replace(models.SEEDED, name="small", file="small.pt", build=lambda _: Net().eval())
+        recipe = dataclasses.replace(models.RECIPES["resnet18-seeded"], name="small", file="small.pt", net=Net, fill=lambda *_: None)
         cls.enterClassContext(mock.patch.dict(models.RECIPES, small=recipe))
         cls.first = cls.run_export("small", "--int8", "--calibrate", cls.photographs, "--out", cls.base / "out")
 

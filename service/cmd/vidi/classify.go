@@ -21,9 +21,11 @@ import (
 type classifyCmd struct {
 	Paths     []string `arg:"" name:"path" help:"Picture files, folders, patterns such as '*.jpg', or - for standard input."`
 	TopK      int      `help:"How many answers for each picture." default:"3" placeholder:"3"`
+	Parents   bool     `help:"Say the groups that the answers belong to, too: cat, where the answers are tabby and tiger cat."`
+	Rules     string   `help:"File of rules that give pictures tags of your own (docs/rules.md)." placeholder:"FILE"`
 	Model     string   `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
 	Models    string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Format    string   `help:"text, csv, jsonl (a result a line), or json (for one picture only its labels and confidences, for several a list of results)." enum:"text,json,jsonl,csv" default:"text"`
+	Format    string   `help:"text, csv, jsonl (a result a line), or json (for one picture only its labels and confidences; for several, or with --parents or --rules, a list of results)." enum:"text,json,jsonl,csv" default:"text"`
 	Lang      string   `help:"Language of the names shown: en or zh." enum:"en,zh" default:"en"`
 	NoExif    bool     `help:"Do not turn pictures as their EXIF orientation says."`
 	Decode    string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures." enum:"exact,fast" default:"exact"`
@@ -54,12 +56,16 @@ func (c *classifyCmd) Run(a *app) error {
 	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 
+	book, err := openRules(c.Rules)
+	if err != nil {
+		return startFailure(err)
+	}
 	path, err := findModel(ctx, c.Models, c.Model, precision, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
 	inputs := expand(c.Paths)
-	cfg := classify.Config{Engine: engine.Config{Precision: precision, Workers: c.Workers}}
+	cfg := classify.Config{Engine: engine.Config{Precision: precision, Workers: c.Workers}, Rules: book}
 	if c.Workers == 0 && len(inputs) == 1 {
 		cfg.Engine.Workers = 1 // all cores on the one picture
 	}
@@ -72,8 +78,15 @@ func (c *classifyCmd) Run(a *app) error {
 		fmt.Fprintf(a.stderr, "vidi: %s has no card: assuming ImageNet preprocessing and %s\n", path, assumedLabels(card))
 	}
 
-	out := newPrinter(c.Format, c.Lang, a.stdout, len(inputs) == 1)
-	bar := newProgress(a, len(inputs), "%d of %d pictures ")
+	if err := book.Check(classifier.Card()); err != nil {
+		return startFailure(err)
+	}
+
+	out := newPrinter(c.Format, a.stdout, shown{lang: c.Lang, parents: c.Parents, tags: book != nil, single: len(inputs) == 1})
+	bar := progress{}
+	if !isTerminal(a.stdout) { // where the results scroll past they are progress enough
+		bar = newProgress(a, len(inputs), "%d of %d pictures ")
+	}
 	failed := 0
 	for o := range c.classifyAll(ctx, a, classifier, inputs) {
 		if o.err != nil {
@@ -103,7 +116,7 @@ func (c *classifyCmd) Run(a *app) error {
 // classifyAll works on as many pictures at a time as there are cores, and yields the outcomes in the inputs' order. At most
 // a few pictures wait for an earlier, slower one: their number bounds the memory.
 func (c *classifyCmd) classifyAll(ctx context.Context, a *app, classifier *classify.Classifier, inputs []input) func(yield func(outcome) bool) {
-	options := classify.Options{TopK: c.TopK, Image: preprocess.Options{Decode: preprocess.Decode(c.Decode), IgnoreEXIF: c.NoExif}}
+	options := classify.Options{TopK: c.TopK, Parents: c.Parents, Image: preprocess.Options{Decode: preprocess.Decode(c.Decode), IgnoreEXIF: c.NoExif}}
 	return func(yield func(outcome) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
@@ -152,7 +165,7 @@ func summary(failed, total int) error {
 	return fmt.Errorf("%d of %d pictures could not be classified", failed, total)
 }
 
-// progress is a bar on standard error, shown where a person watches and the results do not scroll past by themselves.
+// progress is a bar on standard error, shown where a person watches. The zero value shows nothing.
 type progress struct {
 	container *mpb.Progress
 	bar       *mpb.Bar
@@ -160,7 +173,7 @@ type progress struct {
 
 // newProgress shows a count of total things in the given words.
 func newProgress(a *app, total int, words string) progress {
-	if total < 2 || !isTerminal(a.stderr) || isTerminal(a.stdout) {
+	if total < 2 || !isTerminal(a.stderr) {
 		return progress{}
 	}
 	container := mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40))

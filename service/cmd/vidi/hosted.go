@@ -12,6 +12,7 @@ import (
 	"github.com/vidi-vision/vidi/service/httpapi"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/registry"
+	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/torchbind"
 )
@@ -22,7 +23,8 @@ type hosted struct {
 	command  *serveCmd
 	log      *slog.Logger
 
-	once    sync.Once // opens libtorch, with the first model: the server listens before
+	book    *rules.Book // nil without --rules
+	once    sync.Once   // opens libtorch, with the first model: the server listens before
 	workers *classify.Host
 	err     error
 	second  sync.WaitGroup // waits for second modules, to log
@@ -47,9 +49,13 @@ func (c *serveCmd) modelMemory(limit memory) int64 {
 	return max(limit.bytes-c.DecodeMemory.N-c.QueueMemory.N-reserve-libraryMemory, limit.bytes/2)
 }
 
-// loadModels finds, loads and warms the models that the command names.
-func loadModels(ctx context.Context, h *hosted) (*loaded, error) {
+// loadModels finds, loads and warms the models that the command names. The rules are read first: mistakes in them are found at
+// once.
+func loadModels(ctx context.Context, h *hosted) (_ *loaded, err error) {
 	c := h.command
+	if h.book, err = openRules(c.Rules); err != nil {
+		return nil, err
+	}
 	var paths []string
 	for _, name := range c.ModelNames() {
 		path, err := locateModel(c.Models, name, c.Engine().Precision)
@@ -61,10 +67,13 @@ func loadModels(ctx context.Context, h *hosted) (*loaded, error) {
 	if err := h.registry.Start(ctx, paths); err != nil {
 		return nil, err
 	}
+	if err := h.book.Check(h.registry.Cards()...); err != nil {
+		return nil, err
+	}
 	pool := h.workers.Pool()
 	plan := pool.Plan()
 	return &loaded{
-		models: served{h.registry}, workers: plan.Workers, plan: plan,
+		models: served{h.registry}, workers: plan.Workers, plan: plan, rules: h.book,
 		engine: func() telemetry.Engine {
 			use := pool.Use()
 			return telemetry.Engine{Workers: plan.Workers, Threads: plan.Threads, Alone: plan.Alone, Busy: use.Busy, Waiting: use.Waiting}
@@ -84,7 +93,7 @@ func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error)
 		return registry.Opened{}, err
 	}
 	h.once.Do(func() {
-		h.workers, h.err = classify.NewHost(classify.Config{Engine: h.command.Engine(), Limits: h.command.Limits()})
+		h.workers, h.err = classify.NewHost(classify.Config{Engine: h.command.Engine(), Limits: h.command.Limits(), Rules: h.book})
 	})
 	if h.err != nil {
 		return registry.Opened{}, h.err

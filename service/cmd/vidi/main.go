@@ -27,7 +27,9 @@ type cli struct {
 	Classify classifyCmd `cmd:"" help:"Say what is in pictures: files, folders, patterns, or - for standard input."`
 	Serve    serveCmd    `cmd:"" help:"Answer over HTTP."`
 	Bench    benchCmd    `cmd:"" help:"Measure a model on this machine, and find the best settings for it."`
+	Eval     evalCmd     `cmd:"" help:"Count how often a model is right, on pictures whose classes are known."`
 	Models   modelsCmd   `cmd:"" help:"List, add, show, check and delete models."`
+	Rules    rulesCmd    `cmd:"" help:"Check a rules file, and list the names that rules can use."`
 	Keys     keysCmd     `cmd:"" help:"Make and list the keys that a server asks for."`
 	Doctor   doctorCmd   `cmd:"" help:"Look for what would keep a server from working here, and say what to change."`
 	Health   healthCmd   `cmd:"" help:"Ask a running server whether it is ready; for container probes."`

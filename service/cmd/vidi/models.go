@@ -52,6 +52,9 @@ func findModel(ctx context.Context, folder, name string, precision engine.Precis
 	if err != nil {
 		return "", err
 	}
+	if model.BuiltIn().Has(path) {
+		return path, nil // tried where the program was put together
+	}
 	return path, tried().Ensure(ctx, path, precision, func() {
 		if trying != nil {
 			trying(path)

@@ -14,6 +14,7 @@ import (
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/preprocess"
+	"github.com/vidi-vision/vidi/service/rules"
 )
 
 // printer writes outcomes in one of the formats of `vidi classify`.
@@ -25,21 +26,28 @@ type printer struct {
 
 func (p *printer) errorsGoToStderr() bool { return p.quiet }
 
-func newPrinter(format, lang string, w io.Writer, single bool) *printer {
+// shown is what is printed beside the answers, and how.
+type shown struct {
+	lang          string
+	parents, tags bool
+	single        bool // there is one picture
+}
+
+func newPrinter(format string, w io.Writer, s shown) *printer {
 	nothing := func() error { return nil }
 	switch format {
 	case "json":
-		if single {
+		if s.single && !s.parents && !s.tags {
 			return &printer{print: func(o outcome) error { return printArticleList(w, o) }, finish: nothing, quiet: true}
 		}
-		return jsonPrinter(w, lang)
+		return jsonPrinter(w, s.lang)
 	case "jsonl":
-		return &printer{print: func(o outcome) error { return printJSONLine(w, lang, o) }, finish: nothing}
+		return &printer{print: func(o outcome) error { return printJSONLine(w, s.lang, o) }, finish: nothing}
 	case "csv":
-		return csvPrinter(w, lang)
+		return csvPrinter(w, s)
 	}
 	bars := isTerminal(w)
-	return &printer{print: func(o outcome) error { return printText(w, lang, bars, o) }, finish: nothing, quiet: true}
+	return &printer{print: func(o outcome) error { return printText(w, s.lang, bars, o) }, finish: nothing, quiet: true}
 }
 
 // publicError is the sentence for the person: a refused picture's own, without the decoder's cause behind it.
@@ -93,8 +101,63 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 			return err
 		}
 	}
+	for _, line := range []string{parentsText(r, lang), tagsText(r, lang)} {
+		if line == "" {
+			continue
+		}
+		if _, err := fmt.Fprintln(w, "  "+line); err != nil {
+			return err
+		}
+	}
 	_, err := fmt.Fprintln(w)
 	return err
+}
+
+// parentsText is the groups in one line, "" where they were not asked for.
+func parentsText(r *classify.Result, lang string) string {
+	if r.Parents == nil {
+		return ""
+	}
+	return "parents: " + orNone(parentTexts(r, lang), ", ")
+}
+
+func parentTexts(r *classify.Result, lang string) []string {
+	var texts []string
+	for _, p := range r.Parents {
+		texts = append(texts, fmt.Sprintf("%s %.1f %%", p.Group.Display(lang), p.Confidence()))
+	}
+	return texts
+}
+
+// tagsText is the tags with their reasons in one line, "" where there are no rules.
+func tagsText(r *classify.Result, lang string) string {
+	if r.Tags == nil {
+		return ""
+	}
+	var texts []string
+	for _, t := range r.Tags {
+		var because []string
+		for _, reason := range t.Because {
+			because = append(because, reason.Text(lang))
+		}
+		texts = append(texts, fmt.Sprintf("%s (%s)", tagText(t), strings.Join(because, ", ")))
+	}
+	return "tags: " + orNone(texts, "; ")
+}
+
+// tagText is a tag and what to do: cat → notify.
+func tagText(t rules.Tag) string {
+	if t.Action == "" {
+		return t.Tag
+	}
+	return t.Tag + " → " + t.Action
+}
+
+func orNone(texts []string, separator string) string {
+	if len(texts) == 0 {
+		return "none"
+	}
+	return strings.Join(texts, separator)
 }
 
 func warningText(w preprocess.Warning) string {
@@ -103,6 +166,8 @@ func warningText(w preprocess.Warning) string {
 		return "low resolution: the answer may be poor"
 	case preprocess.DamagedImage:
 		return "the file is damaged: the answer may be wrong"
+	case classify.NotSure:
+		return "not sure"
 	}
 	return string(w)
 }
@@ -124,9 +189,29 @@ func printArticleList(w io.Writer, o outcome) error {
 	return err
 }
 
-func csvPrinter(w io.Writer, lang string) *printer {
+func csvPrinter(w io.Writer, s shown) *printer {
 	out := csv.NewWriter(w)
 	header := []string{"file", "rank", "label", "display", "class_id", "wnid", "confidence", "probability", "error"}
+	if s.parents {
+		header = append(header, "parents")
+	}
+	if s.tags {
+		header = append(header, "tags")
+	}
+	// write fills up the columns that are only there when asked for; they repeat on each line of a picture.
+	write := func(r *classify.Result, cells ...string) {
+		if s.parents && r != nil {
+			cells = append(cells, strings.Join(parentTexts(r, s.lang), "; "))
+		}
+		if s.tags && r != nil {
+			var tags []string
+			for _, t := range r.Tags {
+				tags = append(tags, tagText(t))
+			}
+			cells = append(cells, strings.Join(tags, "; "))
+		}
+		out.Write(append(cells, make([]string, len(header)-len(cells))...))
+	}
 	started := false
 	return &printer{
 		print: func(o outcome) error {
@@ -137,11 +222,11 @@ func csvPrinter(w io.Writer, lang string) *printer {
 				}
 			}
 			if o.err != nil {
-				out.Write([]string{o.name, "", "", "", "", "", "", "", publicError(o.err)})
+				write(nil, o.name, "", "", "", "", "", "", "", publicError(o.err))
 			} else {
 				for i, p := range o.result.Predictions {
-					out.Write([]string{o.name, strconv.Itoa(i + 1), p.Label.Label, p.Label.Display(lang), strconv.Itoa(p.ClassID), p.Label.WNID,
-						strconv.FormatFloat(p.Confidence(), 'f', 1, 64), strconv.FormatFloat(p.Probability, 'f', 6, 64), ""})
+					write(o.result, o.name, strconv.Itoa(i+1), p.Label.Label, p.Label.Display(s.lang), strconv.Itoa(p.ClassID), p.Label.WNID,
+						strconv.FormatFloat(p.Confidence(), 'f', 1, 64), strconv.FormatFloat(p.Probability, 'f', 6, 64), "")
 				}
 			}
 			out.Flush()

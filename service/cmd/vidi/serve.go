@@ -14,6 +14,7 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
+	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
 )
 
@@ -42,6 +43,7 @@ type loaded struct {
 	workers int
 	plan    engine.Plan
 	engine  func() telemetry.Engine
+	rules   *rules.Book // nil without --rules
 	// complete does what need not be waited for, and logs it: what bf16 would gain here.
 	complete func(ctx context.Context, log *slog.Logger)
 }
@@ -119,6 +121,12 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	completing.Go(func() { m.complete(ctx, log) })
 	if c.Watch {
 		completing.Go(func() { models.registry.Watch(ctx) })
+	}
+	if m.rules != nil {
+		log.Info("pictures are tagged by rules", "file", c.Rules, "rules", m.rules.Rules().Count())
+		completing.Go(func() {
+			m.rules.Watch(ctx, log, models.registry.Cards, func() { beside.telemetry.RulesReloaded(true) }, func() { beside.telemetry.RulesReloaded(false) })
+		})
 	}
 	defer completing.Wait()
 	defer cancel()

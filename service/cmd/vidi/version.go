@@ -8,8 +8,11 @@ import (
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// version is the release; the build may set it with -ldflags "-X main.version=…".
-var version = "0.1.0-dev"
+// The release, and the commit where Go cannot read it from a repository; the build may set both: -ldflags "-X main.version=…".
+var (
+	version = "0.1.0-dev"
+	commit  = ""
+)
 
 type versionCmd struct {
 	Verbose bool `short:"v" help:"Open libtorch too, and print its version and what it found on this CPU."`
@@ -44,7 +47,7 @@ func revision() string {
 	if !ok {
 		return ""
 	}
-	var commit, modified string
+	commit, modified := commit, ""
 	for _, s := range info.Settings {
 		switch {
 		case s.Key == "vcs.revision":

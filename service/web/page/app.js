@@ -4,7 +4,7 @@ import { problemText } from "./card.js";
 import { csv, save } from "./csv.js";
 import { $, announce, el, reveal } from "./dom.js";
 import { Gallery } from "./gallery.js";
-import { applyLanguage, onLanguage, setLanguage, size, t } from "./i18n.js";
+import { applyLanguage, language, onLanguage, setLanguage, size, t } from "./i18n.js";
 import { intake } from "./intake.js";
 import { askForKey, keyed } from "./key.js";
 import { inWords } from "./names.js";
@@ -185,6 +185,7 @@ function drawWords() {
   $("advice").textContent = t(limit ? "advice_limit" : "advice", { side: side(), limit: limit ? size(limit) : "" });
   const current = server.models.find(({ default: isDefault }) => isDefault);
   $("about").textContent = current ? t(current.licence ? "about_licence" : "about", current) : "";
+  $("docs").href = `docs?lang=${language}`; // what was chosen here is not known to the server
   for (const button of document.querySelectorAll("[data-sample]")) {
     const words = t(`sample.${button.dataset.sample}`);
     button.setAttribute("aria-label", words);

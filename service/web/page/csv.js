@@ -17,7 +17,7 @@ function cell(value) {
 export function csv(pictures) {
   const names = ["file", "width", "height", "format", "model"];
   for (let i = 1; i <= columns; i++) names.push(`label_${i}`, `zh_${i}`, `percent_${i}`);
-  names.push("warnings", "error");
+  names.push("tags", "warnings", "error");
   const lines = [names.map(cell).join(",")];
   for (const { name, answer, problem } of pictures) {
     const result = answer?.results[0];
@@ -26,6 +26,7 @@ export function csv(pictures) {
       const prediction = result?.predictions[i];
       line.push(prediction?.label ?? "", prediction ? nameIn(prediction, "zh") : "", prediction?.confidence ?? "");
     }
+    line.push(result?.tags?.map(({ tag }) => tag).join("; ") ?? "");
     line.push(result?.warnings.join(" ") ?? "", problem?.code ?? "");
     lines.push(line.map(cell).join(","));
   }

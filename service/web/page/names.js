@@ -20,3 +20,10 @@ export function inWords(prediction) {
   const { first, other } = names(prediction);
   return `${first}${other ? ` (${other})` : ""} ${percent(prediction)}`;
 }
+
+// reasonInWords is a condition that holds: cat (猫) 93.1 % ≥ 50 %.
+export function reasonInWords({ at_least: least, below, percent: value, ...what }) {
+  const { first, other } = names(what);
+  const bounds = [["≥", least], ["<", below]].filter(([, bound]) => bound !== undefined);
+  return [`${first}${other ? ` (${other})` : ""} ${value.toFixed(1)}\u00a0%`, ...bounds.map(([sign, bound]) => `${sign}\u00a0${bound}\u00a0%`)].join(" ");
+}

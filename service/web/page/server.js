@@ -96,6 +96,7 @@ const patience = 60; // seconds: who is told to wait longer decides for themselv
 // calling busyFor with the seconds, and tries again.
 export async function classify(file, { model, signal, busyFor }) {
   const url = predictURL(model);
+  url.searchParams.set("parents", "true");
   for (let attempt = 1; ; attempt++) {
     try {
       // The type is given, because a browser would else guess it by the name: .json would not be read as a picture.

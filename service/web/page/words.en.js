@@ -40,6 +40,7 @@ export default {
   copied: "Copied",
   copy_by_hand: "Press Ctrl+C",
   credits: "Credits of the sample photographs",
+  docs: "The HTTP API",
   about: "Model: {name} {version} ({precision}), {classes} names",
   about_licence: "Model: {name} {version} ({precision}), {classes} names, {licence}",
 
@@ -68,9 +69,13 @@ export default {
   facts: "{width}\u00a0×\u00a0{height} · {format} · {ms} ms",
   unsure: "Little confidence: this may be something the model does not know.",
   nothing: "The model gave no name.",
+  group: "All in all: {group}",
+  tags: "Tags",
+  and: " and ",
 
   "warning.low_resolution": "Small picture ({width}\u00a0×\u00a0{height}): the answer may be poor. At least {side}\u00a0×\u00a0{side} pixels are better.",
   "warning.damaged_image": "The file is damaged. What could be read was classified, and the answer may be wrong.",
+  "warning.not_sure": "The model is not sure of this name.",
   "warning.other": "The server warns: {code}",
 
   "problem.bad_request": "The server could not read the request. A proxy in between may have changed it.",

@@ -59,6 +59,12 @@ class RealServer(unittest.TestCase):
                 result = self.client.predict(picture, lang="zh", top_k=1)
                 self.assertEqual((result["predictions"][0]["label"], result["filename"], result["format"]), ("daisy", name, "jpeg"))
 
+    def test_parents(self) -> None:
+        result = self.client.predict(EXAMPLES / "cat.png", parents=True, top_k=1)
+        self.assertEqual((result["parents"][0]["label"], result["parents"][0]["names"]["zh"]), ("cat", "猫"))
+        self.assertGreater(result["parents"][0]["confidence"], 90)
+        self.assertNotIn("parents", self.client.predict(EXAMPLES / "cat.png"))
+
     def test_several(self) -> None:
         for pictures in ([b"\xff\xd8\xff bad"], [b"\xff\xd8\xff bad", EXAMPLES / "espresso.png"]):
             results = self.client.predict_all(pictures, top_k=1)

@@ -44,7 +44,7 @@ class Client:
     def predict(self, picture: Picture, **parameters: Any) -> dict[str, Any]:
         """What is in one picture: a result as docs/api.md describes it. One that cannot be classified raises a Problem.
 
-        Parameters: top_k, threshold, lang, model, decode, exif, deadline_ms.
+        Parameters: top_k, threshold, parents, lang, model, decode, exif, deadline_ms.
         """
         name, data = read_picture(picture)
         result = self._predict("application/octet-stream", data, parameters)["results"][0]

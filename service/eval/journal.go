@@ -1,0 +1,142 @@
+package eval
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+)
+
+// Guess is one answer for a picture.
+type Guess struct {
+	Class       int     `json:"class"`
+	Probability float64 `json:"p"` // 0–1
+}
+
+// Record is what a model said of one picture.
+type Record struct {
+	File  string  `json:"file"`  // the item's name
+	Class int     `json:"class"` // the right one
+	Top   []Guess `json:"top,omitempty"`
+	// Right is the probability that the model gave to the right class, 0–1.
+	Right        float64 `json:"right"`
+	Milliseconds float64 `json:"ms"`
+	Error        string  `json:"error,omitempty"` // why there is no answer
+}
+
+// Correct reports whether the right class is among the k likeliest.
+func (r Record) Correct(k int) bool {
+	for _, guess := range r.Top[:min(k, len(r.Top))] {
+		if guess.Class == r.Class {
+			return true
+		}
+	}
+	return false
+}
+
+// Subject is what was measured: records of one cannot be mixed with those of another.
+type Subject struct {
+	Model     string `json:"model"`
+	Version   string `json:"version"`
+	SHA256    string `json:"sha256"` // of the model's file
+	Precision string `json:"precision"`
+	Decode    string `json:"decode"`
+	NoExif    bool   `json:"no_exif"`
+}
+
+// Journal is a file of records, one JSON object a line under the subject's line. A run that was interrupted goes on where it
+// ended. Its methods are safe for concurrent use.
+type Journal struct {
+	mu   sync.Mutex
+	file *os.File
+	done map[string]Record // by file
+}
+
+// OpenJournal opens or begins the journal at path. Records of another subject are an error that says so; a last line that was cut
+// off by a crash is dropped.
+func OpenJournal(path string, subject Subject) (*Journal, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	j := &Journal{file: f, done: map[string]Record{}}
+	if err := j.begin(path, subject); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return j, nil
+}
+
+func (j *Journal) begin(path string, subject Subject) error {
+	r := bufio.NewReader(j.file)
+	whole := int64(0) // bytes of complete lines
+	for first := true; ; first = false {
+		line, err := r.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if first {
+			var was Subject
+			if err := json.Unmarshal(line, &was); err != nil || was.Model == "" {
+				return fmt.Errorf("%s is no journal of an evaluation; name another folder with --out", path)
+			}
+			if was != subject {
+				return fmt.Errorf("%s holds what %s version %s said, in %s and with decode=%s, of the file that began with %.8s; "+
+					"this is another model or setting: use --fresh to begin anew, or another --out", path, was.Model, was.Version, was.Precision, was.Decode, was.SHA256)
+			}
+		} else {
+			var record Record
+			if err := json.Unmarshal(line, &record); err != nil || record.File == "" {
+				return fmt.Errorf("%s is damaged behind byte %d: %v; use --fresh to begin anew", path, whole, err)
+			}
+			j.done[record.File] = record
+		}
+		whole += int64(len(line))
+	}
+	if err := j.file.Truncate(whole); err != nil {
+		return err
+	}
+	if _, err := j.file.Seek(whole, io.SeekStart); err != nil {
+		return err
+	}
+	if whole == 0 {
+		return j.write(subject)
+	}
+	return nil
+}
+
+func (j *Journal) write(v any) error {
+	var line bytes.Buffer
+	if err := json.NewEncoder(&line).Encode(v); err != nil {
+		return err
+	}
+	_, err := j.file.Write(line.Bytes()) // in one call: a line is there whole, or cut off at the end
+	return err
+}
+
+// Find is the record of an item, if there is one with an answer: files that could not be read are tried again.
+func (j *Journal) Find(item Item) (Record, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	r, ok := j.done[item.Name]
+	r.Class = item.Class // the picture may have been put into another folder since
+	return r, ok && r.Error == ""
+}
+
+// Add appends a record.
+func (j *Journal) Add(r Record) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.done[r.File] = r
+	return j.write(r)
+}
+
+// Close closes the file.
+func (j *Journal) Close() error { return j.file.Close() }

@@ -1,0 +1,99 @@
+package eval
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/preprocess"
+)
+
+// Classifier is the model that is measured; [*classify.Classifier] is the real one.
+type Classifier interface {
+	Classify(ctx context.Context, data []byte, o classify.Options) (*classify.Result, error)
+}
+
+// kept is how many answers of each picture are kept: as many as top-5 needs.
+const kept = 5
+
+// maxPictureBytes bounds what is read of one file.
+const maxPictureBytes = 64 << 20
+
+// Run has the model look at every picture of the dataset that the journal has no answer for, as many at a time as keep all cores
+// busy, and returns a record for each item, in their order. Pictures that cannot be read become records with an error. step is
+// called after each item. When ctx ends, what was done is in the journal, and the error is ctx's.
+func Run(ctx context.Context, c Classifier, d *Dataset, j *Journal, image preprocess.Options, step func()) ([]Record, error) {
+	records := make([]Record, len(d.Items))
+	var group errgroup.Group
+	group.SetLimit(2 * runtime.GOMAXPROCS(0)) // the workers, and as many that read files meanwhile
+	for i, item := range d.Items {
+		if record, ok := j.Find(item); ok {
+			records[i] = record
+			step()
+			continue
+		}
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			record, err := ask(ctx, c, item, image)
+			if err != nil {
+				return err
+			}
+			records[i] = record
+			step()
+			return j.Add(record)
+		})
+	}
+	err := group.Wait()
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	return records, err
+}
+
+// ask returns an error only where the run itself is at an end.
+func ask(ctx context.Context, c Classifier, item Item, image preprocess.Options) (Record, error) {
+	record := Record{File: item.Name, Class: item.Class}
+	data, err := readPicture(item.Path)
+	var result *classify.Result
+	if err == nil {
+		result, err = c.Classify(ctx, data, classify.Options{TopK: 1 << 30, Image: image}) // all: the right class may be anywhere
+	}
+	if ctx.Err() != nil {
+		return record, ctx.Err()
+	}
+	if err != nil {
+		record.Error = err.Error()
+		return record, nil
+	}
+	for i, p := range result.Predictions {
+		if i < kept {
+			record.Top = append(record.Top, Guess{Class: p.ClassID, Probability: p.Probability})
+		}
+		if p.ClassID == item.Class {
+			record.Right = p.Probability
+		}
+	}
+	t := result.Timing
+	record.Milliseconds = classify.Milliseconds(t.Decode + t.Preprocess + t.Inference)
+	return record, nil
+}
+
+func readPicture(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxPictureBytes+1))
+	if err == nil && len(data) > maxPictureBytes {
+		err = fmt.Errorf("the file is larger than %d MiB", maxPictureBytes>>20)
+	}
+	return data, err
+}

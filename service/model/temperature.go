@@ -1,0 +1,80 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// The temperatures that a card may have.
+const (
+	MinTemperature = 0.05
+	MaxTemperature = 20.0
+)
+
+// Calibration is a temperature that was found, and what it gains.
+type Calibration struct {
+	Temperature float64
+	Before      float64 // mean negative log-likelihood of the right classes at temperature 1, in nats
+	After       float64 // the same at Temperature: never more
+}
+
+// FitTemperature finds the temperature at which softmax's probabilities fit best: the one at which the mean negative
+// log-likelihood of the right classes is least. logits is one row of a network's output for each picture, right the index of
+// its class. The pictures must be others than the network was trained on: of those it is too sure. Some hundreds will do, and
+// the order of the answers stays: one number moves all of them.
+//
+// This is temperature scaling: Guo, Pleiss, Sun and Weinberger, On Calibration of Modern Neural Networks, ICML 2017,
+// section 4.2. With b = 1/T the likelihood's derivative is the mean over the pictures of E[z] − z[right], where E is taken under
+// softmax(b·z). It only grows with b, so that bisection finds where it is 0. Where it never is, because every picture is right or
+// the logits say nothing, the answer is the nearest of MinTemperature and MaxTemperature.
+func FitTemperature(logits [][]float32, right []int) (Calibration, error) {
+	if len(logits) == 0 || len(logits) != len(right) {
+		return Calibration{}, fmt.Errorf("calibration needs one right class for each picture, and at least one; here are %d pictures and %d classes", len(logits), len(right))
+	}
+	for i, row := range logits {
+		if right[i] < 0 || right[i] >= len(row) {
+			return Calibration{}, fmt.Errorf("the right class of picture %d is %d; the network has %d", i, right[i], len(row))
+		}
+		if slices.ContainsFunc(row, func(v float32) bool { return !finite(v) }) {
+			return Calibration{}, fmt.Errorf("picture %d: %w", i, ErrOutput)
+		}
+	}
+	slope := func(b float64) (mean float64) {
+		for i, row := range logits {
+			_, slope := likelihood(row, right[i], b)
+			mean += slope / float64(len(logits))
+		}
+		return mean
+	}
+	low, high := math.Log(1/MaxTemperature), math.Log(1/MinTemperature)
+	for range 60 { // 6 / 2^60 is below what float64 tells apart
+		if middle := (low + high) / 2; slope(math.Exp(middle)) < 0 {
+			low = middle
+		} else {
+			high = middle
+		}
+	}
+	c := Calibration{Temperature: min(max(math.Exp(-(low+high)/2), MinTemperature), MaxTemperature)}
+	for i, row := range logits {
+		before, _ := likelihood(row, right[i], 1)
+		after, _ := likelihood(row, right[i], 1/c.Temperature)
+		c.Before, c.After = c.Before+before/float64(len(logits)), c.After+after/float64(len(logits))
+	}
+	if math.IsNaN(c.After) {
+		return Calibration{}, errors.New("calibration: the logits are too large to compute with")
+	}
+	return c, nil
+}
+
+// likelihood is the negative log-likelihood of the right class under softmax(b·z), and its derivative by b.
+func likelihood(z []float32, right int, b float64) (nll, slope float64) {
+	top, sum := float64(slices.Max(z)), 0.0
+	for _, v := range z {
+		e := math.Exp(b * (float64(v) - top))
+		sum += e
+		slope += e * (float64(v) - float64(z[right])) // not E[z] − z[right] at the end: the difference may be tiny
+	}
+	return b*(top-float64(z[right])) + math.Log(sum), slope / sum
+}

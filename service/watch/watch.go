@@ -1,0 +1,64 @@
+// Package watch follows a small file that people edit while a server runs.
+package watch
+
+import (
+	"bytes"
+	"context"
+	"time"
+)
+
+// Interval is how often Follow looks. It reads the file instead of asking the system for changes: that works on every file
+// system and through the symbolic links of a mounted secret, and some kilobytes a second cost nothing.
+const Interval = time.Second
+
+// File compares a file with what was seen a moment ago and with what is in use. Its methods are for one goroutine.
+type File struct {
+	read              func() ([]byte, error)
+	use               func(data []byte) error
+	refuse            func(err error)
+	used, seen        []byte
+	said, seenFailure string // failures are compared as texts, "" for none
+}
+
+// New follows the file that read reads, of which opened is in use. A change is handed to use; if that fails, or the file cannot
+// be read, refuse hears why, once.
+func New(opened []byte, read func() ([]byte, error), use func(data []byte) error, refuse func(err error)) *File {
+	return &File{read: read, use: use, refuse: refuse, used: opened, seen: opened}
+}
+
+// Follow looks every Interval until ctx ends.
+func (f *File) Follow(ctx context.Context) {
+	ticker := time.NewTicker(Interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			f.Look()
+		}
+	}
+}
+
+// Look reads the file. A change counts once the file was found the same twice, so that a half-written one is not taken for
+// whole.
+func (f *File) Look() {
+	data, err := f.read()
+	failure := ""
+	if err != nil {
+		data, failure = nil, err.Error()
+	}
+	settled := failure == f.seenFailure && bytes.Equal(data, f.seen)
+	changed := failure != f.said || !bytes.Equal(data, f.used)
+	f.seen, f.seenFailure = data, failure
+	if !settled || !changed {
+		return
+	}
+	f.used, f.said = data, failure
+	if err == nil {
+		err = f.use(data)
+	}
+	if err != nil {
+		f.refuse(err)
+	}
+}
