@@ -1,4 +1,4 @@
-// Package admin is the listener for operators: metrics, the page of the last minutes, profiles. It has a port of its own, so
+// Package admin is the listener for operators: metrics, the page of the last minutes, changes of the models, profiles. It has a port of its own, so
 // that no mistake in the public API's routes can show them to the world, and it is meant for this machine or a private network.
 package admin
 
@@ -23,7 +23,7 @@ type Server struct {
 }
 
 // New makes a server; it answers once Serve is called.
-func New(t *telemetry.Telemetry, ring *keys.Ring, log *slog.Logger) *Server {
+func New(t *telemetry.Telemetry, models Models, ring *keys.Ring, log *slog.Logger) *Server {
 	d := &door{ring: ring, log: log}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -42,6 +42,7 @@ func New(t *telemetry.Telemetry, ring *keys.Ring, log *slog.Logger) *Server {
 	})
 	mux.Handle("GET /stats.json", d.guard(keys.Metrics, http.HandlerFunc(t.ServeStats)))
 	mux.HandleFunc("GET /web/{name...}", func(w http.ResponseWriter, r *http.Request) { sendFile(w, r, r.PathValue("name")) })
+	routeModels(mux, d, models)
 	// net/http/pprof also registers itself on http.DefaultServeMux, which nothing here serves.
 	mux.Handle("GET /debug/pprof/", d.guard(keys.Admin, http.HandlerFunc(pprof.Index)))
 	mux.Handle("GET /debug/pprof/cmdline", d.guard(keys.Admin, http.HandlerFunc(pprof.Cmdline)))

@@ -63,7 +63,7 @@ const (
 var guarded = []string{"/metrics", "/stats.json", "/debug/pprof/", "/debug/pprof/cmdline", "/debug/pprof/goroutine", "/debug/pprof/heap"}
 
 func TestThisMachineNeedsNoKey(t *testing.T) {
-	s := New(telemetry.New(), nil, slog.New(slog.DiscardHandler))
+	s := New(telemetry.New(), nothing{}, nil, slog.New(slog.DiscardHandler))
 	for _, host := range []string{"127.0.0.1:5001", "localhost:5001", "[::1]:5001", "LOCALHOST"} {
 		for _, path := range guarded {
 			if w := ask(s, "GET", path, here, host); w.Code != 200 {
@@ -79,7 +79,7 @@ func TestThisMachineNeedsNoKey(t *testing.T) {
 // What only looks as if it came from this machine does not count as such.
 func TestWhoIsPassedOnNeedsAKey(t *testing.T) {
 	ring, _ := ringOf(t)
-	for name, s := range map[string]*Server{"open": New(telemetry.New(), nil, slog.New(slog.DiscardHandler)), "keys": New(telemetry.New(), ring, slog.New(slog.DiscardHandler))} {
+	for name, s := range map[string]*Server{"open": New(telemetry.New(), nothing{}, nil, slog.New(slog.DiscardHandler)), "keys": New(telemetry.New(), nothing{}, ring, slog.New(slog.DiscardHandler))} {
 		for _, path := range guarded {
 			for what, w := range map[string]*httptest.ResponseRecorder{
 				"from elsewhere":               ask(s, "GET", path, there, "127.0.0.1:5001"),
@@ -105,7 +105,7 @@ func TestWhoIsPassedOnNeedsAKey(t *testing.T) {
 func TestRolesOpenWhatIsTheirs(t *testing.T) {
 	ring, key := ringOf(t)
 	log := &bytes.Buffer{}
-	s := New(telemetry.New(), ring, slog.New(slog.NewTextHandler(log, nil)))
+	s := New(telemetry.New(), nothing{}, ring, slog.New(slog.NewTextHandler(log, nil)))
 	for _, c := range []struct {
 		path                  string
 		infer, metrics, admin int
@@ -148,7 +148,7 @@ func TestRateHoldsHereToo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := New(telemetry.New(), ring, slog.New(slog.DiscardHandler))
+	s := New(telemetry.New(), nothing{}, ring, slog.New(slog.DiscardHandler))
 	ask(s, "GET", "/metrics", there, "box", "X-API-Key", "secret")
 	if w := ask(s, "GET", "/metrics", there, "box", "X-API-Key", "secret"); w.Code != 429 || w.Header().Get("Retry-After") == "" {
 		t.Errorf("%d %v", w.Code, w.Header())
@@ -157,7 +157,7 @@ func TestRateHoldsHereToo(t *testing.T) {
 
 // The page's files hold nothing worth a key; its figures do.
 func TestThePageIsThereForAll(t *testing.T) {
-	s := New(telemetry.New(), nil, slog.New(slog.DiscardHandler))
+	s := New(telemetry.New(), nothing{}, nil, slog.New(slog.DiscardHandler))
 	w := ask(s, "GET", "/stats", there, "box:5001", "Accept", "text/html")
 	if w.Code != 200 || w.Header().Get("Content-Security-Policy") != web.Policy || !strings.Contains(w.Body.String(), "stats.js") {
 		t.Errorf("%d %v", w.Code, w.Header())
@@ -179,7 +179,7 @@ func TestThePageIsThereForAll(t *testing.T) {
 }
 
 func TestNothingElseIsThere(t *testing.T) {
-	s := New(telemetry.New(), nil, slog.New(slog.DiscardHandler))
+	s := New(telemetry.New(), nothing{}, nil, slog.New(slog.DiscardHandler))
 	for _, path := range []string{"/predict", "/debug", "/debug/vars", "/web/", "/web/../admin.go", "/web/..%2fadmin.go", "/web/stats/stats.js", "/stats/", "/api/v1/models"} {
 		if w := ask(s, "GET", path, here, "127.0.0.1"); w.Code == 200 {
 			t.Errorf("%s: %d", path, w.Code)
@@ -193,7 +193,7 @@ func TestNothingElseIsThere(t *testing.T) {
 }
 
 func TestServeAndCloseLeaveNothing(t *testing.T) {
-	s := New(telemetry.New(), nil, slog.New(slog.DiscardHandler))
+	s := New(telemetry.New(), nothing{}, nil, slog.New(slog.DiscardHandler))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -142,10 +142,11 @@ type Limits struct {
 	MaxImages int   `json:"max_images"` // pictures in one request
 }
 
-// ModelInfo is one served model.
+// ModelInfo is one version of a served model. A request names it NAME@VERSION, or NAME@ALIAS.
 type ModelInfo struct {
 	Name        string    `json:"name"`
 	Version     string    `json:"version"`
+	Aliases     []string  `json:"aliases"` // "stable" answers to the name alone, "canary" to a share of that; never null
 	Description string    `json:"description,omitempty"`
 	Licence     string    `json:"licence,omitempty"`
 	Precision   string    `json:"precision"` // what it computes in: "fp32", "bf16" or "int8"

@@ -7,9 +7,9 @@ package classify
 
 import (
 	"context"
+	"errors"
 	"math"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/engine"
@@ -73,9 +73,11 @@ type Result struct {
 	Format        string
 	Warnings      []preprocess.Warning
 	Predictions   []Prediction // most likely first
+	Best          Prediction   // the most likely one, also where the threshold leaves it out
 	Parents       []Parent     // most likely first; nil where they were not asked for
 	Tags          []rules.Tag  // nil where there are no rules
 	Timing        Timing
+	Alone         bool // the network had all cores for it
 }
 
 // Host is what the classifiers of a process share: the workers, and the memory for decoding. All methods are safe for
@@ -169,6 +171,23 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 	if err != nil {
 		return nil, err
 	}
+	return c.classify(ctx, turn, data, o)
+}
+
+// ErrBusy is returned by ClassifyIdle where no worker is idle.
+var ErrBusy = errors.New("every worker is busy")
+
+// ClassifyIdle is Classify for work that can be left out: it takes one worker that nobody waits for, or fails with [ErrBusy].
+func (c *Classifier) ClassifyIdle(ctx context.Context, data []byte, o Options) (*Result, error) {
+	turn := c.engine.BeginIdle()
+	if turn == nil {
+		return nil, ErrBusy
+	}
+	return c.classify(ctx, turn, data, o)
+}
+
+// classify works on one picture, and ends the turn.
+func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, data []byte, o Options) (*Result, error) {
 	defer turn.End()
 	picture, err := c.preparer.Prepare(ctx, data, c.spec, o.Image)
 	if err != nil {
@@ -187,6 +206,7 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 	result := &Result{
 		Width: picture.Width, Height: picture.Height, Format: picture.Format, Warnings: picture.Warnings,
 		Timing: Timing{Decode: picture.DecodeTime, Preprocess: picture.ResizeTime, Queue: turn.Waited, Inference: inference},
+		Alone:  turn.Alone,
 	}
 	c.answer(result, p, o)
 	if set := c.rules.Set(); set != nil {
@@ -201,6 +221,8 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 
 // answer fills in what the probabilities of all classes say.
 func (c *Classifier) answer(r *Result, p []float64, o Options) {
+	best := model.TopK(p, 1)[0]
+	r.Best = Prediction{ClassID: best, Label: c.card.Labels[best], Probability: p[best]}
 	k := o.TopK
 	if k == 0 {
 		k = 3
@@ -208,7 +230,7 @@ func (c *Classifier) answer(r *Result, p []float64, o Options) {
 	for _, class := range likeliest(p, k, o.Threshold) {
 		r.Predictions = append(r.Predictions, Prediction{ClassID: class, Label: c.card.Labels[class], Probability: p[class]})
 	}
-	if slices.Max(p) < c.card.UnsureBelow {
+	if r.Best.Probability < c.card.UnsureBelow {
 		r.Warnings = append(r.Warnings, NotSure)
 	}
 	if !o.Parents {

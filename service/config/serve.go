@@ -22,13 +22,15 @@ import (
 
 // Serve is the settings of `vidi serve`. The tags are kong's; kong's variable "models" must be set to the default folder.
 type Serve struct {
-	Addr      string   `help:"Address and port to listen on." default:"127.0.0.1:5000" env:"VIDI_ADDR"`
-	AdminAddr string   `help:"Address and port for operators: metrics, /stats, profiles; empty is none." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR"`
-	Model     []string `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
-	Models    string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Precision string   `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" env:"VIDI_PRECISION"`
-	Decode    string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures. Requests may choose otherwise." default:"exact" env:"VIDI_DECODE"`
-	NoExif    bool     `help:"Do not turn pictures as their EXIF orientation says. Requests may choose otherwise." env:"VIDI_NO_EXIF"`
+	Addr        string   `help:"Address and port to listen on." default:"127.0.0.1:5000" env:"VIDI_ADDR"`
+	AdminAddr   string   `help:"Address and port for operators: metrics, /stats, profiles; empty is none." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR"`
+	Model       []string `help:"A model to serve: its name, NAME@VERSION, or a TorchScript file; repeatable, and the first answers where none is named. Default: the folder's own default." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
+	Models      string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
+	Watch       bool     `help:"Look at the folder every second: a new version of a served model is tried, and takes over if it is good." env:"VIDI_WATCH"`
+	ModelMemory Bytes    `help:"Memory for all models together, by estimate; one more is refused before it is loaded. Default: what there is, less what everything else may take; 0 is no limit." env:"VIDI_MODEL_MEMORY"`
+	Precision   string   `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" env:"VIDI_PRECISION"`
+	Decode      string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures. Requests may choose otherwise." default:"exact" env:"VIDI_DECODE"`
+	NoExif      bool     `help:"Do not turn pictures as their EXIF orientation says. Requests may choose otherwise." env:"VIDI_NO_EXIF"`
 
 	Workers      Count `help:"Pictures worked on at the same time; 0 is one per core." default:"0" env:"VIDI_WORKERS"`
 	Threads      Count `help:"Threads of each worker for inference; 0 shares the cores out among the workers." default:"0" env:"VIDI_THREADS"`
@@ -78,10 +80,6 @@ func (s Serve) Validate() error {
 	for _, origin := range s.CORSOrigin {
 		m.add("--cors-origin", checkOrigin(origin))
 	}
-	if len(s.Model) > 1 {
-		m.add("--model", fmt.Errorf("%d models are named, but this version serves one at a time; serving several comes with the model registry. "+
-			"Until then start one server for each, on ports of their own", len(s.Model)))
-	}
 	for _, name := range s.Model {
 		if name == "" {
 			m.add("--model", errors.New("is empty; give a model's name or a file, or leave it out"))
@@ -93,6 +91,7 @@ func (s Serve) Validate() error {
 	m.add("--workers", s.Workers.between(0, 1024))
 	m.add("--threads", s.Threads.between(0, 1024))
 	m.add("--threads-alone", s.ThreadsAlone.between(0, 1024))
+	m.add("--model-memory", s.ModelMemory.between(0, 1<<50))
 	m.add("--max-body", s.MaxBody.between(1<<10, 2<<30))
 	m.add("--max-pixels", s.MaxPixels.between(1, 2_000_000_000))
 	m.add("--max-images", s.MaxImages.between(1, 10_000))
@@ -144,12 +143,18 @@ func (s Serve) Image() preprocess.Options {
 	return preprocess.Options{Decode: preprocess.Decode(s.Decode), IgnoreEXIF: s.NoExif}
 }
 
-// ModelName is the one model to serve; "" is the folder's default.
-func (s Serve) ModelName() string {
-	if len(s.Model) == 0 {
-		return ""
+// ModelNames are the models to serve, each once, the default first; "" is the folder's default.
+func (s Serve) ModelNames() []string {
+	var names []string
+	for _, name := range s.Model {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
-	return s.Model[0]
+	if len(names) == 0 {
+		return []string{""}
+	}
+	return names
 }
 
 // Level is the lowest level that is logged.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,7 @@ func TestEnvironmentSetsEveryFlag(t *testing.T) {
 	t.Setenv("VIDI_MAX_BODY", "3MB")
 	t.Setenv("VIDI_NO_EXIF", "true")
 	t.Setenv("VIDI_DECODE_TIME", "1500ms")
-	t.Setenv("VIDI_MODEL", "lite0")
+	t.Setenv("VIDI_MODEL", "lite0,pets@2,lite0")
 	t.Setenv("VIDI_ADMIN_ADDR", "")
 	t.Setenv("VIDI_KEYS", "keys.txt")
 	t.Setenv("VIDI_CORS_ORIGIN", "https://a.example,http://b.example:8080")
@@ -50,20 +51,20 @@ func TestEnvironmentSetsEveryFlag(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Addr != "0.0.0.0:80" || s.MaxBody.N != 3_000_000 || !s.NoExif || s.DecodeTime.D != 1500*time.Millisecond ||
-		s.AdminAddr != "" || s.Keys != "keys.txt" || len(s.CORSOrigin) != 2 || s.MaxPixels.N != 12_000_000 || s.ModelName() != "lite0" {
+		s.AdminAddr != "" || s.Keys != "keys.txt" || len(s.CORSOrigin) != 2 || s.MaxPixels.N != 12_000_000 || !slices.Equal(s.ModelNames(), []string{"lite0", "pets@2"}) {
 		t.Errorf("got %+v", s)
 	}
 }
 
 func TestAllMistakesAreReportedAtOnce(t *testing.T) {
-	_, err := parse(t, "--addr=5000", "--admin-addr=5001", "--cors-origin=https://a.example/", "--model=a", "--model=b", "--precision=fp16", "--decode=quick", "--workers=many",
+	_, err := parse(t, "--addr=5000", "--admin-addr=5001", "--cors-origin=https://a.example/", "--model=a,,b", "--model-memory=lots", "--precision=fp16", "--decode=quick", "--workers=many",
 		"--max-body=huge", "--max-pixels=1.5", "--max-images=0", "--decode-time=2", "--decode-memory=1", "--grace=-1s",
 		"--log-format=xml", "--log-level=loud",
 		"--traces=http://127.0.0.1:4318/v1/traces", "--traces-share=NaN")
 	if err == nil {
 		t.Fatal("no error")
 	}
-	for _, flag := range []string{"addr", "admin-addr", "cors-origin", "model", "precision", "decode", "workers", "max-body", "max-pixels", "max-images",
+	for _, flag := range []string{"addr", "admin-addr", "cors-origin", "model", "model-memory", "precision", "decode", "workers", "max-body", "max-pixels", "max-images",
 		"decode-time", "decode-memory", "grace", "log-format", "log-level", "traces", "traces-share"} {
 		if strings.Count(err.Error(), "\n  --"+flag+" (or VIDI_") != 1 {
 			t.Errorf("--%s is not reported exactly once in:\n%v", flag, err)
@@ -91,10 +92,16 @@ func TestOnePortCannotBeBoth(t *testing.T) {
 	}
 }
 
-func TestSeveralModelsAreAClearMistake(t *testing.T) {
-	_, err := parse(t, "--model=a", "--model=b")
-	if err == nil || !strings.Contains(err.Error(), "model registry") {
-		t.Errorf("got %v", err)
+func TestSeveralModelsAreServedInTheirOrder(t *testing.T) {
+	s, err := parse(t, "--model=b", "--model=a@2", "--model=b")
+	if err != nil || !slices.Equal(s.ModelNames(), []string{"b", "a@2"}) {
+		t.Errorf("got %q, %v", s.ModelNames(), err)
+	}
+	if s, _ := parse(t); !slices.Equal(s.ModelNames(), []string{""}) || s.ModelMemory.Given {
+		t.Errorf("without the flags: %q, %+v", s.ModelNames(), s.ModelMemory)
+	}
+	if s, _ := parse(t, "--model-memory=0"); !s.ModelMemory.Given || s.ModelMemory.N != 0 {
+		t.Errorf("no limit: %+v", s.ModelMemory)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 // Bytes is a size: "20MiB", "20MB" or "20971520".
 type Bytes struct {
 	N       int64 // bytes
+	Given   bool  // by the operator, or as a default
 	mistake error
 }
 
@@ -24,7 +25,7 @@ func (b *Bytes) UnmarshalText(text []byte) error {
 	if err != nil || n > math.MaxInt64 {
 		b.mistake = fmt.Errorf("%q is not a size; for example 20MiB", text)
 	}
-	b.N = int64(n)
+	b.N, b.Given = int64(n), true
 	return nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
+	"github.com/vidi-vision/vidi/service/registry"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
 
@@ -27,18 +28,26 @@ import (
 //
 //	go test -run '^$' -bench RequestOverhead -benchtime 3s ./service/e2e
 func BenchmarkRequestOverhead(b *testing.B) {
-	c, err := classify.Open(context.Background(), torchtest.File(b, "build/fixtures/tiny.pt"),
+	path := torchtest.File(b, "build/fixtures/tiny.pt")
+	c, err := classify.Open(context.Background(), path,
 		classify.Config{Engine: engine.Config{Workers: 1, Threads: 1, Alone: 1}})
 	if err != nil {
 		b.Fatal(err)
 	}
-	defer c.Close()
 	picture, err := os.ReadFile(torchtest.File(b, "examples/flower.jpg"))
 	if err != nil {
 		b.Fatal(err)
 	}
 	server := httpapi.New(httpapi.Default(), slog.New(slog.NewTextHandler(io.Discard, nil)))
-	server.Ready(httpapi.Model{Classifier: c, Precision: "fp32", Workers: 1})
+	models := registry.New(registry.Config{Log: slog.New(slog.DiscardHandler),
+		Open: func(context.Context, string) (registry.Opened, error) {
+			return registry.Opened{Model: c, Precision: "fp32"}, nil
+		}})
+	defer models.Close(context.Background()) // and with it the classifier
+	if err := models.Start(context.Background(), []string{path}); err != nil {
+		b.Fatal(err)
+	}
+	server.Ready(served{models}, 1)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		b.Fatal(err)
@@ -81,4 +90,11 @@ func cpu(b *testing.B) time.Duration {
 		b.Fatal(err)
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// served is the registry as the API sees it.
+type served struct{ *registry.Registry }
+
+func (s served) Pick(ref, requestID string) (httpapi.Lease, error) {
+	return s.Registry.Pick(ref, requestID)
 }

@@ -18,11 +18,13 @@ type alone struct {
 	err     error // why there is none; read after loading
 }
 
-// start makes the module from the one that the workers share, on the worker that will run it.
-func (a *alone) start(module *torchbind.Module, worker *torchbind.Worker, in model.Input) {
+// start makes the module from the one that the workers share, on the pool's worker that will run it.
+func (a *alone) start(module *torchbind.Module, pool *Pool, in model.Input) {
+	pool.compiling.Add(1)
 	a.loading.Go(func() {
+		defer pool.compiling.Add(-1)
 		var second *torchbind.Module
-		err := worker.Do(context.Background(), func() (err error) {
+		err := pool.alone.Do(context.Background(), func() (err error) {
 			if second, err = module.Fork(); err != nil {
 				return err
 			}

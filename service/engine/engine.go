@@ -92,7 +92,7 @@ func (e *Engine) start(ctx context.Context, makeModule func() error) error {
 	torchbind.TrimMemory()
 	debug.FreeOSMemory() // the card's JSON, mostly
 	if e.pool.alone != nil {
-		e.alone.start(e.module, e.pool.alone, e.card.Input)
+		e.alone.start(e.module, e.pool, e.card.Input)
 	}
 	return nil
 }
@@ -138,8 +138,11 @@ func (e *Engine) load(path string, wanted Precision, quantised bool) error {
 type Turn struct {
 	// Waited is how long the turn was waited for.
 	Waited time.Duration
+	// Alone says whether Infer had the whole machine.
+	Alone  bool
 	engine *Engine
 	worker *torchbind.Worker
+	modest bool // it takes no other workers, even if all are free
 }
 
 // Begin waits for a free worker, first come, first served, until ctx ends.
@@ -152,15 +155,26 @@ func (e *Engine) Begin(ctx context.Context) (*Turn, error) {
 	return &Turn{Waited: time.Since(start), engine: e, worker: worker}, nil
 }
 
+// BeginIdle is Begin for work that can be left out: it takes a worker that nobody waits for, or is nil. The turn never takes the
+// whole machine.
+func (e *Engine) BeginIdle() *Turn {
+	worker := e.pool.takeIdle()
+	if worker == nil {
+		return nil
+	}
+	return &Turn{engine: e, worker: worker, modest: true}
+}
+
 // Infer computes the network's raw output for one picture of Crop × Crop × 3 bytes of RGB, with all cores if no other turn is
 // being held. ctx counts until the computation begins.
 func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 	e := t.engine
-	if module := e.alone.module.Load(); module != nil {
+	if module := e.alone.module.Load(); module != nil && !t.modest && e.pool.compiling.Load() == 0 {
 		// Who has every worker has the machine: nobody else computes, or begins to. A picture that comes meanwhile waits for
 		// this one inference, so the cores are never given out twice.
 		if rest, all := e.pool.takeRest(); all {
 			defer e.pool.give(rest)
+			t.Alone = true
 			return infer(ctx, e.pool.alone, module, rgb, 1, e.card.Input)
 		}
 	}
@@ -231,9 +245,11 @@ func (e *Engine) Plan() Plan { return e.pool.plan }
 // Precision is what the model computes in, after auto was resolved.
 func (e *Engine) Precision() torchbind.Precision { return e.precision }
 
-// Close waits for inferences under way and frees the model. Begin must not be called afterwards.
+// Close waits for inferences under way, frees the model and gives its memory back to the system. Begin must not be called
+// afterwards.
 func (e *Engine) Close() error {
 	err := errors.Join(e.alone.close(), e.module.Close())
+	torchbind.TrimMemory()
 	if e.ownPool {
 		e.pool.Close()
 	}

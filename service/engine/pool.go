@@ -31,9 +31,11 @@ type Pool struct {
 	nice    int
 	workers []*torchbind.Worker
 	// free holds the workers that nobody uses. Who takes one out works on a picture; who takes all out has the machine.
-	free    chan *torchbind.Worker
-	alone   *torchbind.Worker // for a picture that has the machine to itself; nil if the plan gives it nothing more
-	waiting atomic.Int64      // turns that are waited for
+	free  chan *torchbind.Worker
+	alone *torchbind.Worker // for a picture that has the machine to itself; nil if the plan gives it nothing more
+	// compiling is the models whose second module is being compiled, on the thread of alone: until then no picture goes there.
+	compiling atomic.Int64
+	waiting   atomic.Int64 // turns that are waited for
 }
 
 // NewPool starts the workers; the config's precision has no meaning here.
@@ -87,6 +89,16 @@ func (p *Pool) take(ctx context.Context) (*torchbind.Worker, error) {
 		return worker, nil
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// takeIdle takes a worker if one is free, which means that nobody waits for one; else it is nil.
+func (p *Pool) takeIdle() *torchbind.Worker {
+	select {
+	case worker := <-p.free:
+		return worker
+	default:
+		return nil
 	}
 }
 

@@ -70,7 +70,8 @@ func (s *Server) count(c echo.Context, r *request) {
 // counted is a classifier whose pictures the telemetry, and the traces of their requests, hear of.
 type counted struct {
 	Classifier
-	telemetry *telemetry.Telemetry
+	telemetry     *telemetry.Telemetry
+	name, version string // the operator's own, from the model's card
 }
 
 // Classify is the classifier's own.
@@ -78,7 +79,7 @@ func (c *counted) Classify(ctx context.Context, data []byte, o classify.Options)
 	begun := time.Now()
 	result, err := c.Classifier.Classify(ctx, data, o)
 	if err == nil {
-		c.telemetry.Picture(result.Format, result.Timing)
+		c.telemetry.Picture(c.name, c.version, result.Format, result.Timing)
 		tracing.Picture(ctx, begun, result.Format, "", result.Timing)
 		return result, nil
 	}

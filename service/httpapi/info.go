@@ -24,7 +24,7 @@ func (s *Server) unready() error {
 	if s.leaving.Load() || s.requests.isClosed() {
 		return draining()
 	}
-	if s.model.Load() == nil {
+	if s.serving.Load() == nil {
 		return notReady()
 	}
 	return nil
@@ -49,12 +49,6 @@ func (s *Server) models(c echo.Context) error {
 	if err := s.unready(); err != nil {
 		return err
 	}
-	m := s.model.Load()
-	card := m.Classifier.Card()
-	return c.JSON(http.StatusOK, api.ModelsResponse{Models: []api.ModelInfo{{
-		Name: card.Name, Version: card.Version, Description: card.Description, Licence: card.Licence,
-		Precision: m.Precision, Classes: len(card.Labels),
-		Input:   api.InputSize{Width: card.Input.Crop, Height: card.Input.Crop},
-		Default: true,
-	}}, Limits: api.Limits{MaxBody: s.cfg.MaxBody, MaxImages: s.cfg.MaxImages}})
+	return c.JSON(http.StatusOK, api.ModelsResponse{Models: s.serving.Load().models.List(),
+		Limits: api.Limits{MaxBody: s.cfg.MaxBody, MaxImages: s.cfg.MaxImages}})
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +31,7 @@ func TestReadiness(t *testing.T) {
 	wantProblem(t, get(s, "/api/v1/models"), api.NotReady)
 	wantProblem(t, post(s, "/predict", "", strings.NewReader("picture")), api.NotReady)
 
-	s.Ready(Model{Classifier: &fake{}, Precision: "fp32", Workers: 1})
+	s.Ready(only{&fake{}}, 1)
 	for _, path := range []string{"/livez", "/readyz", "/"} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			w := httptest.NewRecorder()
@@ -58,10 +59,42 @@ func TestModels(t *testing.T) {
 	if err := json.Unmarshal(get(s, "/api/v1/models").Body.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	want := api.ModelInfo{Name: "resnet18", Version: "1", Description: "a fake", Licence: "MIT", Precision: "fp32", Classes: 3,
-		Input: api.InputSize{Width: 224, Height: 224}, Default: true}
-	if len(got.Models) != 1 || got.Models[0] != want || got.Limits != (api.Limits{MaxBody: 20 << 20, MaxImages: 64}) {
+	if want := (only{}).List(); !reflect.DeepEqual(got.Models, want) || got.Limits != (api.Limits{MaxBody: 20 << 20, MaxImages: 64}) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// Whatever becomes of a request, its model is released: else no version would ever be closed.
+func TestEveryRequestReleasesItsModel(t *testing.T) {
+	f := &fake{}
+	s, _ := ready(f, nil)
+	for name, c := range map[string]struct {
+		target, body string
+		status       int
+	}{
+		"good":            {"/predict", "picture", 200},
+		"by version":      {"/predict?model=resnet18@1", "picture", 200},
+		"by alias":        {"/predict?model=resnet18%40stable", "picture", 200},
+		"another version": {"/predict?model=resnet18@2", "picture", 404},
+		"no version":      {"/predict?model=resnet18@", "picture", 400},
+		"bad":             {"/predict", "bad", 415},
+		"panic":           {"/predict", "panic", 500},
+	} {
+		f.classify = func(_ context.Context, data []byte) error {
+			if f.leases.Load() != 1 {
+				t.Errorf("%s: %d leases while it is worked on", name, f.leases.Load())
+			}
+			if string(data) == "panic" {
+				panic("by order")
+			}
+			return nil
+		}
+		if w := post(s, c.target, "", strings.NewReader(c.body)); w.Code != c.status {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		if n := f.leases.Load(); n != 0 {
+			t.Errorf("%s: %d leases are left", name, n)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -13,6 +14,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -30,6 +32,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fake is a Classifier that sees a picture in every non-empty text, and remembers what it was asked.
 type fake struct {
 	classify func(ctx context.Context, data []byte) error // may be nil
+
+	leases atomic.Int64 // that were not released
 
 	mu    sync.Mutex
 	seen  []string
@@ -80,6 +84,27 @@ func (f *fake) Classify(ctx context.Context, data []byte, o classify.Options) (*
 	return r, nil
 }
 
+// only is the fake as the one model that is served.
+type only struct{ *fake }
+
+func (o only) Pick(ref, _ string) (Lease, error) {
+	switch ref {
+	case "", "resnet18", "resnet18@1", "resnet18@stable":
+		o.leases.Add(1)
+		return leased{o.fake}, nil
+	}
+	return nil, fmt.Errorf("model %q is not served here; there are: resnet18, resnet18@1", ref)
+}
+
+func (o only) List() []api.ModelInfo {
+	return []api.ModelInfo{{Name: "resnet18", Version: "1", Aliases: []string{"stable"}, Description: "a fake", Licence: "MIT", Precision: "fp32", Classes: len(fakeLabels),
+		Input: api.InputSize{Width: 224, Height: 224}, Default: true}}
+}
+
+type leased struct{ *fake }
+
+func (l leased) Release() { l.leases.Add(-1) }
+
 // pictures is what the fake has seen.
 func (f *fake) pictures() []string {
 	f.mu.Lock()
@@ -115,7 +140,7 @@ func ready(f *fake, change func(*Config)) (*Server, *logs) {
 	l := &logs{}
 	s := New(cfg, slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	if f != nil {
-		s.Ready(Model{Classifier: f, Precision: "fp32", Workers: 2})
+		s.Ready(only{f}, 2)
 	}
 	return s, l
 }

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -44,9 +45,10 @@ var allParameters = []parameter{
 		p.options.TopK = int(min(n, math.MaxInt32)) // more than the classes is clamped later
 		return ok && n >= 1
 	}},
-	{"model", '"', "a model's name: 1 to 64 letters, digits, dots, dashes and underscores", func(p *parameters, text string) bool {
+	{"model", '"', "a model's name, 1 to 64 letters, digits, dots, dashes and underscores, alone or with @ and a version or alias", func(p *parameters, text string) bool {
 		p.model = text
-		return model.ValidName(text)
+		name, version, exact := strings.Cut(text, "@")
+		return model.ValidName(name) && (!exact || version != "" && utf8.RuneCountInString(version) <= 64 && !strings.Contains(version, "@"))
 	}},
 	{"threshold", '0', "a percentage, 0 to 100", func(p *parameters, text string) bool {
 		percent, ok := number(text)

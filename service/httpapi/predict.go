@@ -19,11 +19,11 @@ func (s *Server) predict(c echo.Context) error {
 		return draining()
 	}
 	defer s.requests.leave()
-	m, r := s.model.Load(), requestOf(c)
-	if m == nil {
+	now, r := s.serving.Load(), requestOf(c)
+	if now == nil {
 		return notReady()
 	}
-	refuse := func() *failure { return s.queue.refusal(m.Workers) }
+	refuse := func() *failure { return s.queue.refusal(now.workers) }
 	if s.queue.full() {
 		return refuse()
 	}
@@ -32,10 +32,14 @@ func (s *Server) predict(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	card := m.Classifier.Card()
-	if err := in.parameters.checkModel(card.Name); err != nil {
-		return err
+	lease, err := now.models.Pick(in.parameters.model, r.id)
+	if err != nil {
+		return fail(api.ModelNotFound, "%s", err)
 	}
+	defer lease.Release()
+	card := lease.Card()
+	s.cfg.Telemetry.Asked(card.Name, card.Version)
+	m := &counted{Classifier: lease, telemetry: s.cfg.Telemetry, name: card.Name, version: card.Version}
 	if !s.queue.enter(len(in.pictures)) {
 		return refuse()
 	}
@@ -47,7 +51,7 @@ func (s *Server) predict(c echo.Context) error {
 	}
 	answer := &api.PredictResponse{RequestID: r.id, Model: card.Name, ModelVersion: card.Version}
 	if in.several {
-		answer.Results, err = s.classifyAll(ctx, m, in, r.id)
+		answer.Results, err = s.classifyAll(ctx, m, now.workers, in, r.id)
 	} else {
 		answer.Results = make([]api.Result, 1)
 		answer.Results[0], err = s.classifyOne(ctx, m, in, 0)
@@ -62,10 +66,10 @@ func (s *Server) predict(c echo.Context) error {
 
 // classifyAll classifies several pictures at the same time. A picture's error is its own; only a client that went away ends
 // them all.
-func (s *Server) classifyAll(ctx context.Context, m *Model, in *input, requestID string) ([]api.Result, error) {
+func (s *Server) classifyAll(ctx context.Context, m Classifier, workers int, in *input, requestID string) ([]api.Result, error) {
 	results := make([]api.Result, len(in.pictures))
 	var group errgroup.Group
-	group.SetLimit(m.Workers + 1) // one more than can be inferred is decoded meanwhile
+	group.SetLimit(workers + 1) // one more than can be inferred is decoded meanwhile
 	for i := range in.pictures {
 		group.Go(func() error {
 			result, err := s.classifyOne(ctx, m, in, i)
@@ -98,7 +102,7 @@ func (s *Server) failedResult(ctx context.Context, err error, in *input, i int, 
 }
 
 // classifyOne classifies one picture, which has entered the queue, and leaves it.
-func (s *Server) classifyOne(ctx context.Context, m *Model, in *input, i int) (api.Result, error) {
+func (s *Server) classifyOne(ctx context.Context, m Classifier, in *input, i int) (api.Result, error) {
 	picture := &in.pictures[i]
 	var worked time.Duration
 	defer func() { s.queue.leave(worked) }()
@@ -110,7 +114,7 @@ func (s *Server) classifyOne(ctx context.Context, m *Model, in *input, i int) (a
 	}
 	var result *classify.Result
 	err := catch(func() (err error) {
-		result, err = m.Classifier.Classify(ctx, picture.data, in.parameters.options)
+		result, err = m.Classify(ctx, picture.data, in.parameters.options)
 		return err
 	})
 	if err != nil {
@@ -121,13 +125,3 @@ func (s *Server) classifyOne(ctx context.Context, m *Model, in *input, i int) (a
 	wire.Index, wire.Filename = i, picture.filename
 	return wire, nil
 }
-
-// checkModel refuses a model that is not served; name is the one that is.
-func (p *parameters) checkModel(name string) error {
-	if p.model == "" || p.model == name {
-		return nil
-	}
-	return fail(api.ModelNotFound, "model %q is not served here; there is %s", p.model, name)
-}
-
-var _ Classifier = (*classify.Classifier)(nil)

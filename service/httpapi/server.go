@@ -17,6 +17,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/model"
@@ -31,11 +32,19 @@ type Classifier interface {
 	Card() model.Card
 }
 
-// Model is a classifier that is ready to answer.
-type Model struct {
-	Classifier Classifier
-	Precision  string // what it computes in: "fp32", "bf16", "int8"
-	Workers    int    // pictures it infers at the same time
+// Models is where requests find what answers them; the registry is the real one. It must be safe for concurrent use.
+type Models interface {
+	// Pick is the model that a request means: NAME, NAME@VERSION, NAME@ALIAS, or "" for the default. The error, for the client,
+	// says that there is none and what there is.
+	Pick(ref, requestID string) (Lease, error)
+	// List is what can be picked, the default first.
+	List() []api.ModelInfo
+}
+
+// Lease is a classifier for one request, which releases it after its answer.
+type Lease interface {
+	Classifier
+	Release()
 }
 
 // Config is the server's limits and its defaults for requests that do not choose.
@@ -77,8 +86,8 @@ type Server struct {
 	log      *slog.Logger
 	echo     *echo.Echo
 	http     *http.Server
-	model    atomic.Pointer[Model] // nil until ready
-	requests inflight              // predictions under way
+	serving  atomic.Pointer[serving] // nil until ready
+	requests inflight                // predictions under way
 	queue    queue
 	leaving  atomic.Bool     // Leave was called
 	known    map[string]bool // the routes' templates: the only addresses that become metrics
@@ -131,10 +140,16 @@ func (s *Server) Serve(l net.Listener) error {
 	return nil
 }
 
-// Ready makes m the model that answers, and the server ready.
-func (s *Server) Ready(m Model) {
-	m.Classifier = &counted{Classifier: m.Classifier, telemetry: s.cfg.Telemetry}
-	s.model.Store(&m)
+// serving is what answers predictions.
+type serving struct {
+	models  Models
+	workers int
+}
+
+// Ready makes models, which are warm, what answers, and the server ready. workers is how many pictures they infer at the same
+// time, all together.
+func (s *Server) Ready(models Models, workers int) {
+	s.serving.Store(&serving{models, workers})
 	s.cfg.Telemetry.SetReady(true)
 }
 

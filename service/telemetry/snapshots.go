@@ -1,6 +1,10 @@
 package telemetry
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/vidi-vision/vidi/service/registry"
+)
 
 // snapshots renders what is only known when it is asked for: nothing runs between two looks.
 type snapshots struct{ t *Telemetry }
@@ -12,7 +16,11 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 var (
 	readyDesc   = desc("vidi_ready", "Whether predictions are answered: 1 once the model is warm, 0 again while the server stops.")
 	startDesc   = desc("vidi_build_info", "What was built; always 1.", "version", "revision", "goversion", "libtorch")
-	modelDesc   = desc("vidi_model_info", "The served model; always 1.", "model", "version", "precision")
+	modelDesc   = desc("vidi_model_info", "A loaded version of a model; always 1. Role is stable, canary, shadow, or none.", "model", "version", "precision", "role")
+	memoryDesc  = desc("vidi_model_memory_bytes", "What a loaded version of a model takes, as estimated from its file.", "model", "version")
+	shadowDesc  = desc("vidi_shadow_pictures_total", "Pictures of the stable version's that the shadow looked at, by how its answer compares.", "model", "version", "against", "result")
+	differDesc  = desc("vidi_shadow_difference_total", "Sum over the compared pictures of the difference in the probability of the stable version's answer.", "model", "version", "against")
+	inferDesc   = desc("vidi_shadow_inference_seconds_total", "Sum over the compared pictures of the shadow's time of inference.", "model", "version", "against")
 	workersDesc = desc("vidi_engine_workers", "Pictures that can be worked on at the same time.")
 	busyDesc    = desc("vidi_engine_workers_busy", "Workers that work on a picture now.")
 	threadsDesc = desc("vidi_engine_threads", "Threads of inference, for a picture among others and for one that is alone.", "picture")
@@ -21,7 +29,7 @@ var (
 )
 
 func (s *snapshots) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, startDesc, modelDesc, workersDesc, busyDesc, threadsDesc, queueDesc, objectsDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, startDesc, modelDesc, memoryDesc, shadowDesc, differDesc, inferDesc, workersDesc, busyDesc, threadsDesc, queueDesc, objectsDesc} {
 		out <- d
 	}
 }
@@ -43,17 +51,50 @@ func (s *snapshots) Collect(out chan<- prometheus.Metric) {
 		gauge(objectsDesc, float64(objects.Tensors), "tensor")
 		gauge(objectsDesc, float64(objects.Statuses), "status")
 	}
+	for _, m := range s.t.models() {
+		collectModel(out, m)
+	}
 	e, ok := s.t.engine()
 	if !ok {
 		gauge(queueDesc, 0)
 		return
 	}
-	gauge(modelDesc, 1, e.Model, e.Version, e.Precision)
 	gauge(workersDesc, float64(e.Workers))
 	gauge(busyDesc, float64(e.Busy))
 	gauge(threadsDesc, float64(e.Threads), "among_others")
 	gauge(threadsDesc, float64(e.Alone), "alone")
 	gauge(queueDesc, float64(e.Waiting))
+}
+
+func collectModel(out chan<- prometheus.Metric, m registry.ModelStatus) {
+	for _, v := range m.Versions {
+		role := "none"
+		if len(v.Roles) > 0 {
+			role = v.Roles[0]
+		}
+		out <- prometheus.MustNewConstMetric(modelDesc, prometheus.GaugeValue, 1, m.Name, v.Version, v.Precision, role)
+		out <- prometheus.MustNewConstMetric(memoryDesc, prometheus.GaugeValue, float64(v.Memory), m.Name, v.Version)
+	}
+	c := m.Shadow
+	if c == nil {
+		return
+	}
+	counter := func(d *prometheus.Desc, value float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, append([]string{m.Name, c.Version, c.Against}, labels...)...)
+	}
+	for result, n := range map[string]uint64{"agreed": c.Agreed, "differed": c.Pictures - c.Agreed, "failed": c.Failed, "dropped": c.Dropped} {
+		counter(shadowDesc, float64(n), result)
+	}
+	counter(differDesc, c.DifferenceSum())
+	counter(inferDesc, c.Seconds())
+}
+
+// models is what is served; never nil.
+func (t *Telemetry) models() []registry.ModelStatus {
+	if s := t.source.Load(); s != nil && s.Models != nil {
+		return s.Models().Models
+	}
+	return []registry.ModelStatus{}
 }
 
 func (t *Telemetry) engine() (Engine, bool) {

@@ -9,21 +9,23 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/registry"
 )
 
 // Stats is what GET /stats.json answers.
 type Stats struct {
-	Now        int64   `json:"now"` // Unix time of this machine
-	Uptime     float64 `json:"uptime_seconds"`
-	Ready      bool    `json:"ready"`
-	Version    string  `json:"version"`
-	Model      *Model  `json:"model"` // null while it loads
-	InFlight   int64   `json:"requests_in_flight"`
-	Queue      int     `json:"queue_length"` // pictures that wait for a worker
-	Busy       int     `json:"workers_busy"`
-	Resident   int64   `json:"resident_bytes"`
-	LastMinute Summary `json:"last_minute"`
-	Points     []Point `json:"points"` // one for each whole second, the oldest first
+	Now        int64                  `json:"now"` // Unix time of this machine
+	Uptime     float64                `json:"uptime_seconds"`
+	Ready      bool                   `json:"ready"`
+	Version    string                 `json:"version"`
+	Model      *Model                 `json:"model"`  // the default; null while it loads
+	Models     []registry.ModelStatus `json:"models"` // all of them, the default first; never null
+	InFlight   int64                  `json:"requests_in_flight"`
+	Queue      int                    `json:"queue_length"` // pictures that wait for a worker
+	Busy       int                    `json:"workers_busy"`
+	Resident   int64                  `json:"resident_bytes"`
+	LastMinute Summary                `json:"last_minute"`
+	Points     []Point                `json:"points"` // one for each whole second, the oldest first
 }
 
 // Model is the served model and how it is run.
@@ -80,8 +82,12 @@ func (t *Telemetry) Stats(after int64) Stats {
 	if b := t.build.Load(); b != nil {
 		s.Version = b.Version
 	}
+	s.Models = t.models()
 	if e, ok := t.engine(); ok {
-		s.Model = &Model{Name: e.Model, Version: e.Version, Precision: e.Precision, Workers: e.Workers, Threads: e.Threads}
+		if len(s.Models) > 0 {
+			m := s.Models[0]
+			s.Model = &Model{Name: m.Name, Version: m.Stable, Precision: m.Versions[0].Precision, Workers: e.Workers, Threads: e.Threads}
+		}
 		s.Queue, s.Busy = e.Waiting, e.Busy
 	}
 	t.seconds.mu.Lock()
@@ -154,8 +160,9 @@ func rounded(f *float64) *float64 {
 	return f
 }
 
-// Picture counts one that was classified. Its format is what preprocess calls it.
-func (t *Telemetry) Picture(format string, timing classify.Timing) {
+// Picture counts one that was classified, and by which version of a model. Its format is what preprocess calls it.
+func (t *Telemetry) Picture(model, version, format string, timing classify.Timing) {
+	t.answered.WithLabelValues(model, version).Inc()
 	t.pictures.WithLabelValues(format).Inc()
 	for i, d := range [...]time.Duration{timing.Decode, timing.Preprocess, timing.Queue, timing.Inference} {
 		t.stages.WithLabelValues(stageNames[i]).Observe(d.Seconds())

@@ -10,21 +10,23 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/vidi-vision/vidi/service/registry"
 )
 
 // Source is where snapshots come from. A function that is nil is a figure that nobody has.
 type Source struct {
-	Engine   func() Engine        // once there is one
+	Engine   func() Engine // once there is one
+	Models   func() registry.Status
 	Objects  func() NativeObjects // C++ objects that are alive
 	Resident func() int64         // bytes of memory this process has
 }
 
 // Engine is a snapshot of the engine.
 type Engine struct {
-	Model, Version, Precision string
-	Workers, Threads, Alone   int // as in engine.Plan
-	Busy                      int // workers that work
-	Waiting                   int // pictures that wait for a worker
+	Workers, Threads, Alone int // as in engine.Plan
+	Busy                    int // workers that work
+	Waiting                 int // pictures that wait for a worker
 }
 
 // NativeObjects counts C++ objects; anything that only grows is a leak.
@@ -48,6 +50,9 @@ type Telemetry struct {
 	refused    prometheus.Counter
 	rejections *prometheus.CounterVec
 	pictures   *prometheus.CounterVec
+	asked      *prometheus.CounterVec
+	answered   *prometheus.CounterVec
+	changes    *prometheus.CounterVec
 	failures   *prometheus.CounterVec
 	stages     *prometheus.HistogramVec
 	reloads    *prometheus.CounterVec // of the key file
@@ -80,6 +85,9 @@ func New() *Telemetry {
 	t.durations = histogram("vidi_http_request_duration_seconds", "From a request's headers to the end of its answer, the upload included.", durationBuckets, "route")
 	t.rejections = counter("vidi_http_rejections_total", "Requests answered with an error, by its code as in docs/api.md.", "reason")
 	t.pictures = counter("vidi_pictures_total", "Pictures classified, by what their bytes are.", "format")
+	t.asked = counter("vidi_model_requests_total", "Requests that a version of a model was picked for.", "model", "version")
+	t.answered = counter("vidi_model_pictures_total", "Pictures classified, by the version of the model that did.", "model", "version")
+	t.changes = counter("vidi_model_changes_total", "Changes of what is served, by whether they could be made; watch is a new file in the folder.", "change", "result")
 	t.failures = counter("vidi_picture_failures_total", "Pictures that could not be classified, by the reason; those of a batch too, whose request answers 200.", "reason")
 	t.stages = histogram("vidi_stage_duration_seconds", "Where a picture's time goes.", stageBuckets, "stage")
 	t.reloads = counter("vidi_key_file_reloads_total", "Changes of the key file, by whether they could be used.", "result")
@@ -98,6 +106,10 @@ func New() *Telemetry {
 	for _, result := range []string{"loaded", "failed"} {
 		t.reloads.WithLabelValues(result)
 		t.rules.WithLabelValues(result)
+	}
+	for _, change := range registry.Changes {
+		t.changes.WithLabelValues(string(change), "done")
+		t.changes.WithLabelValues(string(change), "refused")
 	}
 	return t
 }
@@ -155,6 +167,18 @@ func (t *Telemetry) Expect(routes, reasons, ofPictures []string) {
 	for _, reason := range ofPictures {
 		t.failures.WithLabelValues(reason)
 	}
+}
+
+// Asked counts a request that was given to a version of a model. Both names are the operator's, from the model's card.
+func (t *Telemetry) Asked(model, version string) { t.asked.WithLabelValues(model, version).Inc() }
+
+// ModelsChanged counts a change of what is served; err is why it was refused.
+func (t *Telemetry) ModelsChanged(change registry.Change, err error) {
+	result := "done"
+	if err != nil {
+		result = "refused"
+	}
+	t.changes.WithLabelValues(string(change), result).Inc()
 }
 
 // ConnectionRefused counts a connection that there was no room for.

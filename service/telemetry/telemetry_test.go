@@ -74,7 +74,7 @@ func TestStatsOfTheLastMinutes(t *testing.T) {
 		if second == 3 {
 			predict(tm, 500, 2*time.Second)
 		}
-		tm.Picture("jpeg", classify.Timing{Decode: 4 * time.Millisecond, Inference: 30 * time.Millisecond})
+		tm.Picture("m", "1", "jpeg", classify.Timing{Decode: 4 * time.Millisecond, Inference: 30 * time.Millisecond})
 		tm.seconds.sampled(sample{inFlight: 2, waiting: 1, busy: 2, resident: 1 << 20})
 		*now = now.Add(time.Second)
 	}
@@ -126,9 +126,9 @@ func TestMetricsBeginWithZeroAndHoldOnlyWhatWasExpected(t *testing.T) {
 	tm := New()
 	tm.Expect([]string{"/predict", "other"}, []string{"corrupt_image"}, []string{"empty_image"})
 	tm.SetBuild(Build{Version: "1", Torch: "2.7.1"})
-	tm.SetSource(Source{Engine: func() Engine { return Engine{Model: "m", Workers: 2, Waiting: 3} }, Objects: func() NativeObjects { return NativeObjects{Modules: 2} }})
+	tm.SetSource(Source{Engine: func() Engine { return Engine{Workers: 2, Waiting: 3} }, Objects: func() NativeObjects { return NativeObjects{Modules: 2} }})
 	predict(tm, 200, time.Millisecond)
-	tm.Picture("jpeg", classify.Timing{Decode: time.Millisecond})
+	tm.Picture("m", "1", "jpeg", classify.Timing{Decode: time.Millisecond})
 	tm.PictureFailed("corrupt_image")
 	tm.KeysReloaded(false)
 	tm.RulesReloaded(true)
@@ -169,7 +169,7 @@ func TestManyAtOnce(t *testing.T) {
 		all.Go(func() {
 			for range 200 {
 				predict(tm, 200, time.Millisecond)
-				tm.Picture("png", classify.Timing{})
+				tm.Picture("m", "1", "png", classify.Timing{})
 				tm.Stats(0)
 			}
 		})

@@ -57,37 +57,55 @@ func checkCPU() finding {
 	return f
 }
 
-// checkModel loads the model as a server would, and times one picture. It also returns the memory in use then.
-func (c *doctorCmd) checkModel(ctx context.Context) (finding, int64) {
-	fail := func(err error) (finding, int64) {
-		return finding{Check: "model", Verdict: failing, Says: err.Error()}, 0
+// checkModels loads the models as a server would, all of them, and times one picture each. It also returns the memory in use then.
+func (c *doctorCmd) checkModels(ctx context.Context, report func(finding)) (resident int64) {
+	host, err := classify.NewHost(classify.Config{Engine: c.Engine(), Limits: c.Limits()})
+	if err != nil {
+		report(finding{Check: "model", Verdict: failing, Says: err.Error()})
+		return 0
 	}
-	path, err := findModel(ctx, c.Models, c.ModelName(), c.Engine().Precision, nil)
+	defer host.Close()
+	for _, name := range c.ModelNames() {
+		classifier, f := c.checkModel(ctx, host, name)
+		report(f)
+		if classifier == nil {
+			return 0
+		}
+		defer classifier.Close() // before the host
+	}
+	return telemetry.ResidentBytes()
+}
+
+// checkModel loads one model; the classifier is nil if that fails.
+func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name string) (*classify.Classifier, finding) {
+	fail := func(err error) (*classify.Classifier, finding) {
+		return nil, finding{Check: "model", Verdict: failing, Says: err.Error()}
+	}
+	path, err := findModel(ctx, c.Models, name, c.Engine().Precision, nil)
 	if err != nil {
 		return fail(err)
 	}
 	begun := time.Now()
-	classifier, err := classify.Open(ctx, path, classify.Config{Engine: c.Engine(), Limits: c.Limits()})
+	classifier, err := host.Open(ctx, path)
 	if err != nil {
 		return fail(err)
 	}
-	defer classifier.Close()
 	warm := time.Since(begun)
 	e := classifier.Engine()
 	// Not an error: everything works without the second module, and serve says the same.
 	_ = e.WaitAlone()
-	crop := classifier.Card().Input.Crop
+	card := classifier.Card()
 	begun = time.Now()
-	if _, err := e.Infer(ctx, make([]byte, crop*crop*3)); err != nil {
+	if _, err := e.Infer(ctx, make([]byte, card.Input.Crop*card.Input.Crop*3)); err != nil {
+		classifier.Close()
 		return fail(err)
 	}
-	card := classifier.Card()
 	f := finding{Check: "model", Verdict: good, Says: fmt.Sprintf("%s %s (%s, %d names) was ready in %.1f s and looks at a picture in %.1f ms; %s",
 		card.Name, card.Version, e.Precision(), len(card.Labels), warm.Seconds(), classify.Milliseconds(time.Since(begun)), e.Plan())}
 	if card.Assumed {
 		f.Verdict, f.Advice = doubt, "it has no card, so ImageNet preprocessing is assumed; `vidi models add` gives it one"
 	}
-	return f, telemetry.ResidentBytes()
+	return classifier, f
 }
 
 // reserve is what a server needs beside its model and its decoding: bodies under way, stacks, the garbage before it is collected.

@@ -86,8 +86,7 @@ func printFindings(w io.Writer, findings []finding, healthy bool) error {
 func (c *doctorCmd) examine(ctx context.Context, report func(finding)) {
 	report(checkLibrary())
 	report(checkCPU())
-	m, resident := c.checkModel(ctx)
-	report(m)
+	resident := c.checkModels(ctx, report)
 	report(c.checkMemory(resident, memoryLimit()))
 	report(checkFiles(openFiles()))
 	report(checkPort("port", "--addr", c.Addr))

@@ -22,7 +22,16 @@ type modelsCmd struct {
 	Verify     modelsVerifyCmd  `cmd:"" help:"Try models again: the same file, the same answer?"`
 	SetDefault modelsDefaultCmd `cmd:"" help:"Choose the model that answers where none is named."`
 	Rm         modelsRmCmd      `cmd:"" help:"Delete a model's file."`
-	Try        modelsTryCmd     `cmd:"" hidden:"" help:"The process that a model is tried in; for vidi's own use."`
+
+	Status   modelsStatusCmd   `cmd:"" group:"of a running server:" help:"Say what is served, and how a shadow compares."`
+	Load     modelsLoadCmd     `cmd:"" group:"of a running server:" help:"Load a model of its folder, beside the others."`
+	Unload   modelsUnloadCmd   `cmd:"" group:"of a running server:" help:"Let go of a model, or of one version."`
+	Swap     modelsSwapCmd     `cmd:"" group:"of a running server:" help:"Have another version answer; no request is lost."`
+	Rollback modelsRollbackCmd `cmd:"" group:"of a running server:" help:"Have the version answer that did before."`
+	Canary   modelsCanaryCmd   `cmd:"" group:"of a running server:" help:"Have another version answer a share of the requests."`
+	Shadow   modelsShadowCmd   `cmd:"" group:"of a running server:" help:"Have another version look at a share of the pictures, and compare."`
+
+	Try modelsTryCmd `cmd:"" hidden:"" help:"The process that a model is tried in; for vidi's own use."`
 }
 
 func (m *modelsCmd) folder() model.Folder { return model.Folder(m.Models) }
@@ -36,14 +45,10 @@ func (c *modelsTryCmd) Run(a *app) error { return trial.Child(a.stdin) }
 // tried is what this user's vidi remembers of models that it has tried.
 func tried() trial.Tried { return trial.DefaultTried(version + revision()) }
 
-// findModel is the path of the model that was asked for; where int8 was asked for as well, that of its quantised twin. A file that
-// is not known is first tried in a process of its own; trying, if it is not nil, is called before that takes its time.
+// findModel is the path of the model that was asked for, by [locateModel]. A file that is not known is first tried in a process of
+// its own; trying, if it is not nil, is called before that takes its time.
 func findModel(ctx context.Context, folder, name string, precision engine.Precision, trying func(path string)) (path string, err error) {
-	if precision == engine.Int8 {
-		path, err = model.Folder(folder).FindQuantised(name)
-	} else {
-		path, err = model.Folder(folder).Find(name)
-	}
+	path, err = locateModel(folder, name, precision)
 	if err != nil {
 		return "", err
 	}
@@ -55,6 +60,14 @@ func findModel(ctx context.Context, folder, name string, precision engine.Precis
 			trying(path)
 		}
 	})
+}
+
+// locateModel is the path of the model that was asked for; where int8 was asked for as well, that of its quantised twin.
+func locateModel(folder, name string, precision engine.Precision) (string, error) {
+	if precision == engine.Int8 {
+		return model.Folder(folder).FindQuantised(name)
+	}
+	return model.Folder(folder).Find(name)
 }
 
 // sayTrying tells a person who watches why the start takes longer this time.

@@ -78,7 +78,7 @@ func (c *serveCmd) newOperators(log *slog.Logger) (*operators, error) {
 }
 
 // start puts everything to work until close.
-func (o *operators) start(l listeners) {
+func (o *operators) start(l listeners, models admin.Models) {
 	ctx, cancel := context.WithCancel(context.Background())
 	o.stop = cancel
 	o.running.Go(func() { o.telemetry.Sample(ctx) })
@@ -96,8 +96,8 @@ func (o *operators) start(l listeners) {
 	if l.admin == nil {
 		return
 	}
-	o.admin = admin.New(o.telemetry, o.ring, o.log)
-	o.log.Info("for operators: /stats, /metrics, /debug/pprof/", "admin", l.admin.Addr().String())
+	o.admin = admin.New(o.telemetry, models, o.ring, o.log)
+	o.log.Info("for operators: /stats, /metrics, /models, /debug/pprof/", "admin", l.admin.Addr().String())
 	o.running.Go(func() {
 		if err := o.admin.Serve(l.admin); err != nil {
 			o.log.Error("the admin listener is gone; predictions go on", "error", err)
@@ -118,8 +118,8 @@ func warnWhoCanUse(log *slog.Logger, l listeners, ring *keys.Ring) {
 }
 
 // serving tells the figures which model answers.
-func (o *operators) serving(m *loaded) {
-	o.telemetry.SetSource(telemetry.Source{Engine: m.engine, Objects: liveObjects, Resident: telemetry.ResidentBytes})
+func (o *operators) serving(m *loaded, models admin.Models) {
+	o.telemetry.SetSource(telemetry.Source{Engine: m.engine, Models: models.Status, Objects: liveObjects, Resident: telemetry.ResidentBytes})
 	if info, err := torchbind.Runtime(); err == nil {
 		o.telemetry.SetBuild(build(info.TorchVersion))
 	}

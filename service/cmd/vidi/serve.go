@@ -11,14 +11,11 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
-	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 type serveCmd struct{ config.Serve }
@@ -37,81 +34,18 @@ func (c *serveCmd) Run(a *app) error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	c.boundHeap()
-	return c.serve(a, signals, c.load)
+	return c.serve(a, signals, loadModels)
 }
 
-// loaded is a model that is ready, and what the log says about it.
+// loaded is what is ready to answer, and what the log says about it.
 type loaded struct {
-	httpapi.Model
-	plan       engine.Plan
-	engine     func() telemetry.Engine
-	bf16IsSlow bool        // it was chosen, and this CPU does not have it
-	rules      *rules.Book // nil without --rules
-	// complete does what need not be waited for, and logs it: the second module, what bf16 would gain here.
+	models  httpapi.Models
+	workers int
+	plan    engine.Plan
+	engine  func() telemetry.Engine
+	rules   *rules.Book // nil without --rules
+	// complete does what need not be waited for, and logs it: what bf16 would gain here.
 	complete func(ctx context.Context, log *slog.Logger)
-	close    func() error
-}
-
-// load finds, loads and warms the model. The rules are read first: mistakes in them are found at once.
-func (c *serveCmd) load(ctx context.Context, log *slog.Logger) (*loaded, error) {
-	book, err := openRules(c.Rules)
-	if err != nil {
-		return nil, err
-	}
-	path, err := findModel(ctx, c.Models, c.ModelName(), c.Engine().Precision, func(path string) {
-		log.Info("this model is new here: trying it in a process of its own first", "file", path)
-	})
-	if err != nil {
-		return nil, err
-	}
-	classifier, err := classify.Open(ctx, path, classify.Config{Engine: c.Engine(), Limits: c.Limits(), Rules: book})
-	if err != nil {
-		return nil, err
-	}
-	if err := book.Check(classifier.Card()); err != nil {
-		classifier.Close()
-		return nil, err
-	}
-	e := classifier.Engine()
-	precision := string(e.Precision())
-	quantised := classifier.Card().Precision == "int8"
-	if quantised {
-		precision = "int8"
-	}
-	cpu, _ := torchbind.Runtime() // it was opened by now
-	return &loaded{
-		Model:      httpapi.Model{Classifier: classifier, Precision: precision, Workers: e.Plan().Workers},
-		plan:       e.Plan(),
-		engine:     engineSnapshot(classifier, precision),
-		bf16IsSlow: !cpu.HasNativeBF16 && e.Precision() == torchbind.BF16,
-		rules:      book,
-		complete: func(ctx context.Context, log *slog.Logger) {
-			logAlone(log, e)
-			if cpu.HasNativeBF16 && !quantised && e.Precision() == torchbind.FP32 {
-				logBF16Gain(ctx, log, e)
-			}
-		},
-		close: classifier.Close,
-	}, nil
-}
-
-// engineSnapshot tells how busy the engine is whenever it is asked.
-func engineSnapshot(c *classify.Classifier, precision string) func() telemetry.Engine {
-	e := c.Engine()
-	card, plan := c.Card(), e.Plan()
-	return func() telemetry.Engine {
-		use := e.Pool().Use()
-		return telemetry.Engine{Model: card.Name, Version: card.Version, Precision: precision,
-			Workers: plan.Workers, Threads: plan.Threads, Alone: plan.Alone, Busy: use.Busy, Waiting: use.Waiting}
-	}
-}
-
-func logAlone(log *slog.Logger, e *engine.Engine) {
-	if err := e.WaitAlone(); err != nil {
-		log.Warn("a picture that comes alone gets no more threads than others", "error", err)
-	} else if plan := e.Plan(); plan.TwoModules() {
-		log.Info("a picture that comes alone now gets all its threads", "threads", plan.Alone)
-	}
 }
 
 // logBF16Gain tells, on a CPU that computes bf16 natively, what choosing it would bring.
@@ -129,7 +63,7 @@ func logBF16Gain(ctx context.Context, log *slog.Logger, e *engine.Engine) {
 }
 
 // serve listens first, so that a taken port is found out at once and probes are answered while load works.
-func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Context, *slog.Logger) (*loaded, error)) error {
+func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Context, *hosted) (*loaded, error)) error {
 	begun := time.Now()
 	log := c.logger(a)
 	beside, err := c.newOperators(log)
@@ -145,10 +79,12 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ports.public) }()
 	log.Info("listening; the model is loading", "url", url)
-	beside.start(ports)
+	models := c.host(log, beside.telemetry)
+	beside.start(ports, models.registry)
 	defer beside.close()
 	now, cancelled := context.WithCancel(a.ctx)
-	cancelled() // to shut down without waiting
+	cancelled()                                       // to shut down without waiting
+	defer func() { _ = models.registry.Close(now) }() // where the way out is a short one
 
 	ctx, cancel := context.WithCancel(a.ctx)
 	defer cancel()
@@ -158,7 +94,7 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	}
 	loading := make(chan outcome, 1)
 	go func() {
-		m, err := load(ctx, log)
+		m, err := load(ctx, models)
 		loading <- outcome{m, err}
 	}()
 	var m *loaded
@@ -178,16 +114,18 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 		return startFailure(fmt.Errorf("cannot accept connections on %s: %w", c.Addr, err))
 	}
 
-	beside.serving(m)
-	server.Ready(m.Model)
+	beside.serving(m, models.registry)
+	server.Ready(m.models, m.workers)
 	logReady(log, url, m, time.Since(begun))
 	var completing sync.WaitGroup
 	completing.Go(func() { m.complete(ctx, log) })
+	if c.Watch {
+		completing.Go(func() { models.registry.Watch(ctx) })
+	}
 	if m.rules != nil {
 		log.Info("pictures are tagged by rules", "file", c.Rules, "rules", m.rules.Rules().Count())
-		cards := func() []model.Card { return []model.Card{m.Classifier.Card()} }
 		completing.Go(func() {
-			m.rules.Watch(ctx, log, cards, func() { beside.telemetry.RulesReloaded(true) }, func() { beside.telemetry.RulesReloaded(false) })
+			m.rules.Watch(ctx, log, models.registry.Cards, func() { beside.telemetry.RulesReloaded(true) }, func() { beside.telemetry.RulesReloaded(false) })
 		})
 	}
 	defer completing.Wait()
@@ -212,9 +150,7 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	}
 	cancel()
 	completing.Wait()
-	if err := m.close(); err != nil {
-		log.Warn("the model was not freed", "error", err)
-	}
+	models.close(log)
 	log.Info("stopped")
 	return nil
 }
@@ -237,15 +173,10 @@ func (c *serveCmd) stop(a *app, server *httpapi.Server, signals <-chan os.Signal
 }
 
 func logReady(log *slog.Logger, url string, m *loaded, took time.Duration) {
-	card := m.Classifier.Card()
-	log.Info("ready", "url", url, "model", card.Name, "version", card.Version, "precision", m.Precision,
+	list := m.models.List()
+	first := list[0]
+	log.Info("ready", "url", url, "model", first.Name, "version", first.Version, "precision", first.Precision, "models", len(list),
 		"plan", m.plan.String(), "seconds", took.Round(10*time.Millisecond).Seconds())
-	if card.Assumed {
-		log.Warn("the model has no card: assuming ImageNet preprocessing and " + assumedLabels(card))
-	}
-	if m.bf16IsSlow {
-		log.Warn("this CPU does not compute bf16 natively: it is emulated, several times slower than --precision fp32")
-	}
 }
 
 func (c *serveCmd) api(beside *operators) httpapi.Config {

@@ -21,6 +21,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/goleak"
 
+	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/httpapi"
 	"github.com/vidi-vision/vidi/service/model"
@@ -47,6 +48,19 @@ func (m *slowModel) Classify(ctx context.Context, _ []byte, _ classify.Options) 
 	}
 }
 
+func (m *slowModel) Release() {}
+
+func (m *slowModel) Pick(string, string) (httpapi.Lease, error) { return m, nil }
+
+func (m *slowModel) List() []api.ModelInfo {
+	return []api.ModelInfo{{Name: "slow", Version: "1", Precision: "fp32", Default: true}}
+}
+
+// there is the model, loaded.
+func (m *slowModel) there() *loaded {
+	return &loaded{models: m, workers: 2, complete: func(_ context.Context, log *slog.Logger) { log.Info("complete") }}
+}
+
 // output is a standard error that can be read while it is written.
 type output struct {
 	mu   sync.Mutex
@@ -71,11 +85,10 @@ type running struct {
 	signals chan os.Signal
 	stderr  *output
 	done    chan error
-	closed  chan struct{} // closed when the model is
 }
 
 // startServe runs serve on a port of its own. load may be nil: then m is there at once.
-func startServe(t *testing.T, m *slowModel, load func(context.Context, *slog.Logger) (*loaded, error), args ...string) *running {
+func startServe(t *testing.T, m *slowModel, load func(context.Context, *hosted) (*loaded, error), args ...string) *running {
 	t.Helper()
 	leaks := goleak.IgnoreCurrent()
 	t.Cleanup(func() { goleak.VerifyNone(t, leaks) })
@@ -87,11 +100,10 @@ func startServe(t *testing.T, m *slowModel, load func(context.Context, *slog.Log
 	if _, err := parser.Parse(append([]string{"--addr=127.0.0.1:0", "--admin-addr="}, args...)); err != nil {
 		t.Fatal(err)
 	}
-	r := &running{t: t, signals: make(chan os.Signal, 2), stderr: &output{}, done: make(chan error, 1), closed: make(chan struct{})}
+	r := &running{t: t, signals: make(chan os.Signal, 2), stderr: &output{}, done: make(chan error, 1)}
 	if load == nil {
-		load = func(context.Context, *slog.Logger) (*loaded, error) {
-			return &loaded{Model: httpapi.Model{Classifier: m, Precision: "fp32", Workers: 2}, complete: func(_ context.Context, log *slog.Logger) { log.Info("complete") },
-				close: func() error { close(r.closed); return nil }}, nil
+		load = func(context.Context, *hosted) (*loaded, error) {
+			return m.there(), nil
 		}
 	}
 	go func() {
@@ -162,11 +174,9 @@ func request(method, url string) chan int {
 func TestServeFromLoadingToStop(t *testing.T) {
 	m := newSlowModel()
 	loads := make(chan struct{})
-	var r *running
-	r = startServe(t, m, func(context.Context, *slog.Logger) (*loaded, error) {
+	r := startServe(t, m, func(context.Context, *hosted) (*loaded, error) {
 		<-loads
-		return &loaded{Model: httpapi.Model{Classifier: m, Precision: "fp32", Workers: 2}, complete: func(_ context.Context, log *slog.Logger) { log.Info("complete") },
-			close: func() error { close(r.closed); return nil }}, nil
+		return m.there(), nil
 	})
 	if got := r.status("/livez"); got != 200 {
 		t.Errorf("livez while loading: %d", got)
@@ -199,16 +209,14 @@ func TestServeFromLoadingToStop(t *testing.T) {
 	if code, err := r.wait(); code != 0 || err != nil {
 		t.Errorf("exit %d: %v", code, err)
 	}
-	<-r.closed
 }
 
 // The operators' port is there as long as the server is, and leaves nothing.
 func TestOperatorsPortComesAndGoesWithTheServer(t *testing.T) {
 	loads := make(chan struct{})
-	r := startServe(t, nil, func(context.Context, *slog.Logger) (*loaded, error) {
+	r := startServe(t, nil, func(context.Context, *hosted) (*loaded, error) {
 		<-loads
-		return &loaded{Model: httpapi.Model{Classifier: newSlowModel(), Precision: "fp32", Workers: 2}, complete: func(context.Context, *slog.Logger) {},
-			close: func() error { return nil }}, nil
+		return newSlowModel().there(), nil
 	}, "--admin-addr=127.0.0.1:0")
 	r.eventually("admin=127.0.0.1:")
 	admin := "http://" + strings.TrimPrefix(regexp.MustCompile(`admin=\S+`).FindString(r.stderr.String()), "admin=")
@@ -260,7 +268,7 @@ func TestGraceEnds(t *testing.T) {
 }
 
 func TestASignalWhileLoadingStopsAtOnce(t *testing.T) {
-	r := startServe(t, nil, func(ctx context.Context, _ *slog.Logger) (*loaded, error) {
+	r := startServe(t, nil, func(ctx context.Context, _ *hosted) (*loaded, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
 	})
@@ -272,9 +280,7 @@ func TestASignalWhileLoadingStopsAtOnce(t *testing.T) {
 }
 
 func TestAMissingModelIsSaidKindly(t *testing.T) {
-	var command serveCmd
-	command.Models = t.TempDir()
-	r := startServe(t, nil, command.load)
+	r := startServe(t, nil, loadModels)
 	code, err := r.wait()
 	if code != exitNoStart || !errors.Is(err, model.ErrNoModel) || !strings.Contains(err.Error(), "--model FILE.pt") {
 		t.Errorf("exit %d: %v", code, err)
@@ -322,11 +328,11 @@ func TestBindingBeyondLoopbackWarns(t *testing.T) {
 
 func TestWrongSettingsAreWrongUse(t *testing.T) {
 	stderr := &output{}
-	code := run([]string{"serve", "--model=a", "--model=b", "--max-body=huge"}, &app{ctx: context.Background(), stdout: io.Discard, stderr: stderr})
+	code := run([]string{"serve", "--model=a,,b", "--max-body=huge"}, &app{ctx: context.Background(), stdout: io.Discard, stderr: stderr})
 	if code != exitWrongUse {
 		t.Errorf("exit %d", code)
 	}
-	for _, flag := range []string{"--model", "--max-body", "model registry"} {
+	for _, flag := range []string{"--model", "--max-body"} {
 		if !strings.Contains(stderr.String(), flag) {
 			t.Errorf("%s is not in:\n%s", flag, stderr)
 		}

@@ -24,7 +24,9 @@ const queue = new Queue(work, { parallel, changed: drawActions });
 const ready = connect();
 
 const side = () => server.models.find((model) => model.default)?.input.width ?? 224;
-const model = () => (server.models.length > 1 ? $("model").value : "");
+// choices are the models by their names: versions beside the stable one are for programs that name them.
+const choices = () => server.models.filter((model) => model.aliases?.includes("stable") ?? true);
+const model = () => (choices().length > 1 ? $("model").value : "");
 const waiting = () => gallery.pictures.filter((picture) => picture.state === "waiting" && !queue.has(picture));
 
 // connect waits for the server, then asks what it serves.
@@ -46,10 +48,10 @@ async function connect() {
   }
   if (banner !== "") announce(t("ready"));
   showBanner("");
-  $("model").replaceChildren(...server.models.map(({ name }) => el("option", { value: name }, name)));
+  $("model").replaceChildren(...choices().map(({ name }) => el("option", { value: name }, name)));
   $("model").value = server.models.find((served) => served.default)?.name ?? "";
-  $("model-choice").hidden = server.models.length < 2;
-  gallery.look({ side: side(), showModel: server.models.length > 1 });
+  $("model-choice").hidden = choices().length < 2;
+  gallery.look({ side: side(), showModel: choices().length > 1 });
   drawWords();
 }
 

@@ -4,6 +4,7 @@ import { Chart } from "./charts.js";
 import { $, el } from "./dom.js";
 import { addWords, applyLanguage, language, onLanguage, setLanguage, size, t } from "./i18n.js";
 import { askForKey, authorization } from "./key.js";
+import { drawModels } from "./models.js";
 import en from "./stats.words.en.js";
 import zh from "./stats.words.zh.js";
 
@@ -119,6 +120,7 @@ function draw() {
     ["tile_queue", number(stats.queue_length), t("tile_queue_note", { busy: stats.workers_busy, workers: model?.workers ?? "–" }), stats.queue_length > 0],
     ["tile_memory", size(stats.resident_bytes), t("tile_memory_note")],
   ]);
+  drawModels(stats.models);
   for (const chart of charts) chart.draw(points, stats.now - 1, span);
 }
 

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/engine"
+	"github.com/vidi-vision/vidi/service/httpapi"
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/registry"
+	"github.com/vidi-vision/vidi/service/rules"
+	"github.com/vidi-vision/vidi/service/telemetry"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// hosted is the models of a server, and the workers that they share.
+type hosted struct {
+	registry *registry.Registry
+	command  *serveCmd
+	log      *slog.Logger
+
+	book    *rules.Book // nil without --rules
+	once    sync.Once   // opens libtorch, with the first model: the server listens before
+	workers *classify.Host
+	err     error
+	second  sync.WaitGroup // waits for second modules, to log
+	first   *classify.Classifier
+}
+
+// host makes a registry that loads models as this command says. It must be closed.
+func (c *serveCmd) host(log *slog.Logger, t *telemetry.Telemetry) *hosted {
+	h := &hosted{command: c, log: log}
+	h.registry = registry.New(registry.Config{Folder: model.Folder(c.Models), Open: h.open, Memory: c.modelMemory(memoryLimit()), Log: log, Changed: t.ModelsChanged})
+	return h
+}
+
+// libraryMemory is what libtorch takes before there is a model.
+const libraryMemory = 160 << 20
+
+// modelMemory is what all models together may take: what the operator says, or what is left by everything else, at least half.
+func (c *serveCmd) modelMemory(limit memory) int64 {
+	if c.ModelMemory.Given || limit.bytes == 0 {
+		return c.ModelMemory.N
+	}
+	return max(limit.bytes-c.DecodeMemory.N-c.QueueMemory.N-reserve-libraryMemory, limit.bytes/2)
+}
+
+// loadModels finds, loads and warms the models that the command names. The rules are read first: mistakes in them are found at
+// once.
+func loadModels(ctx context.Context, h *hosted) (_ *loaded, err error) {
+	c := h.command
+	if h.book, err = openRules(c.Rules); err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, name := range c.ModelNames() {
+		path, err := locateModel(c.Models, name, c.Engine().Precision)
+		if err != nil {
+			return nil, err
+		}
+		paths = append(paths, path)
+	}
+	if err := h.registry.Start(ctx, paths); err != nil {
+		return nil, err
+	}
+	if err := h.book.Check(h.registry.Cards()...); err != nil {
+		return nil, err
+	}
+	pool := h.workers.Pool()
+	plan := pool.Plan()
+	return &loaded{
+		models: served{h.registry}, workers: plan.Workers, plan: plan, rules: h.book,
+		engine: func() telemetry.Engine {
+			use := pool.Use()
+			return telemetry.Engine{Workers: plan.Workers, Threads: plan.Threads, Alone: plan.Alone, Busy: use.Busy, Waiting: use.Waiting}
+		},
+		complete: h.complete,
+	}, nil
+}
+
+// open tries the file in a process of its own, if it is new here, loads it and warms it. The registry calls it for one file at a
+// time.
+func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error) {
+	precision := h.command.Engine().Precision
+	err := tried().Ensure(ctx, path, precision, func() {
+		h.log.Info("this model is new here: trying it in a process of its own first", "file", path)
+	})
+	if err != nil {
+		return registry.Opened{}, err
+	}
+	h.once.Do(func() {
+		h.workers, h.err = classify.NewHost(classify.Config{Engine: h.command.Engine(), Limits: h.command.Limits(), Rules: h.book})
+	})
+	if h.err != nil {
+		return registry.Opened{}, h.err
+	}
+	c, err := h.workers.Open(ctx, path)
+	if err != nil {
+		return registry.Opened{}, err
+	}
+	if h.first == nil {
+		h.first = c
+	}
+	card, e := c.Card(), c.Engine()
+	if card.Assumed {
+		h.log.Warn("the model has no card: assuming ImageNet preprocessing and "+assumedLabels(card), "model", card.Name)
+	}
+	h.second.Go(func() { logAlone(h.log, e, card) })
+	return registry.Opened{Model: c, Precision: computesIn(c)}, nil
+}
+
+// computesIn is the precision as people call it.
+func computesIn(c *classify.Classifier) string {
+	if c.Card().Precision == "int8" {
+		return "int8"
+	}
+	return string(c.Engine().Precision())
+}
+
+func logAlone(log *slog.Logger, e *engine.Engine, card model.Card) {
+	if err := e.WaitAlone(); err != nil {
+		log.Warn("a picture that comes alone gets no more threads than others", "model", card.Name, "error", err)
+	} else if plan := e.Plan(); plan.TwoModules() {
+		log.Info("a picture that comes alone now gets all its threads", "model", card.Name, "version", card.Version, "threads", plan.Alone)
+	}
+}
+
+// complete tells what the first model's precision means on this CPU.
+func (h *hosted) complete(ctx context.Context, log *slog.Logger) {
+	cpu, _ := torchbind.Runtime() // it was opened by now
+	switch precision := computesIn(h.first); {
+	case precision == string(engine.BF16) && !cpu.HasNativeBF16:
+		log.Warn("this CPU does not compute bf16 natively: it is emulated, several times slower than --precision fp32")
+	case precision == string(engine.FP32) && cpu.HasNativeBF16:
+		_ = h.first.Engine().WaitAlone() // its compiling would disturb the measurement
+		logBF16Gain(ctx, log, h.first.Engine())
+	}
+}
+
+// closeTime is how long models that are in use, or being loaded, are waited for when everything else has ended.
+const closeTime = 10 * time.Second
+
+// close frees the models, then the workers.
+func (h *hosted) close(log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	if err := h.registry.Close(ctx); err != nil {
+		log.Warn("models were not freed; the process ends all the same", "error", err)
+		return
+	}
+	h.second.Wait()
+	if h.workers != nil {
+		h.workers.Close()
+	}
+}
+
+// served is the registry as the API sees it.
+type served struct{ registry *registry.Registry }
+
+func (s served) Pick(ref, requestID string) (httpapi.Lease, error) {
+	lease, err := s.registry.Pick(ref, requestID)
+	if err != nil {
+		return nil, err
+	}
+	return lease, nil
+}
+
+func (s served) List() []api.ModelInfo { return s.registry.List() }

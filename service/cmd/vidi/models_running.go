@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/vidi-vision/vidi/service/admin"
+	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/registry"
+)
+
+// runningFlags say which running server is meant.
+type runningFlags struct {
+	AdminAddr string `help:"The server's port for operators. From another machine, put a key of role admin into VIDI_ADMIN_KEY." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR" placeholder:"HOST:PORT"`
+	Format    string `help:"${enum}." enum:"text,json" default:"text"`
+}
+
+type modelsStatusCmd struct {
+	runningFlags `embed:""`
+}
+
+type modelsLoadCmd struct {
+	Model        string `arg:"" help:"NAME@VERSION, or NAME for its newest version in the server's folder."`
+	runningFlags `embed:""`
+}
+
+type modelsUnloadCmd struct {
+	Model        string `arg:"" help:"NAME@VERSION, or NAME for all of its versions."`
+	runningFlags `embed:""`
+}
+
+type modelsSwapCmd struct {
+	Model        string `arg:"" help:"NAME@VERSION, or NAME for its newest version in the server's folder."`
+	runningFlags `embed:""`
+}
+
+type modelsRollbackCmd struct {
+	Name         string `arg:"" help:"The model's name."`
+	runningFlags `embed:""`
+}
+
+type modelsCanaryCmd struct {
+	Model        string  `arg:"" help:"NAME@VERSION, or NAME for its newest version in the server's folder."`
+	Percent      float64 `arg:"" help:"Of the requests that name no version, 0 to 100; 0 ends it."`
+	runningFlags `embed:""`
+}
+
+type modelsShadowCmd struct {
+	Model        string  `arg:"" help:"NAME@VERSION, or NAME for its newest version in the server's folder."`
+	Percent      float64 `arg:"" help:"Of the requests that the stable version answers, 0 to 100; 0 ends it."`
+	runningFlags `embed:""`
+}
+
+// Run prints what is served.
+func (c *modelsStatusCmd) Run(a *app) error {
+	status, err := c.ask(a.ctx, http.MethodGet, "/models", nil)
+	if err != nil {
+		return err
+	}
+	return c.print(a, status)
+}
+
+// Run has the server load it.
+func (c *modelsLoadCmd) Run(a *app) error { return c.change(a, registry.Load, c.Model, nil) }
+
+// Run has the server unload it.
+func (c *modelsUnloadCmd) Run(a *app) error { return c.change(a, registry.Unload, c.Model, nil) }
+
+// Run has the server swap to it.
+func (c *modelsSwapCmd) Run(a *app) error { return c.change(a, registry.Swap, c.Model, nil) }
+
+// Run has the server go back.
+func (c *modelsRollbackCmd) Run(a *app) error { return c.change(a, registry.Rollback, c.Name, nil) }
+
+// Run has the server give it requests.
+func (c *modelsCanaryCmd) Run(a *app) error {
+	return c.change(a, registry.ToCanary, c.Model, &c.Percent)
+}
+
+// Run has the server show it pictures.
+func (c *modelsShadowCmd) Run(a *app) error {
+	return c.change(a, registry.ToShadow, c.Model, &c.Percent)
+}
+
+func (f runningFlags) change(a *app, change registry.Change, name string, percent *float64) error {
+	body, err := json.Marshal(admin.ModelRequest{Model: name, Percent: percent})
+	if err != nil {
+		return usageError(fmt.Errorf("the percentage must be a number: %w", err)) // NaN
+	}
+	if isTerminal(a.stderr) {
+		fmt.Fprintln(a.stderr, "vidi: the server is at it; a file that it does not know is tried first, which takes some seconds")
+	}
+	status, err := f.ask(a.ctx, http.MethodPost, "/models/"+string(change), body)
+	if err != nil {
+		return err
+	}
+	return f.print(a, status)
+}
+
+// ask sends one request to the admin port. There is no timeout: a change takes as long as its file needs, and Ctrl-C ends the wait.
+func (f runningFlags) ask(ctx context.Context, method, path string, body []byte) (*registry.Status, error) {
+	host, port, err := net.SplitHostPort(f.AdminAddr)
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--admin-addr %q is not HOST:PORT; for example 127.0.0.1:5001", f.AdminAddr))
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1" // the server's own --admin-addr means every address of this machine
+	}
+	addr := net.JoinHostPort(host, port)
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, usageError(fmt.Errorf("--admin-addr %q is not an address: %w", f.AdminAddr, err))
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
+	if key := os.Getenv("VIDI_ADMIN_KEY"); key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	}
+	// A transport of its own: a proxy in the environment is not for the machine itself.
+	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	if err != nil {
+		return nil, fmt.Errorf("nothing answers at %s: %w; is a server running, and is that its --admin-addr?", addr, err)
+	}
+	defer response.Body.Close()
+	answer, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))
+	if err != nil {
+		return nil, fmt.Errorf("%s stopped in the middle of its answer: %w", addr, err)
+	}
+	var status registry.Status
+	var problem api.Problem
+	switch {
+	case response.StatusCode == http.StatusOK && json.Unmarshal(answer, &status) == nil:
+		return &status, nil
+	case json.Unmarshal(answer, &problem) == nil && problem.Detail != "":
+		return nil, errors.New(problem.Detail)
+	}
+	return nil, fmt.Errorf("%s answered %s; is that vidi's port for operators?", addr, response.Status)
+}
+
+func (f runningFlags) print(a *app, s *registry.Status) error {
+	if f.Format == "json" {
+		return printJSON(a, s)
+	}
+	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "MODEL\tROLE\tPRECISION\tMB\tFILE")
+	for _, m := range s.Models {
+		for _, v := range m.Versions {
+			roles := strings.Join(v.Roles, ", ")
+			if m.Canary != nil && m.Canary.Version == v.Version {
+				roles = strings.Replace(roles, "canary", fmt.Sprintf("canary %g %%", m.Canary.Percent), 1)
+			}
+			if m.Default && v.Version == m.Stable {
+				roles += " (default)"
+			}
+			fmt.Fprintf(table, "%s@%s\t%s\t%s\t%d\t%s\n", m.Name, v.Version, orDash(roles), v.Precision, v.Memory>>20, v.File)
+		}
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, m := range s.Models {
+		if m.Shadow != nil {
+			printComparison(a.stdout, m)
+		}
+	}
+	return nil
+}
+
+func printComparison(w io.Writer, m registry.ModelStatus) {
+	c := m.Shadow
+	fmt.Fprintf(w, "\n%s: shadow %s against %s, %g %% of the requests since %s\n", m.Name, c.Version, c.Against, c.Percent, c.Since.Local().Format("2006-01-02 15:04:05"))
+	fmt.Fprintf(w, "  %d pictures compared, %d dropped, %d failed\n", c.Pictures, c.Dropped, c.Failed)
+	if c.Pictures == 0 {
+		return
+	}
+	fmt.Fprintf(w, "  the same first name: %.1f %%; mean difference in probability: %.3f\n", *c.Agreement, *c.Difference)
+	fmt.Fprintf(w, "  inference on one worker: %.1f ms", *c.InferenceMS)
+	if c.StableInferenceMS != nil {
+		fmt.Fprintf(w, ", the stable version %.1f ms", *c.StableInferenceMS)
+	}
+	fmt.Fprintln(w)
+	if len(c.Last) > 0 {
+		fmt.Fprintln(w, "  the last that differ (stable → shadow):")
+	}
+	for _, d := range c.Last {
+		fmt.Fprintf(w, "    %s  %s %.0f %% → %s %.0f %%  request %s\n", d.Time.Local().Format("15:04:05"), d.Stable.Label, 100*d.Stable.Probability,
+			d.Shadow.Label, 100*d.Shadow.Probability, d.RequestID)
+	}
+}
