@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/registry"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -126,7 +127,9 @@ func TestMetricsBeginWithZeroAndHoldOnlyWhatWasExpected(t *testing.T) {
 	tm := New()
 	tm.Expect([]string{"/predict", "other"}, []string{"corrupt_image"}, []string{"empty_image"})
 	tm.SetBuild(Build{Version: "1", Torch: "2.7.1"})
-	tm.SetSource(Source{Engine: func() Engine { return Engine{Workers: 2, Waiting: 3} }, Objects: func() NativeObjects { return NativeObjects{Modules: 2} }})
+	served := registry.Status{Models: []registry.ModelStatus{{Name: "m", Versions: []registry.VersionStatus{{Version: "1", Roles: []string{"stable"}, Precision: "fp32"}}}}}
+	tm.SetSource(Source{Engine: func() Engine { return Engine{Workers: 2, Waiting: 3} }, Models: func() registry.Status { return served },
+		Objects: func() NativeObjects { return NativeObjects{Modules: 2} }})
 	predict(tm, 200, time.Millisecond)
 	tm.Picture("m", "1", "jpeg", classify.Timing{Decode: time.Millisecond})
 	tm.PictureFailed("corrupt_image")
@@ -138,7 +141,7 @@ func TestMetricsBeginWithZeroAndHoldOnlyWhatWasExpected(t *testing.T) {
 		`vidi_http_requests_total{code="200",route="/predict"} 1`, `vidi_http_requests_total{code="200",route="other"} 0`,
 		`vidi_http_rejections_total{reason="corrupt_image"} 0`, `vidi_pictures_total{format="jpeg"} 1`, `vidi_pictures_total{format="webp"} 0`,
 		`vidi_picture_failures_total{reason="corrupt_image"} 1`, `vidi_picture_failures_total{reason="empty_image"} 0`, `vidi_stage_duration_seconds_count{stage="queue"} 1`,
-		`vidi_queue_length 3`, `vidi_engine_workers 2`, `vidi_model_info{model="m",precision="",version=""} 1`, `vidi_native_objects{kind="module"} 2`,
+		`vidi_queue_length 3`, `vidi_engine_workers 2`, `vidi_model_info{model="m",precision="fp32",role="stable",version="1"} 1`, `vidi_native_objects{kind="module"} 2`,
 		`vidi_key_file_reloads_total{result="failed"} 1`, `vidi_rules_file_reloads_total{result="loaded"} 1`, `vidi_ready 0`, `vidi_http_requests_in_flight 0`, `libtorch="2.7.1"`,
 		"go_goroutines ", "process_resident_memory_bytes ",
 	} {
