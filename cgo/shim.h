@@ -184,6 +184,10 @@ tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tenso
 // Must not be called while another thread is inside tb_module_forward with this module.
 void tb_module_free(tb_module* module);
 
+// The fuser holds on to the weights, in its own order, of the network that it compiled last, even after tb_module_free: as much
+// memory as a float32 network's file. This has it compile a trifle, some milliseconds on this thread, which takes that place.
+tb_status* tb_fuser_forget(void);
+
 // ---- Pictures ---------------------------------------------------------------------------------------------------------
 // A picture is rows of 8-bit pixels, 4 bytes each: red, green, blue, and a fourth byte that is 255 after decoding and is
 // otherwise ignored. `stride` is the distance between rows in bytes, ≥ 4 × width.

@@ -192,6 +192,8 @@ func moduleForward(m cModule, input cTensor) (cTensor, error) {
 	return out, err
 }
 
+func fuserForget() error { return check("forget what was fused", "", C.tb_fuser_forget()) }
+
 func moduleFree(m cModule) { C.tb_module_free(m) }
 
 func jpegProbe(data []byte) (JPEGInfo, error) {

@@ -1,6 +1,7 @@
 package torchbind
 
 import (
+	"context"
 	"log/slog"
 	"time"
 )
@@ -54,6 +55,17 @@ func TrimMemory() {
 	if opened() {
 		memoryTrim()
 	}
+}
+
+// ForgetFused frees what the fuser still holds of the module that it compiled last, even if that is closed: its weights once more, as
+// much as a float32 module's file. It takes some milliseconds, on a thread of its own. TrimMemory gives the memory back then.
+func ForgetFused() error {
+	worker, err := NewWorker(1)
+	if err != nil {
+		return err
+	}
+	defer worker.Close()
+	return worker.Do(context.Background(), fuserForget)
 }
 
 // OnLeak is called when the garbage collector finds a Tensor or Module that was never closed; kind is "tensor" or "module".

@@ -248,7 +248,7 @@ func (e *Engine) Precision() torchbind.Precision { return e.precision }
 // Close waits for inferences under way, frees the model and gives its memory back to the system. Begin must not be called
 // afterwards.
 func (e *Engine) Close() error {
-	err := errors.Join(e.alone.close(), e.module.Close())
+	err := errors.Join(e.alone.close(), e.module.Close(), torchbind.ForgetFused())
 	torchbind.TrimMemory()
 	if e.ownPool {
 		e.pool.Close()

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"math/rand/v2"
 	"net/http/httptest"
@@ -127,10 +128,14 @@ func TestMetricsBeginWithZeroAndHoldOnlyWhatWasExpected(t *testing.T) {
 	tm := New()
 	tm.Expect([]string{"/predict", "other"}, []string{"corrupt_image"}, []string{"empty_image"})
 	tm.SetBuild(Build{Version: "1", Torch: "2.7.1"})
-	served := registry.Status{Models: []registry.ModelStatus{{Name: "m", Versions: []registry.VersionStatus{{Version: "1", Roles: []string{"stable"}, Precision: "fp32"}}}}}
-	tm.SetSource(Source{Engine: func() Engine { return Engine{Workers: 2, Waiting: 3} }, Models: func() registry.Status { return served },
-		Objects: func() NativeObjects { return NativeObjects{Modules: 2} }})
+	models := registry.Status{Models: []registry.ModelStatus{{Name: "m", Stable: "1",
+		Versions: []registry.VersionStatus{{Version: "1", Roles: []string{"stable"}, Precision: "fp32", Memory: 7}},
+		Shadow:   &registry.Comparison{Version: "2", Against: "1", Pictures: 10, Agreed: 7, Dropped: 2}}}}
+	tm.SetSource(Source{Engine: func() Engine { return Engine{Workers: 2, Waiting: 3} }, Objects: func() NativeObjects { return NativeObjects{Modules: 2} },
+		Models: func() registry.Status { return models }})
 	predict(tm, 200, time.Millisecond)
+	tm.Asked("m", "1")
+	tm.ModelsChanged(registry.Swap, errors.New("bad"))
 	tm.Picture("m", "1", "jpeg", classify.Timing{Decode: time.Millisecond})
 	tm.PictureFailed("corrupt_image")
 	tm.KeysReloaded(false)
@@ -141,7 +146,10 @@ func TestMetricsBeginWithZeroAndHoldOnlyWhatWasExpected(t *testing.T) {
 		`vidi_http_requests_total{code="200",route="/predict"} 1`, `vidi_http_requests_total{code="200",route="other"} 0`,
 		`vidi_http_rejections_total{reason="corrupt_image"} 0`, `vidi_pictures_total{format="jpeg"} 1`, `vidi_pictures_total{format="webp"} 0`,
 		`vidi_picture_failures_total{reason="corrupt_image"} 1`, `vidi_picture_failures_total{reason="empty_image"} 0`, `vidi_stage_duration_seconds_count{stage="queue"} 1`,
-		`vidi_queue_length 3`, `vidi_engine_workers 2`, `vidi_model_info{model="m",precision="fp32",role="stable",version="1"} 1`, `vidi_native_objects{kind="module"} 2`,
+		`vidi_queue_length 3`, `vidi_engine_workers 2`, `vidi_model_info{model="m",precision="fp32",role="stable",version="1"} 1`, `vidi_model_memory_bytes{model="m",version="1"} 7`,
+		`vidi_model_requests_total{model="m",version="1"} 1`, `vidi_model_pictures_total{model="m",version="1"} 1`,
+		`vidi_model_changes_total{change="swap",result="refused"} 1`, `vidi_model_changes_total{change="swap",result="done"} 0`,
+		`vidi_shadow_pictures_total{against="1",model="m",result="differed",version="2"} 3`, `vidi_shadow_pictures_total{against="1",model="m",result="dropped",version="2"} 2`, `vidi_native_objects{kind="module"} 2`,
 		`vidi_key_file_reloads_total{result="failed"} 1`, `vidi_rules_file_reloads_total{result="loaded"} 1`, `vidi_ready 0`, `vidi_http_requests_in_flight 0`, `libtorch="2.7.1"`,
 		"go_goroutines ", "process_resident_memory_bytes ",
 	} {
