@@ -29,6 +29,7 @@ targets='
 2  go   service/httpapi     FuzzHeaders
 1  go   service/httpapi     FuzzBase64
 1  go   service/keys        FuzzParse
+1  go   service/rules       FuzzParse
 3  go   service/model       FuzzInspect
 1  go   service/model       FuzzCard
 1  go   service/config      FuzzValues

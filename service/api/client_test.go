@@ -176,12 +176,12 @@ func TestWhatIsSent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := Params{TopK: 5, Threshold: 12.5, Lang: "zh", Model: "m", Decode: "fast", EXIF: new(false), Deadline: 1500 * time.Microsecond}
+	p := Params{TopK: 5, Threshold: 12.5, Parents: true, Lang: "zh", Model: "m", Decode: "fast", EXIF: new(false), Deadline: 1500 * time.Microsecond}
 	if _, err := c.Predict(t.Context(), nil, p); err != nil {
 		t.Fatal(err)
 	}
 	r := s.requests[0]
-	const want = "/tools/vidi/api/v1/predict?deadline_ms=2&decode=fast&exif=false&lang=zh&model=m&threshold=12.5&top_k=5"
+	const want = "/tools/vidi/api/v1/predict?deadline_ms=2&decode=fast&exif=false&lang=zh&model=m&parents=true&threshold=12.5&top_k=5"
 	if r.URL.String() != want || r.Header.Get("Authorization") != "Bearer secret" || r.ContentLength != 0 {
 		t.Errorf("%s %v", r.URL, r.Header)
 	}

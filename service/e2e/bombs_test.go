@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// What bombs may cost: one alone, and all at once, over an idle server. The budget for decoding is the default, 1 GiB; beside it
-// there are the uploads, what the garbage collector has not taken yet, and libjpeg's memory, which Go does not see.
+// What bombs may cost: one alone, and all at once, over an idle server. The budget for decoding is the default, 1 GiB, and holds
+// for the uploads, what the garbage collector has not taken yet, and libjpeg's memory, which Go does not see, as well.
 const (
 	oneBomb   = 600 << 20
-	manyBombs = 1<<30 + 256<<20
+	manyBombs = 1 << 30
 	bombCPU   = 5 * time.Second // 2 s of decoding and the rest of the request, on cores that are shared
 )
 

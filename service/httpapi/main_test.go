@@ -91,7 +91,7 @@ func (o only) Pick(ref, _ string) (Lease, error) {
 	switch ref {
 	case "", "resnet18", "resnet18@1", "resnet18@stable":
 		o.leases.Add(1)
-		return leased{o.fake}, nil
+		return leased(o), nil
 	}
 	return nil, fmt.Errorf("model %q is not served here; there are: resnet18, resnet18@1", ref)
 }

@@ -20,11 +20,13 @@ import (
 
 type serveCmd struct{ config.Serve }
 
-// boundHeap makes Go collect garbage before the heap passes what decoding may use: pictures of 200 MB come and go, and the
-// collector alone would let twice that pile up. GOMEMLIMIT, if it is set, is the operator's own choice.
+// boundHeap makes Go collect garbage long before the heap has what decoding may use: pictures of 200 MB come and go, and the
+// collector alone would let twice that pile up. Half is left for what Go does not see, the memory of libjpeg and libtorch; to collect
+// more often costs little, for pixels have no pointers to follow.
+// GOMEMLIMIT, if it is set, is the operator's own choice.
 func (c *serveCmd) boundHeap() {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(c.DecodeMemory.N)
+		debug.SetMemoryLimit(c.DecodeMemory.N / 2)
 	}
 }
 
