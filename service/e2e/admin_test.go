@@ -116,7 +116,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`vidi_queue_length`:                  0,
 		`vidi_native_objects{kind="status"}`: 0,
 		`vidi_ready`:                         1,
-		`vidi_model_info{model="efficientnet-lite0",precision="fp32",version="1"}`: 1,
+		`vidi_model_info{model="efficientnet-lite0",precision="fp32",role="stable",version="1"}`: 1,
 	} {
 		if got := metric(t, text, series); got != want {
 			t.Errorf("%s is %v, want %v", series, got, want)
@@ -286,6 +286,7 @@ func promtool(t *testing.T) string {
 // What lies in deploy/ is good Prometheus, and every metric named there is one that the server has.
 func TestDeployFits(t *testing.T) {
 	s, admin := startAdmin(t, lite0)
+	mustOperate(t, admin, "shadow", "efficientnet-lite0@1", "100") // its metrics are there as long as it is
 	s.post(t, "image/png", read(t, torchtest.File(t, "examples/cat.png")))
 	_, text := fetch(t, admin+"/metrics")
 	names := map[string]bool{}
