@@ -145,9 +145,9 @@ func TestSwapsUnderLoad(t *testing.T) {
 	if answers[1].Load() == 0 || answers[2].Load() == 0 {
 		t.Error("one version never answered")
 	}
-	// A model is 60 MB here, as vidi_model_memory_bytes says; one that stayed after each swap would be 700.
-	if limit := statusOf(t, admin).Models[0].Versions[0].Memory; after-before > limit {
-		t.Errorf("the memory grew by %d MB, more than one model's %d", (after-before)>>20, limit>>20)
+	// One model is 60 to 85 MB here (docs/operations.md); one that stayed after each of 12 swaps would be 700 and more.
+	if after-before > 60<<20 {
+		t.Errorf("the memory grew by %d MB, more than one model's 60", (after-before)>>20)
 	}
 	_, text := fetch(t, admin+"/metrics")
 	if n := metric(t, text, `vidi_model_changes_total{change="swap",result="done"}`); n != float64(swaps+4) {

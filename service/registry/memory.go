@@ -14,10 +14,10 @@ type Need struct {
 }
 
 // Estimate is what a model whose file has that many bytes needs: from above, as measured (docs/operations.md has the table). Loaded,
-// there are the weights, a copy of them in the order that the compiled code wants, and the code of both modules; while loading, the
-// archive's and the unfrozen network's weights are there too.
+// there are the weights, a copy of them in the order that the compiled code wants, and the code of both modules; while loading, there
+// are the archive's weights too.
 func Estimate(fileBytes int64) Need {
-	return Need{Loaded: fileBytes*3/2 + 40<<20, Loading: fileBytes*3 + 64<<20}
+	return Need{Loaded: fileBytes*2 + 64<<20, Loading: fileBytes*3 + 64<<20}
 }
 
 // drainTime is how long a change waits for the memory of versions that are leaving.

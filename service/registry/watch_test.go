@@ -47,6 +47,7 @@ func TestWatchTakesANewVersion(t *testing.T) {
 func TestWatchKeepsWhatIsServed(t *testing.T) {
 	w := serving(t)
 	watcher := newWatcher(w.registry)
+	half := string(w.read("pets-2.pt")[:2000])
 	twice := func() { watcher.look(t.Context()); watcher.look(t.Context()) }
 	for name, c := range map[string]struct {
 		put  func()
@@ -57,7 +58,7 @@ func TestWatchKeepsWhatIsServed(t *testing.T) {
 		"no model":           {func() { w.write("junk.pt", "junk") }, []string{"watch refused"}},
 		"the same version":   {func() { w.write("copy.pt", string(w.read("pets-1.pt"))) }, []string{"watch refused"}},
 		"no .pt":             {func() { w.write("pets-9.pt.part", "junk") }, nil},
-		"half a model":       {func() { w.write("pets-8.pt", string(w.read("pets-2.pt")[:2000])) }, []string{"watch refused"}},
+		"half a model":       {func() { w.write("pets-8.pt", half) }, []string{"watch refused"}},
 		"a file that is off": {func() { os.Remove(w.file("pets-2.pt")) }, nil},
 	} {
 		c.put()
