@@ -104,11 +104,19 @@ TEST(ThreadCount, TheRangeIs1To1024) {
   }).join();
 }
 
-TEST(TimeConvolution, MeasuresBothPrecisions) {
-  initialised();
+// Where the CPU has no bf16, oneDNN may know no way to compute it, which is an error.
+TEST(TimeConvolution, MeasuresThePrecisionsThatTheCpuHas) {
+  tb_runtime cpu;
+  ASSERT_OK(tb_runtime_init(&cpu));
   for (int32_t dtype : {TB_FLOAT32, TB_BFLOAT16}) {
     double ms = 0;
-    EXPECT_OK(tb_runtime_time_convolution(dtype, &ms));
+    tb_status* failed = tb_runtime_time_convolution(dtype, &ms);
+    if (failed != nullptr && dtype == TB_BFLOAT16 && !cpu.has_native_bf16) {
+      EXPECT_EQ(ms, 0);
+      tb_status_free(failed);
+      continue;
+    }
+    EXPECT_OK(failed);
     EXPECT_GT(ms, 0.001);  // 231 million products: no core does them in a microsecond
     EXPECT_LT(ms, 10'000);
   }
