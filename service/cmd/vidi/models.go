@@ -52,14 +52,20 @@ func findModel(ctx context.Context, folder, name string, precision engine.Precis
 	if err != nil {
 		return "", err
 	}
-	if model.BuiltIn().Has(path) {
-		return path, nil // tried where the program was put together
-	}
-	return path, tried().Ensure(ctx, path, precision, func() {
+	return path, ensureTried(ctx, path, precision, func() {
 		if trying != nil {
 			trying(path)
 		}
 	})
+}
+
+// ensureTried has a file that is not known tried in a process of its own; trying is called before that takes its time. What came
+// with the program was tried where that was put together.
+func ensureTried(ctx context.Context, path string, precision engine.Precision, trying func()) error {
+	if model.BuiltIn().Has(path) {
+		return nil
+	}
+	return tried().Ensure(ctx, path, precision, trying)
 }
 
 // locateModel is the path of the model that was asked for; where int8 was asked for as well, that of its quantised twin.
