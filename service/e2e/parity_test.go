@@ -48,6 +48,22 @@ const lite0Int8 = "build/models/efficientnet-lite0-int8.pt"
 // is made to spread by more than 1; the trained one's are what they are. TestParityOfZoo has the others.
 var models = map[string]float64{"efficientnet-lite0.pt": 0.5, "resnet18-seeded.pt": 1}
 
+// bf16Emulated is how many pictures are compared in bf16 where the CPU only emulates it, in seconds for each.
+const bf16Emulated = 4
+
+// nativeBF16 reports whether this CPU computes bf16, and logs it if it does not.
+func nativeBF16(t *testing.T) bool {
+	t.Helper()
+	cpu, err := torchbind.Runtime()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !cpu.HasNativeBF16 {
+		t.Logf("this CPU has no bf16 and emulates it, some fifty times slower than others: only %d pictures are compared in it, and none of the many views", bf16Emulated)
+	}
+	return cpu.HasNativeBF16
+}
+
 func TestParity(t *testing.T) {
 	pictures := photographs(t)
 	for file, minDeviation := range models {
@@ -57,7 +73,11 @@ func TestParity(t *testing.T) {
 			want := runReference(t, path, nil, pictures)
 			exact := openClassifier(t, path, engine.FP32)
 			levels := compareWithReference(t, exact, pictures, want, minDeviation)
-			levels = append(levels, rough(t, "bf16", openClassifier(t, path, engine.BF16), preprocess.Options{}, marginRough, pictures, want)...)
+			inBF16 := pictures
+			if !nativeBF16(t) {
+				inBF16 = pictures[:min(bf16Emulated, len(pictures))]
+			}
+			levels = append(levels, rough(t, "bf16", openClassifier(t, path, engine.BF16), preprocess.Options{}, marginRough, inBF16, want)...)
 			levels = append(levels, rough(t, "fast decode", exact, preprocess.Options{Decode: preprocess.Fast}, marginRough, pictures, want)...)
 			if exact.Card().Name == "efficientnet-lite0" { // random weights do not survive quantisation: their logits have no margins
 				levels = append(levels, rough(t, "int8", openClassifier(t, torchtest.File(t, lite0Int8), engine.Int8), preprocess.Options{}, marginInt8, pictures, want)...)
