@@ -70,7 +70,7 @@ func TestEval(t *testing.T) {
 		t.Errorf("a second run wrote %d records; only the file that is not there is tried again", added)
 	}
 
-	if r := vidi(t, nil, "eval", torchtest.File(t, "examples"), "--model", "efficientnet-lite0", "--out", out); r.code != 3 || !strings.Contains(r.stderr, "sub-folders named like classes") {
+	if r := vidi(t, nil, "eval", t.TempDir(), "--model", "efficientnet-lite0", "--out", out); r.code != 3 || !strings.Contains(r.stderr, "sub-folders named like classes") {
 		t.Errorf("a folder without classes: %+v", r)
 	}
 }
