@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,6 +13,7 @@ import (
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/eval"
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
@@ -87,7 +85,7 @@ func (c *evalCmd) measure(ctx context.Context, a *app, name string, precision en
 	if err != nil {
 		return startFailure(err)
 	}
-	digest, err := fileDigest(path)
+	digest, err := model.SHA256(path)
 	if err != nil {
 		return startFailure(err)
 	}
@@ -143,20 +141,7 @@ func (c *evalCmd) thumbnails(ctx context.Context, classifier *classify.Classifie
 	return func(name string) []byte { return made[name] }
 }
 
-func fileDigest(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", err
-	}
-	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// summary is summary.json, and what --format json prints.
+// evalSummary is summary.json, and what --format json prints.
 type evalSummary struct {
 	Dataset    string           `json:"dataset"`
 	Model      eval.Subject     `json:"model"`
