@@ -248,20 +248,23 @@ func TestEightOrientationsAreOnePicture(t *testing.T) {
 	}
 }
 
-// Row H17: where descriptors are few, clients wait for one, and the server goes on when some are free again.
+// Row H17: where descriptors are few, fewer connections are kept open than the process could have files; one too many is told so, and
+// the server goes on when some are closed.
 func TestFewDescriptors(t *testing.T) {
+	const files = 256
 	limit, err := exec.LookPath("prlimit")
 	if err != nil {
 		missing(t, "prlimit is not installed (util-linux)")
 	}
 	s := startCommand(t, func(cmd *exec.Cmd) {
-		cmd.Args = append([]string{limit, "--nofile=256:256", cmd.Path}, cmd.Args[1:]...)
+		cmd.Args = append([]string{limit, fmt.Sprintf("--nofile=%d:%d", files, files), cmd.Path}, cmd.Args[1:]...)
 		cmd.Path = limit
 	}, lite0).ready(t)
 	picture := read(t, torchtest.File(t, "examples/flower.jpg"))
 	kept := newClient()
 	defer kept.CloseIdleConnections()
 	wantKept := func() {
+		t.Helper()
 		if code, _, err := kept.predict(s.url, picture); err != nil || code != http.StatusOK {
 			t.Errorf("a client that was there before: %d, %v", code, err)
 		}
@@ -275,7 +278,21 @@ func TestFewDescriptors(t *testing.T) {
 		}
 		idle = append(idle, conn)
 	}
-	s.waitFor(t, "no descriptor left", func() bool { return s.count(t, "fd") >= 250 })
+	// Those that were told have to be read or cut before one more can be told.
+	s.waitFor(t, "an answer to one too many", func() bool {
+		answer, err := http.Get(s.url + "/healthz")
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		if answer.StatusCode != http.StatusTooManyRequests || answer.Header.Get("Retry-After") == "" {
+			t.Errorf("one connection too many: %s, Retry-After %q", answer.Status, answer.Header.Get("Retry-After"))
+		}
+		return true
+	})
+	if open := s.count(t, "fd"); open >= files {
+		t.Errorf("%d descriptors of %d are in use: nothing is left for a file", open, files)
+	}
 	wantKept()
 	for _, conn := range idle {
 		conn.Close()
