@@ -163,6 +163,14 @@ test-clients: vidi test-models ## the Python client, installed by pip, against t
 test-models-hostile: vidi test-models ## 1,000 damaged model files: each refused with a reason, none may end who looks at it (10 minutes)
 	@go=$$(third_party/find-go.sh); VIDI_MUTANTS=1000 "$$go" test -count=1 -v -timeout 60m -run TestMutants ./service/trial
 
+# gotorch is a module of its own, which needs a clone of the user's. The workspace file names it, so that no go.mod changes.
+.PHONY: test-gotorch
+test-gotorch: vidi test-models ## tensors to and from gotorch: GOTORCH=DIR is a clone of it, built as torchbind/gotorch/README.md says
+	@test -f "$(GOTORCH)/cgotorch/libcgotorch.so" || { echo "test-gotorch: GOTORCH=$(GOTORCH) is no clone of gotorch with its C++ side built; torchbind/gotorch/README.md says how"; exit 1; }
+	@mkdir -p build
+	@printf 'go 1.26.0\nuse (\n\t..\n\t../torchbind/gotorch\n)\nreplace github.com/wangkuiyi/gotorch => %s\n' "$(abspath $(GOTORCH))" >build/gotorch.work
+	@go=$$(third_party/find-go.sh); cd torchbind/gotorch && export GOWORK=$(CURDIR)/build/gotorch.work; "$$go" test -count=1 ./... && "$$go" run ./example ../../build/models/resnet18-seeded.pt
+
 # SCHEMA is handed on: `make test-schema SCHEMA=--long`.
 .PHONY: test-schema
 test-schema: vidi test-models $(SCHEMA_PYTHON) ## the server against its own OpenAPI document, by schemathesis
