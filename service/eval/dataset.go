@@ -29,6 +29,18 @@ type Dataset struct {
 	Items []Item
 }
 
+// Sample is the dataset, or most of its items, spread evenly over all of them.
+func (d *Dataset) Sample(most int) *Dataset {
+	if len(d.Items) <= most {
+		return d
+	}
+	sample := &Dataset{Path: d.Path, Items: make([]Item, most)}
+	for i := range sample.Items {
+		sample.Items[i] = d.Items[i*len(d.Items)/most]
+	}
+	return sample
+}
+
 // UnknownLabels are names in a dataset that the model has no class for.
 type UnknownLabels struct {
 	Names []UnknownLabel

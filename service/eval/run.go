@@ -1,9 +1,11 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 
@@ -83,6 +85,49 @@ func ask(ctx context.Context, c Classifier, item Item, image preprocess.Options)
 	t := result.Timing
 	record.Milliseconds = classify.Milliseconds(t.Decode + t.Preprocess + t.Inference)
 	return record, nil
+}
+
+// Logits are the outputs of the network for every picture of the dataset that can be read, and the indexes of their right classes;
+// the model's activation must be softmax, temperature is its card's. step is called after each item.
+//
+// They are computed back from the probabilities: the logarithm of softmax is the logits less a constant, which softmax takes no
+// notice of.
+func Logits(ctx context.Context, c Classifier, d *Dataset, temperature float64, image preprocess.Options, step func()) (logits [][]float32, right []int, err error) {
+	rows := make([][]float32, len(d.Items))
+	var group errgroup.Group
+	group.SetLimit(2 * runtime.GOMAXPROCS(0))
+	for i, item := range d.Items {
+		if ctx.Err() != nil {
+			break
+		}
+		group.Go(func() error {
+			defer step()
+			data, err := readPicture(item.Path)
+			if err != nil {
+				return nil //nolint:nilerr // counted by the caller, as a picture that cannot be decoded
+			}
+			if result, err := c.Classify(ctx, data, classify.Options{TopK: 1 << 30, Image: image}); err == nil {
+				rows[i] = logitsOf(result.Predictions, temperature)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // returns none
+	for i, row := range rows {
+		if row != nil {
+			logits, right = append(logits, row), append(right, d.Items[i].Class)
+		}
+	}
+	return logits, right, ctx.Err()
+}
+
+func logitsOf(predictions []classify.Prediction, temperature float64) []float32 {
+	const least = math.SmallestNonzeroFloat64 // an answer so unlikely that it became 0 has a logarithm all the same
+	row := make([]float32, len(predictions))
+	for _, p := range predictions {
+		row[p.ClassID] = float32(cmp.Or(temperature, 1) * math.Log(max(p.Probability, least)))
+	}
+	return row
 }
 
 func readPicture(path string) ([]byte, error) {

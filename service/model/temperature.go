@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -66,6 +67,39 @@ func FitTemperature(logits [][]float32, right []int) (Calibration, error) {
 		return Calibration{}, errors.New("calibration: the logits are too large to compute with")
 	}
 	return c, nil
+}
+
+// SureFrom is the lowest probability from which on, at the temperature, at least the share target (0–1) of the likeliest answers is
+// right, and the share of all answers (0–1) that have it. logits and right are as for [FitTemperature].
+func SureFrom(logits [][]float32, right []int, temperature, target float64) (threshold, sure float64, err error) {
+	type answer struct {
+		probability float64
+		right       bool
+	}
+	answers := make([]answer, len(logits))
+	for i, row := range logits {
+		p, err := Probabilities(Softmax, temperature, row)
+		if err != nil {
+			return 0, 0, err
+		}
+		best := slices.Max(p)
+		answers[i] = answer{best, p[right[i]] == best}
+	}
+	slices.SortFunc(answers, func(a, b answer) int { return cmp.Compare(b.probability, a.probability) })
+	good, enough := 0, 0
+	for i, a := range answers {
+		if a.right {
+			good++
+		}
+		// Answers of the same probability are sure together, or none of them is.
+		if together := i+1 < len(answers) && answers[i+1].probability == a.probability; !together && float64(good) >= target*float64(i+1) {
+			enough = i + 1
+		}
+	}
+	if enough == 0 {
+		return 0, 0, fmt.Errorf("even of the likeliest answers, less than %g %% are right", target*100)
+	}
+	return answers[enough-1].probability, float64(enough) / float64(len(answers)), nil
 }
 
 // likelihood is the negative log-likelihood of the right class under softmax(b·z), and its derivative by b.

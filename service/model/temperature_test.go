@@ -98,3 +98,23 @@ func TestTemperatureKeepsTheOrder(t *testing.T) {
 		t.Errorf("none: %v", none)
 	}
 }
+
+// Answers with 0.9, 0.8, 0.7 and 0.6, of which the third is wrong: 60 % of the first ones are right everywhere, all of them to 0.8.
+func TestSureFrom(t *testing.T) {
+	logits := make([][]float32, 4)
+	for i, p := range []float64{0.7, 0.9, 0.6, 0.8} {
+		logits[i] = []float32{float32(math.Log(p)), float32(math.Log(1 - p))}
+	}
+	right := []int{1, 0, 0, 0}
+	for _, c := range []struct{ target, threshold, sure float64 }{{1, 0.8, 0.5}, {0.75, 0.6, 1}, {0.6, 0.6, 1}} {
+		threshold, sure, err := SureFrom(logits, right, 1, c.target)
+		if err != nil || math.Abs(threshold-c.threshold) > 1e-6 || sure != c.sure { // logits are float32
+			t.Errorf("%v: from %v on, of %v; want %v, %v; %v", c.target, threshold, sure, c.threshold, c.sure, err)
+		}
+	}
+	// Two answers alike are sure together: the right one alone would do, but nothing tells it from the wrong one.
+	same := [][]float32{{1, 0}, {1, 0}}
+	if _, _, err := SureFrom(same, []int{0, 1}, 1, 0.9); err == nil {
+		t.Error("half of the answers is right, and 90 % were asked for")
+	}
+}

@@ -158,6 +158,12 @@ func printCard(w io.Writer, card model.Card) {
 	row("precision", "%s", cmp.Or(card.Precision, "fp32"))
 	row("input", "%d × %d out of a shorter side of %d, %s, mean %s, std %s", in.Crop, in.Crop, in.Resize, in.Interpolation, numbers(in.Mean), numbers(in.Std))
 	row("activation", "%s", card.Activation)
+	if card.Temperature != 0 {
+		row("temperature", "%.3f", card.Temperature)
+	}
+	if card.UnsureBelow != 0 {
+		row("not sure", "below %.1f %%", card.UnsureBelow*100)
+	}
 	row("classes", "%d: %s", len(card.Labels), firstLabels(card.Labels))
 	if t := card.Trial; t != nil {
 		row("answer", "to a photograph of an espresso: %s", answerText(t.Golden))
