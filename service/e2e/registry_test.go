@@ -26,17 +26,19 @@ const second = "second "
 func twoVersions(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
+	addVersion(t, folder, "1")
+	addVersion(t, folder, "2", "--labels", otherNames(t))
+	return folder
+}
+
+// otherNames is a file of 1000 labels that nothing else has.
+func otherNames(t *testing.T) string {
+	t.Helper()
 	var labels strings.Builder
 	for i := range 1000 {
 		fmt.Fprintf(&labels, "%s%d\n", second, i)
 	}
-	names := filepath.Join(t.TempDir(), "labels.txt")
-	if err := os.WriteFile(names, []byte(labels.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	addVersion(t, folder, "1")
-	addVersion(t, folder, "2", "--labels", names)
-	return folder
+	return put(t, t.TempDir(), "labels.txt", []byte(labels.String()))
 }
 
 func addVersion(t *testing.T, folder, version string, args ...string) {
@@ -206,14 +208,18 @@ func TestSwapToABadFile(t *testing.T) {
 	}
 }
 
-// From the folder to the answers, without a command to the server: a good version takes over, and can be rolled back.
+// From the folder to the answers, without a command to the server: a good version takes over, and can be rolled back. The log says
+// that it does not know what the rules name.
 func TestWatchAndRollback(t *testing.T) {
 	folder := t.TempDir()
 	addVersion(t, folder, "1")
-	s, admin := startAdmin(t, "--models", folder, "--watch")
-	addVersion(t, folder, "2")
+	s, admin := startAdmin(t, "--models", folder, "--watch", "--rules", put(t, folder, "rules.yaml", []byte(petRules)))
+	addVersion(t, folder, "2", "--labels", otherNames(t))
 	stable := func() string { return statusOf(t, admin).Models[0].Stable }
 	s.waitFor(t, "version 2", func() bool { return stable() == "2" })
+	if log := s.stderr.String(); strings.Count(log, "some rules never hold for this model") != 1 || !strings.Contains(log, "there is no group") {
+		t.Errorf("no word of the rules: %s", log)
+	}
 	mustOperate(t, admin, "rollback", "pets")
 	if stable() != "1" {
 		t.Errorf("after the rollback %s is stable", stable())

@@ -168,10 +168,32 @@ def room(run: Run) -> Iterator[str]:
         network = run.engine(f"vidi {server['precision']}", 1)
         for kind in KINDS:
             ours, peer = run.cpu(name, f"{kind}/16"), run.least_cpu(f"{kind}/16", precision=server["precision"], decode=server["decode"])
-            figures = [ours, network, peer, quotient(peer, ours), quotient(peer, network)]
-            rows.append([server["title"], kind, *(number(value, 2 if i > 2 else 1) for i, value in enumerate(figures))])
+            rows.append([server["title"], kind, *bound(ours, network, peer)])
     header = ["server", "pictures", "vidi, ms", "of it network", "best peer, ms", "peer / vidi", "most possible"]
     yield from table(header, rows)
+    yield "The same for a single connection, where all cores are the one picture's: milliseconds from request to answer, and of the"
+    yield "network on two threads."
+    yield ""
+    rows = []
+    for name, server in ordered(run):
+        if not server["ours"]:
+            continue
+        network = run.engine(f"vidi {server['precision']}", 2)
+        for kind in KINDS:
+            best = run.best_peer(f"{kind}/1", precision=server["precision"], decode=server["decode"])
+            ours, peer = (quotient(1000, run.rate(which, f"{kind}/1")) for which in (name, best or ""))
+            rows.append([server["title"], kind, *bound(ours, network, peer)])
+    yield from table(header, rows)
+    flask = run.cpu(FLASK, "typical/16")
+    most = {precision: quotient(flask, run.engine(f"vidi {precision}", 1)) for precision in ("fp32", "bf16", "int8")}
+    yield f"Beside the article's Flask ({number(flask, 1)} ms for a typical picture) that bound is " + ", ".join(
+        f"{number(times, 2)} × in {precision}" for precision, times in most.items()
+    ) + "."
+    yield ""
+
+
+def bound(ours: float | None, network: float | None, peer: float | None) -> list[str]:
+    return [*(number(value, 1) for value in (ours, network, peer)), *(number(quotient(peer, value), 2) for value in (ours, network))]
 
 
 def verdicts(run: Run) -> Iterator[str]:

@@ -109,6 +109,13 @@ func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error)
 	if card.Assumed {
 		h.log.Warn("the model has no card: assuming ImageNet preprocessing and "+assumedLabels(card), "model", card.Name)
 	}
+	// The start checks the names against all of its models together. Of one that comes later, or stands beside others, only a person
+	// can tell whether it should know them.
+	if len(h.registry.Cards()) > 0 {
+		if err := h.book.Check(card); err != nil {
+			h.log.Warn("some rules never hold for this model, which does not know what they name", "model", card.Name, "version", card.Version, "error", err.Error())
+		}
+	}
 	h.second.Go(func() { logAlone(h.log, e, card) })
 	return registry.Opened{Model: c, Precision: computesIn(c)}, nil
 }
