@@ -34,7 +34,7 @@ type Serve struct {
 
 	Workers      Count `help:"Pictures worked on at the same time; 0 is one per core." default:"0" env:"VIDI_WORKERS"`
 	Threads      Count `help:"Threads of each worker for inference; 0 shares the cores out among the workers." default:"0" env:"VIDI_THREADS"`
-	ThreadsAlone Count `help:"Threads for a picture that has the machine to itself; 0 is all cores, 1 means no special treatment." default:"0" env:"VIDI_THREADS_ALONE"`
+	ThreadsAlone Count `help:"Threads for a picture that has the machine to itself; 0 is all cores for models that are faster with them, 1 means no special treatment." default:"0" env:"VIDI_THREADS_ALONE"`
 
 	MaxBody      Bytes    `help:"Largest request body." default:"20MiB" env:"VIDI_MAX_BODY"`
 	MaxPixels    Count    `help:"Most pixels of one picture." default:"50M" env:"VIDI_MAX_PIXELS"`

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"text/tabwriter"
@@ -269,7 +270,7 @@ func printLevels(t *testing.T, name string, levels []*parity) {
 
 func openClassifier(t *testing.T, path string, precision engine.Precision) *classify.Classifier {
 	t.Helper()
-	c, err := classify.Open(context.Background(), path, classify.Config{Engine: engine.Config{Precision: precision}})
+	c, err := classify.Open(context.Background(), path, classify.Config{Engine: engine.Config{Precision: precision, Alone: runtime.GOMAXPROCS(0)}}) // both modules, whether or not the second is faster here
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -206,9 +206,9 @@ func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float
 	return infer(ctx, turn.worker, e.module, rgb, count, e.card.Input)
 }
 
-// WaitAlone returns when the module for a picture that is alone is ready too, and with an error if it could not be loaded;
-// everything then goes on without it. It returns at once if the plan has none.
-func (e *Engine) WaitAlone() error { return e.alone.wait() }
+// WaitAlone returns when it is settled whether a picture that is alone has a module of its own, and with an error if it could not
+// be made; everything then goes on without it. It returns at once if the plan has none.
+func (e *Engine) WaitAlone() (AloneOutcome, error) { return e.alone.wait() }
 
 // BF16Gain is how many times as fast this CPU computes convolutions in bf16 as in fp32, measured now on one thread; it takes a
 // tenth of a second and one turn.

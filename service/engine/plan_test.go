@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/vidi-vision/vidi/torchbind"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
@@ -43,8 +44,8 @@ func mustBegin(t *testing.T, e *Engine) *Turn {
 func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 	torchtest.NoLeaks(t)
 	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 3, Threads: 1, Alone: 2})
-	if err := e.WaitAlone(); err != nil {
-		t.Fatal(err)
+	if outcome, err := e.WaitAlone(); err != nil || outcome != (AloneOutcome{Used: true}) { // asked for, so nothing is measured
+		t.Fatal(outcome, err)
 	}
 	if e.alone.module.Load() == nil {
 		t.Fatal("the second module is missing")
@@ -87,9 +88,58 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 func TestOneThreadAloneNeedsNoSecondModule(t *testing.T) {
 	torchtest.NoLeaks(t)
 	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 2, Threads: 1, Alone: 1})
-	if err := e.WaitAlone(); err != nil || e.alone.module.Load() != nil {
+	if _, err := e.WaitAlone(); err != nil || e.alone.module.Load() != nil {
 		t.Errorf("error %v, second module %v", err, e.alone.module.Load())
 	}
+}
+
+// Where nobody asked for them, all threads are only used if the model is faster with them; whichever it is, it was measured, and no
+// module is left that nobody uses.
+func TestAllThreadsHaveToBeWorthIt(t *testing.T) {
+	torchtest.NoLeaks(t)
+	if runtime.GOMAXPROCS(0) < 2 {
+		t.Skip("a single core has no plan for pictures that are alone")
+	}
+	e := mustLoad(t, "fixtures/tiny.pt", Config{})
+	outcome, err := e.WaitAlone()
+	if err != nil || outcome.Among <= 0 || outcome.Alone <= 0 {
+		t.Fatalf("%+v, %v", outcome, err)
+	}
+	if worth := outcome.Alone.Seconds() <= outcome.Among.Seconds()*worthwhilePercent/100; outcome.Used != worth || (e.alone.module.Load() != nil) != worth {
+		t.Errorf("%+v, and the second module is %v", outcome, e.alone.module.Load())
+	}
+	if len(e.pool.free) != e.pool.plan.Workers {
+		t.Errorf("%d workers are free", len(e.pool.free))
+	}
+}
+
+// An engine that is closed while the machine is never idle does not wait for it to be.
+func TestCloseEndsTheComparison(t *testing.T) {
+	torchtest.NoLeaks(t)
+	pool, err := NewPool(Config{Workers: 2, Threads: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if pool.plan.Alone < 2 {
+		t.Skip("a single core has no plan for pictures that are alone")
+	}
+	busy, err := pool.take(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := pool.Load(context.Background(), torchtest.File(t, "build/fixtures/tiny.pt"), FP32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	if err := e.Close(); err != nil {
+		t.Error(err)
+	}
+	if waited := time.Since(begun); waited > idlePatience/2 { // the compiling takes a second at most
+		t.Errorf("it closed after %v", waited)
+	}
+	pool.give([]*torchbind.Worker{busy})
 }
 
 // The gain is asked for only where the CPU has bf16; elsewhere oneDNN may know no way to compute it at all, which is an error.

@@ -17,7 +17,8 @@ type Config struct {
 	Workers   int // pictures worked on at the same time
 	Threads   int // of each worker; 0 shares the cores out among the workers
 	// Alone is the threads for a picture that has the machine to itself. More than Threads means a second compiled module for each
-	// model, which is made after Load has returned and costs some megabytes; 1 does without.
+	// model, which is made after Load has returned and costs some megabytes; 1 does without; 0 is all cores, for those models that
+	// are faster with them, which is measured.
 	Alone int
 	// Nice is how far inference stands behind the process's other threads where cores are short: 0 not at all, to 19 (Linux's nice
 	// value). A server that also has to refuse, and to answer probes, wants some; who only waits for the answer does not.
@@ -33,6 +34,8 @@ type Pool struct {
 	// free holds the workers that nobody uses. Who takes one out works on a picture; who takes all out has the machine.
 	free  chan *torchbind.Worker
 	alone *torchbind.Worker // for a picture that has the machine to itself; nil if the plan gives it nothing more
+	// measuresAlone says that a model has to be faster with all cores to get them.
+	measuresAlone bool
 	// compiling is the models whose second module is being compiled, on the thread of alone: until then no picture goes there.
 	compiling atomic.Int64
 	waiting   atomic.Int64 // turns that are waited for
@@ -40,7 +43,7 @@ type Pool struct {
 
 // NewPool starts the workers; the config's precision has no meaning here.
 func NewPool(cfg Config) (*Pool, error) {
-	p := &Pool{plan: cfg.plan(), nice: cfg.Nice}
+	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, measuresAlone: cfg.Alone == 0}
 	p.free = make(chan *torchbind.Worker, p.plan.Workers)
 	for range p.plan.Workers {
 		worker, err := p.newWorker(p.plan.Threads)

@@ -93,7 +93,7 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	warm := time.Since(begun)
 	e := classifier.Engine()
 	// Not an error: everything works without the second module, and serve says the same.
-	_ = e.WaitAlone()
+	_, _ = e.WaitAlone()
 	card := classifier.Card()
 	begun = time.Now()
 	if _, err := e.Infer(ctx, make([]byte, card.Input.Crop*card.Input.Crop*3)); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -129,12 +130,26 @@ func computesIn(c *classify.Classifier) string {
 }
 
 func logAlone(log *slog.Logger, e *engine.Engine, card model.Card) {
-	if err := e.WaitAlone(); err != nil {
-		log.Warn("a picture that comes alone gets no more threads than others", "model", card.Name, "error", err)
-	} else if plan := e.Plan(); plan.TwoModules() {
-		log.Info("a picture that comes alone now gets all its threads", "model", card.Name, "version", card.Version, "threads", plan.Alone)
+	plan := e.Plan()
+	if !plan.TwoModules() {
+		return
+	}
+	outcome, err := e.WaitAlone()
+	log = log.With("model", card.Name, "version", card.Version, "threads", plan.Alone)
+	if outcome.Among > 0 {
+		log = log.With("ms", rounded(outcome.Alone), "ms_on_a_worker", rounded(outcome.Among))
+	}
+	switch {
+	case err != nil:
+		log.Warn("a picture that comes alone gets no more threads than others", "error", err)
+	case outcome.Used:
+		log.Info("a picture that comes alone now gets all its threads")
+	case outcome.Among > 0: // otherwise the server ended first
+		log.Info("a picture that comes alone gets no more threads than others: this model is not faster with them here")
 	}
 }
+
+func rounded(d time.Duration) float64 { return math.Round(classify.Milliseconds(d)*100) / 100 }
 
 // complete tells what the first model's precision means on this CPU.
 func (h *hosted) complete(ctx context.Context, log *slog.Logger) {
@@ -143,7 +158,7 @@ func (h *hosted) complete(ctx context.Context, log *slog.Logger) {
 	case precision == string(engine.BF16) && !cpu.HasNativeBF16:
 		log.Warn("this CPU does not compute bf16 natively: it is emulated, several times slower than --precision fp32")
 	case precision == string(engine.FP32) && cpu.HasNativeBF16:
-		_ = h.first.Engine().WaitAlone() // its compiling would disturb the measurement
+		_, _ = h.first.Engine().WaitAlone() // its compiling would disturb the measurement
 		logBF16Gain(ctx, log, h.first.Engine())
 	}
 }
