@@ -7,13 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/pictures"
 )
 
 // Item is a picture whose class is known.
@@ -69,12 +69,9 @@ func (e *UnknownLabels) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// pictureEndings are the names taken for pictures in a folder; what a CSV file names is read whatever its name.
-var pictureEndings = []string{".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
-
-// Open reads which pictures there are: below a folder with a sub-folder for each class, or in a CSV file with the columns "file"
-// and "label", whose files are relative to it. Names of classes that labels do not have are an [*UnknownLabels], unless
-// skipUnknown leaves their pictures out; a dataset without any picture is an error.
+// Open reads which pictures there are: below a folder with a sub-folder for each class, hidden folders left out, or in a CSV file
+// with the columns "file" and "label", whose files are relative to it. Names of classes that labels do not have are an
+// [*UnknownLabels], unless skipUnknown leaves their pictures out; a dataset without any picture is an error.
 func Open(path string, labels []model.Label, skipUnknown bool) (*Dataset, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -117,34 +114,19 @@ func (d *Dataset) readFolder(names *classNames) error {
 		if !known {
 			continue
 		}
-		err := filepath.WalkDir(folder+string(filepath.Separator), func(path string, file fs.DirEntry, err error) error {
-			if err != nil || file.IsDir() || !slices.Contains(pictureEndings, strings.ToLower(filepath.Ext(path))) {
+		err := pictures.Walk(folder, func(path string, err error) error {
+			if err != nil {
 				return err
 			}
-			return d.add(path, class)
+			name, err := filepath.Rel(d.Path, path)
+			d.Items = append(d.Items, Item{Path: path, Name: filepath.ToSlash(name), Class: class})
+			return err
 		})
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func (d *Dataset) add(path string, class int) error {
-	name, err := filepath.Rel(d.root(), path)
-	if err != nil {
-		return err
-	}
-	d.Items = append(d.Items, Item{Path: path, Name: filepath.ToSlash(name), Class: class})
-	return nil
-}
-
-// root is what names are relative to.
-func (d *Dataset) root() string {
-	if info, err := os.Stat(d.Path); err == nil && info.IsDir() {
-		return d.Path
-	}
-	return filepath.Dir(d.Path)
 }
 
 func (d *Dataset) readCSV(names *classNames) error {

@@ -45,7 +45,7 @@ func names(d *Dataset) []string {
 
 func TestFolders(t *testing.T) {
 	dir := t.TempDir()
-	for _, file := range []string{"Tiger_Cat/b.jpg", "Tiger_Cat/deep/a.PNG", "n09193705/x.jpeg", "高山/y.webp", "class_2/z.gif", "alp/notes.txt", ".hidden/h.jpg"} {
+	for _, file := range []string{"Tiger_Cat/b.jpg", "Tiger_Cat/deep/a.PNG", "n09193705/x.jpeg", "高山/y.webp", "class_2/z.gif", "alp/notes.txt", "alp/.small/a.jpg", ".hidden/h.jpg"} {
 		write(t, filepath.Join(dir, file), "")
 	}
 	d, err := Open(dir, labels, false)

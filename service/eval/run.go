@@ -3,15 +3,13 @@ package eval
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"io"
 	"math"
-	"os"
 	"runtime"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/pictures"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
@@ -22,9 +20,6 @@ type Classifier interface {
 
 // kept is how many answers of each picture are kept: as many as top-5 needs.
 const kept = 5
-
-// maxPictureBytes bounds what is read of one file.
-const maxPictureBytes = 64 << 20
 
 // Run has the model look at every picture of the dataset that the journal has no answer for, as many at a time as keep all cores
 // busy, and returns a record for each item, in their order. Pictures that cannot be read become records with an error. step is
@@ -62,7 +57,7 @@ func Run(ctx context.Context, c Classifier, d *Dataset, j *Journal, image prepro
 // ask returns an error only where the run itself is at an end.
 func ask(ctx context.Context, c Classifier, item Item, image preprocess.Options) (Record, error) {
 	record := Record{File: item.Name, Class: item.Class}
-	data, err := readPicture(item.Path)
+	data, err := pictures.ReadFile(item.Path)
 	var result *classify.Result
 	if err == nil {
 		result, err = c.Classify(ctx, data, classify.Options{TopK: 1 << 30, Image: image}) // all: the right class may be anywhere
@@ -102,7 +97,7 @@ func Logits(ctx context.Context, c Classifier, d *Dataset, temperature float64, 
 		}
 		group.Go(func() error {
 			defer step()
-			data, err := readPicture(item.Path)
+			data, err := pictures.ReadFile(item.Path)
 			if err != nil {
 				return nil //nolint:nilerr // counted by the caller, as a picture that cannot be decoded
 			}
@@ -128,17 +123,4 @@ func logitsOf(predictions []classify.Prediction, temperature float64) []float32 
 		row[p.ClassID] = float32(cmp.Or(temperature, 1) * math.Log(max(p.Probability, least)))
 	}
 	return row
-}
-
-func readPicture(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPictureBytes+1))
-	if err == nil && len(data) > maxPictureBytes {
-		err = fmt.Errorf("the file is larger than %d MiB", maxPictureBytes>>20)
-	}
-	return data, err
 }

@@ -19,6 +19,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/bench"
 	"github.com/vidi-vision/vidi/service/engine"
+	"github.com/vidi-vision/vidi/service/pictures"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
@@ -111,7 +112,7 @@ func (c *benchCmd) config() (bench.Config, error) {
 // picture is the file's content, or a made-up photograph: waves of several sizes compress about as photographs do.
 func (c *benchCmd) picture() ([]byte, error) {
 	if c.Picture != "" {
-		return os.ReadFile(c.Picture)
+		return pictures.ReadFile(c.Picture)
 	}
 	img := image.NewRGBA(image.Rect(0, 0, 1280, 960))
 	for y := range 960 {

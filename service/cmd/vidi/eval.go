@@ -14,6 +14,7 @@ import (
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/eval"
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/pictures"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
@@ -130,7 +131,7 @@ func (c *evalCmd) thumbnails(ctx context.Context, classifier *classify.Classifie
 	}
 	made := map[string][]byte{}
 	for _, r := range records {
-		data, err := os.ReadFile(paths[r.File])
+		data, err := pictures.ReadFile(paths[r.File])
 		if err != nil {
 			continue // it was there a moment ago; the report does without
 		}

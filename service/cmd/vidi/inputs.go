@@ -1,13 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"github.com/vidi-vision/vidi/service/pictures"
 )
 
 // input is one picture that the command line named. A file is read when its turn comes.
@@ -15,12 +16,6 @@ type input struct {
 	name string // as the person typed or would type it
 	err  error  // why there is nothing to read; nil otherwise
 }
-
-// maxInputBytes bounds one picture read from a file or from standard input, as the server bounds a body.
-const maxInputBytes = 64 << 20
-
-// pictureEndings are the file names taken from a folder. A file named outright is read whatever its name.
-var pictureEndings = []string{".jpg", ".jpeg", ".jpe", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 
 // expand turns the arguments into inputs, in their order: a folder into the pictures below it, a pattern that the shell
 // left alone into its matches. What cannot be found becomes an input with an error, so that the rest goes on.
@@ -38,7 +33,10 @@ func expand(args []string) []input {
 		default:
 			matches, globErr := filepath.Glob(arg)
 			if globErr != nil || len(matches) == 0 {
-				inputs = append(inputs, input{name: arg, err: notFound(arg, err)})
+				if strings.ContainsAny(arg, "*?[") {
+					err = errors.New("no file matches this pattern")
+				}
+				inputs = append(inputs, input{name: arg, err: inWords(err)})
 				continue
 			}
 			for _, match := range matches {
@@ -53,14 +51,13 @@ func expand(args []string) []input {
 	return inputs
 }
 
-func notFound(arg string, err error) error {
+// inWords is why a file cannot be read, without its name, which stands before the error.
+func inWords(err error) error {
 	switch {
-	case strings.ContainsAny(arg, "*?["):
-		return fmt.Errorf("no file matches this pattern")
 	case os.IsNotExist(err):
-		return fmt.Errorf("there is no such file or folder")
+		return errors.New("there is no such file or folder")
 	case os.IsPermission(err):
-		return fmt.Errorf("permission denied")
+		return errors.New("permission denied")
 	}
 	return err
 }
@@ -68,50 +65,24 @@ func notFound(arg string, err error) error {
 // folder is the pictures below dir by their names, in order; hidden folders are left out.
 func folder(dir string) []input {
 	var inputs []input
-	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			inputs = append(inputs, input{name: path, err: notFound(path, err)})
-			return nil
-		case entry.IsDir() && path != dir && strings.HasPrefix(entry.Name(), "."):
-			return filepath.SkipDir
-		case !entry.IsDir() && slices.Contains(pictureEndings, strings.ToLower(filepath.Ext(path))):
-			inputs = append(inputs, input{name: path})
-		}
+	_ = pictures.Walk(dir, func(path string, err error) error { // its error would be ours, and we have none
+		inputs = append(inputs, input{name: path, err: inWords(err)})
 		return nil
 	})
-	if err != nil {
-		return []input{{name: dir, err: err}}
-	}
 	if len(inputs) == 0 {
-		return []input{{name: dir, err: fmt.Errorf("this folder has no pictures (looked for %s)", strings.Join(pictureEndings, " "))}}
+		return []input{{name: dir, err: fmt.Errorf("this folder has no pictures (looked for %s)", strings.Join(pictures.Endings, " "))}}
 	}
 	return inputs
 }
 
 // read is the file's content, or standard input's.
 func (i input) read(stdin io.Reader) ([]byte, error) {
-	if i.err != nil {
+	switch {
+	case i.err != nil:
 		return nil, i.err
+	case i.name == "-":
+		return pictures.Read(stdin)
 	}
-	source := stdin
-	if i.name != "-" {
-		f, err := os.Open(i.name)
-		if err != nil {
-			return nil, notFound(i.name, err)
-		}
-		defer f.Close()
-		if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeNamedPipe == 0 {
-			return nil, fmt.Errorf("this is not a regular file")
-		}
-		source = f
-	}
-	data, err := io.ReadAll(io.LimitReader(source, maxInputBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxInputBytes {
-		return nil, fmt.Errorf("the file is larger than %d MiB", maxInputBytes>>20)
-	}
-	return data, nil
+	data, err := pictures.ReadFile(i.name)
+	return data, inWords(err)
 }

@@ -1,0 +1,76 @@
+package pictures
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// zeros never end.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+func TestWalk(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "pictures")
+	for _, name := range []string{"b.JPG", "a/c.png", "a/.thumbnails/c.png", "notes.txt", ".hidden/d.gif"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	for _, root := range []string{dir, link, dir + "/"} {
+		var found []string
+		err := Walk(root, func(path string, err error) error {
+			found = append(found, path)
+			return err
+		})
+		want := []string{filepath.Join(root, "a/c.png"), filepath.Join(root, "b.JPG")}
+		if err != nil || !slices.Equal(found, want) {
+			t.Errorf("below %s: %q, %v; want %q", root, found, err, want)
+		}
+	}
+	hidden := 0
+	if err := Walk(filepath.Join(dir, ".hidden"), func(string, error) error { hidden++; return nil }); err != nil || hidden != 1 {
+		t.Errorf("below a hidden folder that was named: %d, %v", hidden, err)
+	}
+	enough := errors.New("enough")
+	if err := Walk(dir, func(string, error) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("the walk went on: %v", err)
+	}
+	if err := Walk(filepath.Join(dir, "none"), func(_ string, err error) error { return err }); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a folder that does not exist: %v", err)
+	}
+}
+
+func TestRead(t *testing.T) {
+	if _, err := Read(zeros{}); err == nil || !strings.Contains(err.Error(), "larger than 64 MiB") {
+		t.Errorf("what never ends: %v", err)
+	}
+	if _, err := ReadFile(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a folder: %v", err)
+	}
+	if _, err := ReadFile(os.DevNull); err == nil || !strings.Contains(err.Error(), "not a regular file") {
+		t.Errorf("a device: %v", err)
+	}
+	if _, err := ReadFile(filepath.Join(t.TempDir(), "none.jpg")); !os.IsNotExist(err) {
+		t.Errorf("a missing file: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "a.jpg")
+	if err := os.WriteFile(path, []byte("content"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadFile(path); err != nil || string(data) != "content" {
+		t.Errorf("%q, %v", data, err)
+	}
+}
