@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 
 	"github.com/vidi-vision/vidi/service/classify"
@@ -186,6 +187,78 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	cancel()
 	if _, err := Run(ctx, &knowing{}, d, j, preprocess.Options{}, func() {}); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A full disk ends a run at once: what the model says could not be kept.
+func TestRunEndsWithItsJournal(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 500 {
+		write(t, filepath.Join(dir, fmt.Sprintf("set/alp/%d.jpg", i)), "alp")
+	}
+	d, err := Open(filepath.Join(dir, "set"), labels, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := OpenJournal(filepath.Join(dir, "journal"), Subject{Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j.file.Close()
+	j.file = full
+	k := &knowing{}
+	if _, err := Run(context.Background(), k, d, j, preprocess.Options{}, func() {}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v", err)
+	}
+	if asked := k.asked.Load(); asked > 400 {
+		t.Errorf("%d of 500 pictures were asked for", asked)
+	}
+}
+
+// Records are of a picture and its class: where a table's labels are corrected, the pictures are looked at again.
+func TestACorrectedLabelIsLookedAtAgain(t *testing.T) {
+	dir := t.TempDir()
+	set := filepath.Join(dir, "set.csv")
+	write(t, filepath.Join(dir, "a.jpg"), "alp")
+	j, err := OpenJournal(filepath.Join(dir, "journal"), Subject{Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	for label, want := range map[string]float64{"cliff": 0.15, "alp": 0.7} {
+		write(t, set, "file,label\na.jpg,"+label+"\n")
+		d, err := Open(set, labels, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		records, err := Run(context.Background(), &knowing{}, d, j, preprocess.Options{}, func() {})
+		if err != nil || records[0].Class != d.Items[0].Class || records[0].Right != want {
+			t.Errorf("%s: %+v, %v; want a probability of %g", label, records, err, want)
+		}
+	}
+}
+
+func TestLogits(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "alp/1.jpg"), "broken")
+	write(t, filepath.Join(dir, "cliff/2.jpg"), "alp")
+	d, err := Open(dir, labels, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := atomic.Int64{}
+	logits, right, err := Logits(context.Background(), &knowing{}, d, 2, preprocess.Options{}, func() { steps.Add(1) })
+	if err != nil || len(logits) != 1 || !slices.Equal(right, []int{2}) || steps.Load() != 2 {
+		t.Fatalf("%v, %v, %v, %d steps", logits, right, err, steps.Load())
+	}
+	p, err := model.Probabilities(model.Softmax, 2, logits[0])
+	if err != nil || math.Abs(p[0]-0.7) > 1e-6 || math.Abs(p[2]-0.15) > 1e-6 {
+		t.Errorf("back to probabilities: %v, %v", p, err)
 	}
 }
 

@@ -51,9 +51,10 @@ type Subject struct {
 // Journal is a file of records, one JSON object a line under the subject's line. A run that was interrupted goes on where it
 // ended. Its methods are safe for concurrent use.
 type Journal struct {
-	mu   sync.Mutex
-	file *os.File
-	done map[string]Record // by file
+	mu     sync.Mutex
+	file   *os.File
+	done   map[string]Record // by file
+	failed error             // of the write that failed
 }
 
 // OpenJournal opens or begins the journal at path. Records of another subject are an error that says so; a last line that was cut
@@ -121,22 +122,25 @@ func (j *Journal) write(v any) error {
 	return err
 }
 
-// Find is the record of an item, if there is one with an answer: files that could not be read are tried again.
+// Find is the record of an item, if there is one with an answer. Files that could not be read are tried again, and so are those
+// whose class was corrected since: a record knows the probability of its own class alone.
 func (j *Journal) Find(item Item) (Record, bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r, ok := j.done[item.Name]
-	r.Class = item.Class // the picture may have been put into another folder since
-	return r, ok && r.Error == ""
+	return r, ok && r.Error == "" && r.Class == item.Class
 }
 
-// Add appends a record.
+// Add appends a record. After an error every other Add has the same one: nothing may stand behind half a line.
 func (j *Journal) Add(r Record) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.done[r.File] = r
-	return j.write(r)
+	if j.failed == nil {
+		j.done[r.File] = r
+		j.failed = j.write(r)
+	}
+	return j.failed
 }
 
-// Close closes the file.
+// Close closes the file. Nothing may be added any more.
 func (j *Journal) Close() error { return j.file.Close() }

@@ -21,47 +21,54 @@ type Classifier interface {
 // kept is how many answers of each picture are kept: as many as top-5 needs.
 const kept = 5
 
-// Run has the model look at every picture of the dataset that the journal has no answer for, as many at a time as keep all cores
-// busy, and returns a record for each item, in their order. Pictures that cannot be read become records with an error. step is
-// called after each item. When ctx ends, what was done is in the journal, and the error is ctx's.
-func Run(ctx context.Context, c Classifier, d *Dataset, j *Journal, image preprocess.Options, step func()) ([]Record, error) {
-	records := make([]Record, len(d.Items))
-	var group errgroup.Group
+// each calls f for every item, as many at a time as keep all cores busy, until one fails or ctx ends; the error is the first one's,
+// or ctx's.
+func each(ctx context.Context, items []Item, f func(ctx context.Context, i int, item Item) error) error {
+	group, running := errgroup.WithContext(ctx)
 	group.SetLimit(2 * runtime.GOMAXPROCS(0)) // the workers, and as many that read files meanwhile
-	for i, item := range d.Items {
-		if record, ok := j.Find(item); ok {
-			records[i] = record
-			step()
-			continue
-		}
-		if ctx.Err() != nil {
+	for i, item := range items {
+		if running.Err() != nil {
 			break
 		}
-		group.Go(func() error {
-			record, err := ask(ctx, c, item, image)
-			if err != nil {
-				return err
-			}
-			records[i] = record
-			step()
-			return j.Add(record)
-		})
+		group.Go(func() error { return f(running, i, item) })
 	}
 	err := group.Wait()
 	if ctx.Err() != nil {
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
-	return records, err
+	return err
+}
+
+// Run has the model look at every picture of the dataset that the journal has no answer for, and returns a record for each item, in
+// their order. Pictures that cannot be read become records with an error. step is called after each item, from several goroutines.
+// When ctx ends, what was done is in the journal, and the error is ctx's; others are the journal's.
+func Run(ctx context.Context, c Classifier, d *Dataset, j *Journal, image preprocess.Options, step func()) ([]Record, error) {
+	records := make([]Record, len(d.Items))
+	err := each(ctx, d.Items, func(ctx context.Context, i int, item Item) error {
+		record, found := j.Find(item)
+		if !found {
+			var err error
+			if record, err = ask(ctx, c, item, image); err != nil {
+				return err
+			}
+			if err := j.Add(record); err != nil {
+				return err
+			}
+		}
+		records[i] = record
+		step()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
 }
 
 // ask returns an error only where the run itself is at an end.
 func ask(ctx context.Context, c Classifier, item Item, image preprocess.Options) (Record, error) {
 	record := Record{File: item.Name, Class: item.Class}
-	data, err := pictures.ReadFile(item.Path)
-	var result *classify.Result
-	if err == nil {
-		result, err = c.Classify(ctx, data, classify.Options{TopK: 1 << 30, Image: image}) // all: the right class may be anywhere
-	}
+	result, err := look(ctx, c, item, image)
 	if ctx.Err() != nil {
 		return record, ctx.Err()
 	}
@@ -82,38 +89,36 @@ func ask(ctx context.Context, c Classifier, item Item, image preprocess.Options)
 	return record, nil
 }
 
+// look is the answer with every class: the right one may be anywhere.
+func look(ctx context.Context, c Classifier, item Item, image preprocess.Options) (*classify.Result, error) {
+	data, err := pictures.ReadFile(item.Path)
+	if err != nil {
+		return nil, err
+	}
+	return c.Classify(ctx, data, classify.Options{TopK: 1 << 30, Image: image})
+}
+
 // Logits are the outputs of the network for every picture of the dataset that can be read, and the indexes of their right classes;
-// the model's activation must be softmax, temperature is its card's. step is called after each item.
+// the model's activation must be softmax, temperature is its card's. step is called after each item, from several goroutines. The
+// error is ctx's.
 //
 // They are computed back from the probabilities: the logarithm of softmax is the logits less a constant, which softmax takes no
 // notice of.
 func Logits(ctx context.Context, c Classifier, d *Dataset, temperature float64, image preprocess.Options, step func()) (logits [][]float32, right []int, err error) {
 	rows := make([][]float32, len(d.Items))
-	var group errgroup.Group
-	group.SetLimit(2 * runtime.GOMAXPROCS(0))
-	for i, item := range d.Items {
-		if ctx.Err() != nil {
-			break
+	err = each(ctx, d.Items, func(ctx context.Context, i int, item Item) error {
+		if result, err := look(ctx, c, item, image); err == nil { // the caller counts the others
+			rows[i] = logitsOf(result.Predictions, temperature)
 		}
-		group.Go(func() error {
-			defer step()
-			data, err := pictures.ReadFile(item.Path)
-			if err != nil {
-				return nil //nolint:nilerr // counted by the caller, as a picture that cannot be decoded
-			}
-			if result, err := c.Classify(ctx, data, classify.Options{TopK: 1 << 30, Image: image}); err == nil {
-				rows[i] = logitsOf(result.Predictions, temperature)
-			}
-			return nil
-		})
-	}
-	_ = group.Wait() // returns none
+		step()
+		return nil
+	})
 	for i, row := range rows {
 		if row != nil {
 			logits, right = append(logits, row), append(right, d.Items[i].Class)
 		}
 	}
-	return logits, right, ctx.Err()
+	return logits, right, err
 }
 
 func logitsOf(predictions []classify.Prediction, temperature float64) []float32 {
