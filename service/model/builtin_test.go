@@ -1,6 +1,8 @@
 package model
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,5 +43,23 @@ func TestFolderHasWhatIsBuiltIn(t *testing.T) {
 	broken := folderWith(t, map[string]string{"tiny.pt": "garbage.pt"})
 	if path, err := broken.Find("tiny"); err == nil { // whoever put it there does not want another in its stead
 		t.Errorf("instead of a broken one of the same name: %s", path)
+	}
+
+	// A model of the folder's own takes its place, and leaves the file alone.
+	own := Folder(t.TempDir())
+	tiny, err := Inspect(builtIn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := place(t, own, tiny.Card.Name, tiny.Card.Version, false); !errors.Is(err, ErrExists) {
+		t.Errorf("the same once more: %v", err)
+	}
+	path, err := place(t, own, tiny.Card.Name, tiny.Card.Version, true)
+	if err != nil || !own.Has(path) {
+		t.Errorf("placed at %s, %v", path, err)
+	}
+	expect(own, "tiny", path)
+	if now, err := os.ReadFile(builtIn); err != nil || !bytes.Equal(now, data) {
+		t.Errorf("the file that is built in has changed: %v", err)
 	}
 }

@@ -104,10 +104,17 @@ func (f Folder) list(manifest Manifest) ([]Entry, error) {
 	entries = slices.DeleteFunc(entries, func(e Entry) bool {
 		return e.BuiltIn && slices.ContainsFunc(all, func(own Entry) bool { return !own.BuiltIn && own.Name == e.Name })
 	})
-	for i := 1; i < len(entries); i++ {
-		if first := entries[i-1]; entries[i].Ref() == first.Ref() && entries[i].Err == nil && first.Err == nil {
-			entries[i].File, entries[i].Err = nil, fmt.Errorf("%s has the same name and version as %s; keep one of them", entries[i].Path, first.Path)
+	first := map[string]string{} // paths, by ref
+	for i := range entries {
+		e := &entries[i]
+		if e.Err != nil {
+			continue
 		}
+		if path, taken := first[e.Ref()]; taken {
+			e.File, e.Err = nil, fmt.Errorf("%s has the same name and version as %s; keep one of them", e.Path, path)
+			continue
+		}
+		first[e.Ref()] = e.Path
 	}
 	return entries, nil
 }

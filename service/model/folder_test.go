@@ -44,11 +44,16 @@ func TestFolderList(t *testing.T) {
 	}
 }
 
-// Of two files with one name neither order nor luck decides: the second is refused, and both are named.
-func TestFolderRefusesTwoOfOneName(t *testing.T) {
-	entries, err := folderWith(t, map[string]string{"a.pt": "tiny.pt", "b.pt": "tiny.pt"}).List()
-	if err != nil || len(entries) != 2 || entries[0].Err != nil || entries[1].Err == nil || !strings.Contains(entries[1].Err.Error(), "a.pt") {
-		t.Errorf("listed %+v, %v", entries, err)
+// Of several files with one name neither order nor luck decides: all but the first are refused, and name it.
+func TestFolderRefusesSeveralOfOneName(t *testing.T) {
+	entries, err := folderWith(t, map[string]string{"a.pt": "tiny.pt", "b.pt": "tiny.pt", "c.pt": "tiny.pt"}).List()
+	if err != nil || len(entries) != 3 || entries[0].Err != nil {
+		t.Fatalf("listed %+v, %v", entries, err)
+	}
+	for _, e := range entries[1:] {
+		if e.Err == nil || !strings.Contains(e.Err.Error(), "a.pt") {
+			t.Errorf("%s: %v", e.Path, e.Err)
+		}
 	}
 }
 

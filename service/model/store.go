@@ -36,10 +36,10 @@ func (f Folder) Draft(from string, card Card) (*Draft, error) {
 }
 
 func (f Folder) removeOldDrafts() {
-	drafts, _ := filepath.Glob(filepath.Join(string(f), draftPrefix+"*"))
-	for _, draft := range drafts {
-		if info, err := os.Stat(draft); err == nil && time.Since(info.ModTime()) > 24*time.Hour {
-			os.Remove(draft)
+	files, _ := os.ReadDir(string(f)) // not Glob: the folder's own name may have a bracket
+	for _, file := range files {
+		if info, err := file.Info(); err == nil && strings.HasPrefix(file.Name(), draftPrefix) && time.Since(info.ModTime()) > 24*time.Hour {
+			os.Remove(filepath.Join(string(f), file.Name()))
 		}
 	}
 }
@@ -53,9 +53,12 @@ var errNoRef = errors.New("no model was named; use NAME or NAME@VERSION")
 var ErrExists = errors.New("is there already")
 
 // Place gives the draft its name, in one step: other processes see the folder without the model or with all of it. A model of
-// the same name and version is only replaced if replace says so. sum is the draft's SHA-256, in hexadecimal. Whichever model was the
-// folder's default before stays it.
-func (d *Draft) Place(sum string, replace bool) (path string, err error) {
+// the same name and version is only replaced if replace says so; one that is built in stays where it is, behind the new one. Whichever
+// model was the folder's default before stays it. sum is the file's SHA-256, in hexadecimal.
+func (d *Draft) Place(replace bool) (path, sum string, err error) {
+	if sum, err = SHA256(d.Path); err != nil {
+		return "", "", err
+	}
 	err = d.folder.change(func(m *Manifest, save func() error) error {
 		entries, err := d.folder.list(*m)
 		if err != nil {
@@ -68,6 +71,9 @@ func (d *Draft) Place(sum string, replace bool) (path string, err error) {
 			}
 			if !replace {
 				return existsError(e)
+			}
+			if e.BuiltIn { // not ours to write: the new one takes its place by its name
+				continue
 			}
 			path = e.Path
 			// The old sum goes before the new file comes: at no time is there a file with a sum that is not its own.
@@ -85,7 +91,7 @@ func (d *Draft) Place(sum string, replace bool) (path string, err error) {
 		}
 		return nil
 	})
-	return path, err
+	return path, sum, err
 }
 
 func existsError(e Entry) error {

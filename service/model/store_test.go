@@ -26,11 +26,8 @@ func place(t *testing.T, f Folder, name, version string, replace bool) (string, 
 		t.Fatal(err)
 	}
 	defer draft.Discard()
-	sum, err := SHA256(draft.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return draft.Place(sum, replace)
+	path, _, err := draft.Place(replace)
+	return path, err
 }
 
 func mustPlace(t *testing.T, f Folder, name, version string) string {

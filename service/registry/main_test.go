@@ -129,11 +129,7 @@ func (w *world) place(name, version string) string {
 		w.t.Fatal(err)
 	}
 	defer draft.Discard()
-	sum, err := model.SHA256(draft.Path)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	path, err := draft.Place(sum, false)
+	path, _, err := draft.Place(false)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -170,15 +170,11 @@ func (c *modelsAddCmd) place(ctx context.Context, folder model.Folder, source *i
 	if off := furthest(before.Trial.Golden, after.Trial.Golden); off > 1e-5 {
 		return nil, fmt.Errorf("the file that was written answers differently from %s, by %g: please report this", c.Source, off)
 	}
-	sum, err := model.SHA256(written.Path)
-	if err != nil {
-		return nil, err
-	}
 	info, err := os.Stat(written.Path)
 	if err != nil {
 		return nil, err
 	}
-	path, err := written.Place(sum, c.Force)
+	path, sum, err := written.Place(c.Force)
 	if err != nil {
 		return nil, err
 	}

@@ -109,11 +109,7 @@ func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, car
 		return err
 	}
 	defer draft.Discard()
-	sum, err := model.SHA256(draft.Path)
-	if err != nil {
-		return err
-	}
-	placed, err := draft.Place(sum, c.Version == "")
+	placed, sum, err := draft.Place(c.Version == "")
 	if err != nil {
 		return err
 	}
