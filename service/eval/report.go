@@ -36,11 +36,13 @@ type Other struct {
 	Comparison Comparison
 }
 
+// MistakesShown is how many mistakes a report shows, at most: the worst.
+const MistakesShown = 24
+
 const (
-	mistakesShown = 24
-	classesShown  = 40
-	matrixSide    = 20
-	failedShown   = 50
+	classesShown = 40
+	matrixSide   = 20
+	failedShown  = 50
 )
 
 //go:embed report.html
@@ -108,7 +110,7 @@ type mistake struct {
 
 func (r *Report) mistakes() []mistake {
 	var shown []mistake
-	for _, record := range Worst(r.Records, mistakesShown) {
+	for _, record := range Worst(r.Records, MistakesShown) {
 		first := record.Top[0]
 		m := mistake{File: record.File, Said: r.name(first.Class), Right: r.name(record.Class), Probability: first.Probability, RightProbability: record.Right}
 		if r.Picture != nil {

@@ -178,7 +178,7 @@ func TestEnsureRemembers(t *testing.T) {
 	memory := Tried{Dir: filepath.Join(t.TempDir(), "tried"), Version: "1"}
 	tries := 0
 	ensure := func(path string, p engine.Precision) error {
-		return memory.Ensure(context.Background(), path, p, func() { tries++ })
+		return memory.Ensure(context.Background(), path, p, func(string) { tries++ })
 	}
 	tiny := fixture(t, "tiny.pt")
 	for _, c := range []struct {

@@ -60,7 +60,7 @@ func (t Tried) Remember(sum string, p engine.Precision) {
 // Ensure returns nil if the model file at path is the one that was added, and loads and computes in a process of its own; what
 // was tried before is not tried again. trying, if it is not nil, is called before that takes its time. Errors say what is wrong
 // with the file in words for its owner.
-func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, trying func()) error {
+func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, trying func(path string)) error {
 	file, err := model.Inspect(path)
 	if err != nil {
 		return err
@@ -76,7 +76,7 @@ func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, tryi
 		return err
 	}
 	if trying != nil {
-		trying()
+		trying(path)
 	}
 	if _, err := Run(ctx, Request{Path: path, Precision: p, Limits: DefaultLimits(file.Bytes)}, nil); err != nil {
 		return err

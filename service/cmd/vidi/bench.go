@@ -2,16 +2,13 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
 	"math"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -47,7 +44,7 @@ func (c *benchCmd) Run(a *app) error {
 	if cfg.Picture, err = c.picture(); err != nil {
 		return startFailure(err)
 	}
-	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := a.interruptible()
 	defer stop()
 	if cfg.Model, err = findModel(ctx, c.Models, c.Model, engine.FP32, a.sayTrying); err != nil {
 		return startFailure(err)
@@ -71,9 +68,7 @@ func (c *benchCmd) Run(a *app) error {
 		fmt.Fprintf(a.stderr, "vidi: wrote the best settings to %s; use them with: env $(grep -v '^#' %s) vidi serve\n", c.FindPlan, c.FindPlan)
 	}
 	if c.Format == "json" {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
+		return printJSON(a, report)
 	}
 	return printReport(a, report)
 }

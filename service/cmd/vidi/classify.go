@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"runtime"
-	"syscall"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -53,7 +51,7 @@ func (c *classifyCmd) Run(a *app) error {
 	if c.Workers < 0 {
 		return usageError(fmt.Errorf("--workers is %d; it must be 0 or more", c.Workers))
 	}
-	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := a.interruptible()
 	defer stop()
 
 	book, err := openRules(c.Rules)

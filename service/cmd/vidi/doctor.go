@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/config"
@@ -58,7 +56,7 @@ func (c *doctorCmd) Run(a *app) error {
 		}
 	})
 	if c.Format == "json" {
-		if err := printFindings(a.stdout, findings, failed == 0); err != nil {
+		if err := printJSON(a, map[string]any{"healthy": failed == 0, "findings": findings}); err != nil {
 			return err
 		}
 	}
@@ -73,13 +71,6 @@ func (c *doctorCmd) Run(a *app) error {
 		fmt.Fprintln(a.stderr, "A server with these settings will work.")
 	}
 	return nil
-}
-
-func printFindings(w io.Writer, findings []finding, healthy bool) error {
-	encoder := json.NewEncoder(w)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(map[string]any{"healthy": healthy, "findings": findings})
 }
 
 // examine makes the checks in an order in which each can use what those before it found.

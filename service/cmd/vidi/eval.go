@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/engine"
@@ -38,7 +36,7 @@ func (c *evalCmd) Run(a *app) error {
 	if err != nil {
 		return usageError(fmt.Errorf("--precision: %w", err))
 	}
-	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := a.interruptible()
 	defer stop()
 	if err := os.MkdirAll(c.Out, 0o755); err != nil {
 		return startFailure(err)
@@ -46,7 +44,7 @@ func (c *evalCmd) Run(a *app) error {
 	report := &eval.Report{Dataset: c.Dataset}
 	var pictures func(string) []byte
 	err = c.measure(ctx, a, c.Model, precision, &report.Side, func(classifier *classify.Classifier, d *eval.Dataset) error {
-		pictures = c.thumbnails(ctx, classifier, d, eval.Worst(report.Records, 100))
+		pictures = c.thumbnails(ctx, classifier, d, eval.Worst(report.Records, eval.MistakesShown))
 		return nil
 	})
 	if err != nil {
@@ -177,9 +175,7 @@ func (c *evalCmd) write(r *eval.Report) error {
 
 func (c *evalCmd) print(a *app, r *eval.Report) error {
 	if c.Format == "json" {
-		encoder := json.NewEncoder(a.stdout)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(summaryOf(r))
+		return printJSON(a, summaryOf(r))
 	}
 	sides := []eval.Side{r.Side}
 	if r.Other != nil {

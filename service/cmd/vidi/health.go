@@ -24,18 +24,30 @@ const healthTimeout = 2 * time.Second
 func (h *healthCmd) Run(a *app) error {
 	ctx, cancel := context.WithTimeout(a.ctx, healthTimeout)
 	defer cancel()
-	host, port, err := net.SplitHostPort(h.Addr)
-	if err != nil {
+	addr, ok := reachable(h.Addr)
+	if !ok {
 		return usageError(fmt.Errorf("--addr %q is not HOST:PORT; for example 127.0.0.1:5000", h.Addr))
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // the server's own --addr means every address of this machine
-	}
-	if err := checkReady(ctx, net.JoinHostPort(host, port)); err != nil {
+	if err := checkReady(ctx, addr); err != nil {
 		return &exitError{code: exitSomeFailed, err: err}
 	}
 	fmt.Fprintln(a.stdout, "ready")
 	return nil
+}
+
+// reachable is where a server can be asked that listens on addr, which may mean every address of this machine; ok is false if addr is
+// not HOST:PORT.
+func reachable(addr string) (_ string, ok bool) {
+	host, port, err := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, port), err == nil
+}
+
+// direct sends one request, and no proxy in the environment takes part: those are not for the machine itself.
+func direct(request *http.Request) (*http.Response, error) {
+	return (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
 }
 
 func checkReady(ctx context.Context, addr string) error {
@@ -43,8 +55,7 @@ func checkReady(ctx context.Context, addr string) error {
 	if err != nil {
 		return fmt.Errorf("%q is not an address: %w", addr, err)
 	}
-	// A transport of its own: a proxy in the environment is not for the machine itself.
-	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	response, err := direct(request)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("not ready: %s did not answer within %v", addr, healthTimeout)
 	}

@@ -87,7 +87,7 @@ func loadModels(ctx context.Context, h *hosted) (_ *loaded, err error) {
 // time.
 func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error) {
 	precision := h.command.Engine().Precision
-	err := ensureTried(ctx, path, precision, func() {
+	err := ensureTried(ctx, path, precision, func(path string) {
 		h.log.Info("this model is new here: trying it in a process of its own first", "file", path)
 	})
 	if err != nil {

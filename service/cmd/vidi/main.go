@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 	"go.uber.org/automaxprocs/maxprocs"
@@ -42,6 +44,14 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+}
+
+// interruptible is a context that ends with the first SIGINT or SIGTERM. The second one ends the process: what waits for standard
+// input, or writes a large file, does not look at a context.
+func (a *app) interruptible() (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
 // exitError is an error with the exit code it leads to. A nil err means that everything was said already.
@@ -112,7 +122,11 @@ func run(args []string, a *app) (code int) {
 	if err == nil {
 		return 0
 	}
-	if text := err.Error(); text != "" {
+	text := err.Error()
+	if errors.Is(err, context.Canceled) { // by a signal, while something was under way that has no better words
+		text = "interrupted"
+	}
+	if text != "" {
 		fmt.Fprintf(a.stderr, "vidi: %s\n", text)
 	}
 	var withCode *exitError

@@ -46,23 +46,18 @@ func (c *modelsTryCmd) Run(a *app) error { return trial.Child(a.stdin) }
 // tried is what this user's vidi remembers of models that it has tried.
 func tried() trial.Tried { return trial.DefaultTried(version + revision()) }
 
-// findModel is the path of the model that was asked for, by [locateModel]. A file that is not known is first tried in a process of
-// its own; trying, if it is not nil, is called before that takes its time.
+// findModel is the path of the model that was asked for, by [locateModel], once it has passed [ensureTried].
 func findModel(ctx context.Context, folder, name string, precision engine.Precision, trying func(path string)) (path string, err error) {
 	path, err = locateModel(folder, name, precision)
 	if err != nil {
 		return "", err
 	}
-	return path, ensureTried(ctx, path, precision, func() {
-		if trying != nil {
-			trying(path)
-		}
-	})
+	return path, ensureTried(ctx, path, precision, trying)
 }
 
-// ensureTried has a file that is not known tried in a process of its own; trying is called before that takes its time. What came
-// with the program was tried where that was put together.
-func ensureTried(ctx context.Context, path string, precision engine.Precision, trying func()) error {
+// ensureTried has a file that is not known tried in a process of its own; trying, if it is not nil, is called before that takes its
+// time. What came with the program was tried where that was put together.
+func ensureTried(ctx context.Context, path string, precision engine.Precision, trying func(path string)) error {
 	if model.BuiltIn().Has(path) {
 		return nil
 	}

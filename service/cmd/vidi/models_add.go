@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/config"
@@ -62,7 +60,7 @@ func (c *modelsAddCmd) Run(m *modelsCmd, a *app) error {
 	if err := c.check(); err != nil {
 		return usageError(err)
 	}
-	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := a.interruptible()
 	defer stop()
 	folder := m.folder()
 	if err := os.MkdirAll(string(folder), 0o755); err != nil {
@@ -219,8 +217,8 @@ func (r *added) print(a *app, folder model.Folder) error {
 	if err != nil {
 		return err
 	}
-	if first := entries[0]; first.Name != r.card.Name {
-		fmt.Fprintf(a.stderr, "Where no model is named, %s still answers; to change that:  vidi models set-default %s\n", first.Name, r.card.Name)
+	if len(entries) > 0 && entries[0].Name != r.card.Name { // none: somebody has removed it since
+		fmt.Fprintf(a.stderr, "Where no model is named, %s still answers; to change that:  vidi models set-default %s\n", entries[0].Name, r.card.Name)
 	}
 	return nil
 }

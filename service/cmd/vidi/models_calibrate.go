@@ -5,9 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/engine"
@@ -34,7 +31,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	if c.Sure < 0 || c.Sure >= 100 {
 		return usageError(errors.New("--sure is a percentage, 0 to less than 100"))
 	}
-	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := a.interruptible()
 	defer stop()
 	path, err := findModel(ctx, m.Models, c.Name, engine.FP32, a.sayTrying)
 	if err != nil {

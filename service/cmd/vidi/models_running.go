@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -108,14 +107,10 @@ func (f runningFlags) change(a *app, change registry.Change, name string, percen
 
 // ask sends one request to the admin port. There is no timeout: a change takes as long as its file needs, and Ctrl-C ends the wait.
 func (f runningFlags) ask(ctx context.Context, method, path string, body []byte) (*registry.Status, error) {
-	host, port, err := net.SplitHostPort(f.AdminAddr)
-	if err != nil {
+	addr, ok := reachable(f.AdminAddr)
+	if !ok {
 		return nil, usageError(fmt.Errorf("--admin-addr %q is not HOST:PORT; for example 127.0.0.1:5001", f.AdminAddr))
 	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1" // the server's own --admin-addr means every address of this machine
-	}
-	addr := net.JoinHostPort(host, port)
 	request, err := http.NewRequestWithContext(ctx, method, "http://"+addr+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, usageError(fmt.Errorf("--admin-addr %q is not an address: %w", f.AdminAddr, err))
@@ -126,8 +121,7 @@ func (f runningFlags) ask(ctx context.Context, method, path string, body []byte)
 	if key := os.Getenv("VIDI_ADMIN_KEY"); key != "" {
 		request.Header.Set("Authorization", "Bearer "+key)
 	}
-	// A transport of its own: a proxy in the environment is not for the machine itself.
-	response, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(request)
+	response, err := direct(request)
 	if err != nil {
 		return nil, fmt.Errorf("nothing answers at %s: %w; is a server running, and is that its --admin-addr?", addr, err)
 	}

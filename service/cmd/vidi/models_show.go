@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
@@ -79,7 +76,7 @@ func (c *modelsVerifyCmd) Run(m *modelsCmd, a *app) error {
 	if err := c.check(); err != nil {
 		return usageError(err)
 	}
-	ctx, stop := signal.NotifyContext(a.ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := a.interruptible()
 	defer stop()
 	var paths []string
 	for _, ref := range c.Model {

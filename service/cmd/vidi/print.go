@@ -253,7 +253,11 @@ func jsonPrinter(w io.Writer, lang string) *printer {
 			return err
 		},
 		finish: func() error {
-			_, err := io.WriteString(w, "\n]\n")
+			end := "\n]\n"
+			if separator == "[\n" { // interrupted before the first picture
+				end = "[]\n"
+			}
+			_, err := io.WriteString(w, end)
 			return err
 		},
 	}

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Work that does not look at its context, such as waiting for standard input, can be ended all the same.
+func TestTheSecondSignalEndsTheProcess(t *testing.T) {
+	if os.Getenv("VIDI_TEST_SIGNALS") != "" {
+		ctx, stop := (&app{ctx: context.Background()}).interruptible()
+		defer stop()
+		fmt.Println("waiting")
+		<-ctx.Done()
+		fmt.Println("going on")
+		time.Sleep(time.Minute)
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestTheSecondSignalEndsTheProcess$")
+	cmd.Env = append(os.Environ(), "VIDI_TEST_SIGNALS=1")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Process.Kill() }()
+	lines := bufio.NewScanner(out)
+	for _, want := range []string{"waiting", "going on"} {
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("it says %q, want %q", lines.Text(), want)
+		}
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ended := make(chan struct{})
+	go func() { // the one that came while the first was being dealt with may have been lost
+		for {
+			select {
+			case <-ended:
+				return
+			case <-time.After(10 * time.Millisecond):
+				_ = cmd.Process.Signal(syscall.SIGTERM)
+			}
+		}
+	}()
+	err = cmd.Wait()
+	close(ended)
+	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {
+		t.Errorf("it ended with %v", err)
+	}
+}
+
+func TestJSONOfNothingIsJSON(t *testing.T) {
+	for _, outcomes := range [][]outcome{nil, {{name: "a.jpg", err: errors.New("broken")}}, {{err: errors.New("x")}, {err: errors.New("y")}}} {
+		var b bytes.Buffer
+		p := newPrinter("json", &b, shown{})
+		for _, o := range outcomes {
+			if err := p.print(o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := p.finish(); err != nil {
+			t.Fatal(err)
+		}
+		var list []json.RawMessage
+		if err := json.Unmarshal(b.Bytes(), &list); err != nil || len(list) != len(outcomes) {
+			t.Errorf("%d outcomes are %q: %v", len(outcomes), b.String(), err)
+		}
+	}
+}
