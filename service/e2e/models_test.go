@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/filetest"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
 
@@ -116,39 +117,13 @@ func TestModelsAddImports(t *testing.T) {
 	folder := t.TempDir()
 	network := string(read(t, built(t, "fixed96.pt")))
 	const labels = `{"0": ["n1", "cat"], "1": ["n2", "dog"], "2": ["n3", "bird"], "3": ["n4", "fish"]}`
-	mar := filepath.Join(t.TempDir(), "shelter.mar")
-	var b bytes.Buffer
-	w := zip.NewWriter(&b)
-	for name, content := range map[string]string{"MAR-INF/MANIFEST.json": `{"model": {"modelName": "served", "serializedFile": "m.pt", "handler": "image_classifier", "modelVersion": "1.5"}}`,
-		"m.pt": network, "index_to_name.json": labels} {
-		record, err := w.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := record.Write([]byte(content)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(mar, b.Bytes(), 0o644); err != nil {
-		t.Fatal(err)
-	}
 	dir := func(name string, files map[string]string) string {
-		root := filepath.Join(t.TempDir(), name)
-		for path, content := range files {
-			if err := os.MkdirAll(filepath.Dir(filepath.Join(root, path)), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.WriteFile(filepath.Join(root, path), []byte(content), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		return root
+		return filetest.Tree(t, filepath.Join(t.TempDir(), name), files)
 	}
+	mar := filetest.Zip(t, map[string]string{"m.pt": network, "index_to_name.json": labels,
+		"MAR-INF/MANIFEST.json": `{"model": {"modelName": "served", "serializedFile": "m.pt", "handler": "image_classifier", "modelVersion": "1.5"}}`})
 	for _, c := range []struct{ source, want, resize string }{
-		{mar, "served 1.5", "shorter side of 110"},
+		{filepath.Join(dir("shelter", map[string]string{"shelter.mar": mar}), "shelter.mar"), "served 1.5", "shorter side of 110"},
 		{dir("triton", map[string]string{"1/model.pt": network, "labels.txt": "cat\ndog\nbird\nfish\n",
 			"config.pbtxt": `platform: "pytorch_libtorch" input [ { dims: [3, 96, 96] } ] output [ { dims: [4] label_filename: "labels.txt" } ]`}), "triton 1", "shorter side of 110"},
 		{dir("hugging", map[string]string{"model.pt": network, "config.json": `{"id2label": {"0": "cat", "1": "dog", "2": "bird", "3": "fish"}}`,

@@ -1,70 +1,45 @@
 package imports
 
 import (
-	"archive/zip"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/vidi-vision/vidi/service/filetest"
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
 
-func fixture(t *testing.T, name string) []byte {
+// tiny stands for a TorchScript file in the maps of the tests; filled has its bytes.
+const tiny = "tiny"
+
+func filled(t *testing.T, files map[string]string) map[string]string {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("..", "..", "build", "fixtures", name))
+	data, err := os.ReadFile(torchtest.File(t, "build/fixtures/bare_traced.pt"))
 	if err != nil {
-		t.Fatalf("%v; `make test-models` makes it", err)
+		t.Fatal(err)
 	}
-	return data
+	full := maps.Clone(files)
+	for name, content := range full {
+		if content == tiny {
+			full[name] = string(data)
+		}
+	}
+	return full
 }
 
-// folder writes files by their path; the text "tiny" stands for a TorchScript file.
 func folder(t *testing.T, name string, files map[string]string) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), name)
-	for path, content := range files {
-		if content == "tiny" {
-			content = string(fixture(t, "bare_traced.pt"))
-		}
-		path = filepath.Join(dir, path)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
+	return filetest.Tree(t, filepath.Join(t.TempDir(), name), filled(t, files))
 }
 
 func archive(t *testing.T, files map[string]string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "pets.mar")
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	w := zip.NewWriter(f)
-	for name, content := range files {
-		if content == "tiny" {
-			content = string(fixture(t, "bare_traced.pt"))
-		}
-		record, err := w.Create(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := record.Write([]byte(content)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return filepath.Join(folder(t, "", map[string]string{"pets.mar": filetest.Zip(t, filled(t, files))}), "pets.mar")
 }
 
 func open(t *testing.T, path string) *Source {
@@ -84,7 +59,7 @@ const manifest = `{"createdOn": "01/02/2024", "runtime": "python", "archiverVers
 	"model": {"modelName": "pets", "serializedFile": "pets.pt", "handler": "image_classifier", "modelVersion": "1.0"}}`
 
 func TestTorchServeArchive(t *testing.T) {
-	s := open(t, archive(t, map[string]string{marManifest: manifest, "pets.pt": "tiny", "index_to_name.json": `{"0": ["n1", "cat"], "1": ["n2", "dog"]}`}))
+	s := open(t, archive(t, map[string]string{marManifest: manifest, "pets.pt": tiny, "index_to_name.json": `{"0": ["n1", "cat"], "1": ["n2", "dog"]}`}))
 	if s.Name != "pets" || s.Version != "1.0" || len(s.Labels) != 2 || s.Labels[1].Label != "dog" || len(s.Notes) != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -93,7 +68,7 @@ func TestTorchServeArchive(t *testing.T) {
 	if _, err := os.Stat(temp); !os.IsNotExist(err) {
 		t.Errorf("left behind: %v", err)
 	}
-	s = open(t, archive(t, map[string]string{marManifest: strings.Replace(manifest, "image_classifier", "my_handler.py", 1), "pets.pt": "tiny"}))
+	s = open(t, archive(t, map[string]string{marManifest: strings.Replace(manifest, "image_classifier", "my_handler.py", 1), "pets.pt": tiny}))
 	if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "my_handler.py") {
 		t.Errorf("%+v", s)
 	}
@@ -105,14 +80,14 @@ func TestHostileArchives(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		{map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "../../../../etc/passwd", 1), "pets.pt": "tiny"}, "without the file that its manifest names"},
-		{map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "/etc/passwd", 1), "pets.pt": "tiny"}, "without the file"},
+		{map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "../../../../etc/passwd", 1), "pets.pt": tiny}, "without the file that its manifest names"},
+		{map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "/etc/passwd", 1), "pets.pt": tiny}, "without the file"},
 		{map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "", 1)}, "without the file"},
 		{map[string]string{marManifest: "{"}, "not valid JSON"},
 		{map[string]string{marManifest: strings.Repeat(" ", maxConfigBytes+1)}, "which no configuration has"},
-		{map[string]string{marManifest: strings.Replace(manifest, `"handler"`, `"modelFile": "net.py", "handler"`, 1), "pets.pt": "tiny"}, "eager mode"},
+		{map[string]string{marManifest: strings.Replace(manifest, `"handler"`, `"modelFile": "net.py", "handler"`, 1), "pets.pt": tiny}, "eager mode"},
 		{map[string]string{marManifest: manifest, "pets.pt": strings.Repeat("\x00", 64<<20)}, "claims to unpack"},
-		{map[string]string{marManifest: manifest, "pets.pt": "tiny", "index_to_name.json": `{"a": "cat"}`}, "index_to_name.json"},
+		{map[string]string{marManifest: manifest, "pets.pt": tiny, "index_to_name.json": `{"a": "cat"}`}, "index_to_name.json"},
 	} {
 		temp := t.TempDir()
 		s, err := Open(archive(t, c.files), temp)
@@ -124,7 +99,7 @@ func TestHostileArchives(t *testing.T) {
 		}
 	}
 	// An entry that climbs out of the archive is unpacked under a name of ours, inside the folder that was given.
-	climbing := archive(t, map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "../up.pt", 1), "../up.pt": "tiny"})
+	climbing := archive(t, map[string]string{marManifest: strings.Replace(manifest, "pets.pt", "../up.pt", 1), "../up.pt": tiny})
 	temp := filepath.Join(t.TempDir(), "in")
 	if err := os.Mkdir(temp, 0o755); err != nil {
 		t.Fatal(err)
@@ -152,25 +127,25 @@ parameters: { key: "INFERENCE_MODE" value: { string_value: "true" } }
 `
 
 func TestTritonFolder(t *testing.T) {
-	dir := folder(t, "shelter", map[string]string{"config.pbtxt": pbtxt, "1/model.pt": "old", "3/model.pt": "tiny", "x/model.pt": "no", "labels.txt": "cat\ndog\n"})
+	dir := folder(t, "shelter", map[string]string{"config.pbtxt": pbtxt, "1/model.pt": "old", "3/model.pt": tiny, "x/model.pt": "no", "labels.txt": "cat\ndog\n"})
 	s := open(t, dir)
 	if s.Name != "pets" || s.Version != "3" || s.Input.Crop != 96 || len(s.Labels) != 2 || len(s.Notes) != 1 {
 		t.Errorf("%+v", s)
 	}
-	if s = open(t, folder(t, "repository", map[string]string{"pets/1/model.pt": "tiny"})); s.Name != "pets" || s.Version != "1" || s.Input.Crop != 0 {
+	if s = open(t, folder(t, "repository [1]", map[string]string{"pets/1/model.pt": tiny})); s.Name != "pets" || s.Version != "1" || s.Input.Crop != 0 {
 		t.Errorf("a repository of one without a configuration: %+v", s)
 	}
 	for _, c := range []struct {
 		files map[string]string
 		want  string
 	}{
-		{map[string]string{"a/1/model.pt": "tiny", "b/1/model.pt": "tiny"}, "name one of its models"},
+		{map[string]string{"a/1/model.pt": tiny, "b/1/model.pt": tiny}, "name one of its models"},
 		{map[string]string{"config.pbtxt": pbtxt}, "no version folder"},
 		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "pytorch_libtorch", "onnxruntime_onnx", 1), "1/model.onnx": "x"}, "onnxruntime_onnx"},
-		{map[string]string{"config.pbtxt": "name: [", "1/model.pt": "tiny"}, "config.pbtxt"},
-		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "3, 96, 96", "96, 96, 3", 1), "1/model.pt": "tiny", "labels.txt": "a"}, "colours first"},
-		{map[string]string{"config.pbtxt": pbtxt, "1/model.pt": "tiny"}, "labels.txt"},
-		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "labels.txt", "../../secret", 1), "1/model.pt": "tiny"}, "shelter/secret"},
+		{map[string]string{"config.pbtxt": "name: [", "1/model.pt": tiny}, "config.pbtxt"},
+		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "3, 96, 96", "96, 96, 3", 1), "1/model.pt": tiny, "labels.txt": "a"}, "colours first"},
+		{map[string]string{"config.pbtxt": pbtxt, "1/model.pt": tiny}, "labels.txt"},
+		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "labels.txt", "../../secret", 1), "1/model.pt": tiny}, "shelter/secret"},
 	} {
 		if s, err := Open(folder(t, "shelter", c.files), t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("want %q in: %v (%+v)", c.want, err, s)
@@ -194,13 +169,13 @@ func TestHuggingFaceFolder(t *testing.T) {
 		`{"size": 64, "do_center_crop": true, "crop_size": 64, "do_rescale": false, "image_mean": [127.5, 127.5, 127.5], "image_std": [127.5, 127.5, 127.5]}`: "64 64 bilinear 0.5 0.5 0",
 		`{"size": 64, "do_center_crop": true, "crop_size": 64, "rescale_factor": 0.00784313725490196, "rescale_offset": true, "do_normalize": false}`:         "64 64 bilinear 0.5 0.5 0",
 	} {
-		s := open(t, folder(t, "pets", map[string]string{"config.json": labels, "preprocessor_config.json": processor, "model.pt": "tiny"}))
+		s := open(t, folder(t, "pets", map[string]string{"config.json": labels, "preprocessor_config.json": processor, "model.pt": tiny}))
 		got := fmt.Sprintf("%d %d %s %.4g %.4g %d", s.Input.Resize, s.Input.Crop, s.Input.Interpolation, s.Input.Mean[0], s.Input.Std[0], len(s.Notes))
 		if got != want || s.Name != "pets" || len(s.Labels) != 2 || math.Abs(float64(s.Input.Std[2])) > 1 {
 			t.Errorf("%s:\ngot  %s %+v\nwant %s", processor, got, s.Notes, want)
 		}
 	}
-	s := open(t, folder(t, "pets", map[string]string{"config.json": labels, "traced.pth": "tiny", "pytorch_model.bin": "x"}))
+	s := open(t, folder(t, "pets", map[string]string{"config.json": labels, "traced.pth": tiny, "pytorch_model.bin": "x"}))
 	if len(s.Notes) != 1 || s.Input.Crop != 0 {
 		t.Errorf("without a preprocessor: %+v", s)
 	}
@@ -210,13 +185,13 @@ func TestHuggingFaceFolder(t *testing.T) {
 	}{
 		{map[string]string{"config.json": labels, "model.safetensors": "x"}, "AutoModelForImageClassification"},
 		{map[string]string{"config.json": labels}, "holds no TorchScript file"},
-		{map[string]string{"config.json": labels, "a.pt": "tiny", "b.pt": "tiny"}, "several TorchScript files"},
+		{map[string]string{"config.json": labels, "a.pt": tiny, "b.pt": tiny}, "several TorchScript files"},
 		{map[string]string{"config.json": labels, "a.pt": "\x80\x02"}, "a Python pickle"},
-		{map[string]string{"config.json": "{", "a.pt": "tiny"}, "config.json"},
-		{map[string]string{"config.json": `{"id2label": {"x": "cat"}}`, "a.pt": "tiny"}, "id2label"},
-		{map[string]string{"preprocessor_config.json": `{"size": {"height": 100, "width": 200}, "image_mean": [0,0,0], "image_std": [1,1,1]}`, "a.pt": "tiny"}, "not square"},
-		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": [0.5]}`, "a.pt": "tiny"}, "three numbers"},
-		{map[string]string{"preprocessor_config.json": `{"size": 128, "do_center_crop": true, "crop_size": 224, "image_mean": [0,0,0], "image_std": [1,1,1]}`, "a.pt": "tiny"}, "below crop_size"},
+		{map[string]string{"config.json": "{", "a.pt": tiny}, "config.json"},
+		{map[string]string{"config.json": `{"id2label": {"x": "cat"}}`, "a.pt": tiny}, "id2label"},
+		{map[string]string{"preprocessor_config.json": `{"size": {"height": 100, "width": 200}, "image_mean": [0,0,0], "image_std": [1,1,1]}`, "a.pt": tiny}, "not square"},
+		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": [0.5]}`, "a.pt": tiny}, "three numbers"},
+		{map[string]string{"preprocessor_config.json": `{"size": 128, "do_center_crop": true, "crop_size": 224, "image_mean": [0,0,0], "image_std": [1,1,1]}`, "a.pt": tiny}, "below crop_size"},
 	} {
 		if s, err := Open(folder(t, "pets", c.files), t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("want %q in: %v (%+v)", c.want, err, s)
@@ -231,7 +206,7 @@ func TestOtherPaths(t *testing.T) {
 	if _, err := Open(folder(t, "photos", map[string]string{"cat.jpg": "x"}), t.TempDir()); err == nil || !strings.Contains(err.Error(), "neither of Triton's") {
 		t.Errorf("photos: %v", err)
 	}
-	if s := open(t, filepath.Join(folder(t, "x", map[string]string{"a.pt": "tiny"}), "a.pt")); s.Kind != "" {
+	if s := open(t, filepath.Join(folder(t, "x", map[string]string{"a.pt": tiny}), "a.pt")); s.Kind != "" {
 		t.Errorf("a bare file: %+v", s)
 	}
 }

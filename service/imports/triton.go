@@ -115,7 +115,8 @@ func newestVersion(folder string) string {
 	newest, highest := "", 0
 	for _, e := range entries {
 		if n, err := strconv.Atoi(e.Name()); err == nil && e.IsDir() && n > highest {
-			if files, _ := filepath.Glob(filepath.Join(folder, e.Name(), "*.pt")); len(files) > 0 {
+			files, _ := os.ReadDir(filepath.Join(folder, e.Name()))
+			if slices.ContainsFunc(files, func(f os.DirEntry) bool { return filepath.Ext(f.Name()) == ".pt" }) {
 				newest, highest = e.Name(), n
 			}
 		}

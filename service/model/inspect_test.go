@@ -8,17 +8,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/vidi-vision/vidi/service/filetest"
+	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
 
 // fixture is a file that tools/export/fixtures.py wrote.
-func fixture(t *testing.T, name string) string {
-	t.Helper()
-	path := filepath.Join("..", "..", "build", "fixtures", name)
-	if _, err := os.Stat(path); err != nil {
-		t.Fatalf("%v; `make test-models` makes it", err)
-	}
-	return path
-}
+func fixture(t testing.TB, name string) string { return torchtest.File(t, "build/fixtures/"+name) }
 
 func TestInspectReadsTheCard(t *testing.T) {
 	file, err := Inspect(fixture(t, "tiny.pt"))
@@ -60,21 +56,7 @@ func TestInspectNamesWhatAFileIs(t *testing.T) {
 		return write(name, b.String())
 	}
 	versioned := func(name, version string) string {
-		var b bytes.Buffer
-		w := zip.NewWriter(&b)
-		for entry, content := range map[string]string{"x/data.pkl": "", "x/constants.pkl": "", "x/code/x.py": "", "x/version": version} {
-			record, err := w.Create(entry)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := record.Write([]byte(content)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return write(name, b.String())
+		return write(name, filetest.Zip(t, map[string]string{"x/data.pkl": "", "x/constants.pkl": "", "x/code/x.py": "", "x/version": version}))
 	}
 	for _, c := range []struct{ path, is, do string }{
 		{fixture(t, "state_dict.pth"), "a state_dict", "load_state_dict"},
@@ -197,9 +179,9 @@ func TestInspectRefusesMissingFilesAndFolders(t *testing.T) {
 // No byte of a file may make the look at it crash or spend much.
 func FuzzInspect(f *testing.F) {
 	for _, name := range []string{"tiny.pt", "state_dict.pth", "pickled_module.pth", "weights.safetensors"} {
-		data, err := os.ReadFile(filepath.Join("..", "..", "build", "fixtures", name))
+		data, err := os.ReadFile(fixture(f, name))
 		if err != nil {
-			f.Fatalf("%v; `make test-models` makes it", err)
+			f.Fatal(err)
 		}
 		f.Add(data)
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/vidi-vision/vidi/service/filetest"
 )
 
 // zeros never end.
@@ -15,16 +17,7 @@ type zeros struct{}
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 
 func TestWalk(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "pictures")
-	for _, name := range []string{"b.JPG", "a/c.png", "a/.thumbnails/c.png", "notes.txt", ".hidden/d.gif"} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
+	dir := filetest.Tree(t, t.TempDir(), map[string]string{"b.JPG": "", "a/c.png": "", "a/.thumbnails/c.png": "", "notes.txt": "", ".hidden/d.gif": ""})
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(dir, link); err != nil {
 		t.Fatal(err)
@@ -66,11 +59,8 @@ func TestRead(t *testing.T) {
 	if _, err := ReadFile(filepath.Join(t.TempDir(), "none.jpg")); !os.IsNotExist(err) {
 		t.Errorf("a missing file: %v", err)
 	}
-	path := filepath.Join(t.TempDir(), "a.jpg")
-	if err := os.WriteFile(path, []byte("content"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if data, err := ReadFile(path); err != nil || string(data) != "content" {
+	dir := filetest.Tree(t, t.TempDir(), map[string]string{"a.jpg": "content"})
+	if data, err := ReadFile(filepath.Join(dir, "a.jpg")); err != nil || string(data) != "content" {
 		t.Errorf("%q, %v", data, err)
 	}
 }
