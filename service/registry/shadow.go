@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -49,8 +50,10 @@ type job struct {
 // shadowQueue is the pictures that wait for shadows. There are few, because they keep uploads in memory that clients are done
 // with; more are dropped, and counted.
 type shadowQueue struct {
+	mu    sync.Mutex
 	jobs  chan job
-	bytes atomic.Int64
+	bytes int64 // of the jobs that wait or are being done
+	ended bool  // nobody takes jobs any more
 }
 
 const (
@@ -62,22 +65,31 @@ const (
 
 func newShadowQueue() *shadowQueue { return &shadowQueue{jobs: make(chan job, maxShadowJobs)} }
 
-// offer takes the job, or drops it. It never waits.
+// offer takes the job, or drops it. It never waits for one to be done.
 func (q *shadowQueue) offer(j job) {
 	if j.shadow.ended.Load() || !j.shadow.version.acquire() {
 		return
 	}
-	size := int64(len(j.data))
-	if q.bytes.Add(size) <= maxShadowBytes {
-		select {
-		case q.jobs <- j:
-			return
-		default:
-		}
+	if !q.put(j) {
+		j.shadow.version.release()
+		j.shadow.tally.drop()
 	}
-	q.bytes.Add(-size)
-	j.shadow.version.release()
-	j.shadow.tally.drop()
+}
+
+func (q *shadowQueue) put(j job) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	size := int64(len(j.data))
+	if q.ended || q.bytes+size > maxShadowBytes {
+		return false
+	}
+	select {
+	case q.jobs <- j:
+		q.bytes += size
+		return true
+	default:
+		return false
+	}
 }
 
 // work does one picture at a time, until ctx ends: so shadows never have more than one worker.
@@ -85,7 +97,7 @@ func (q *shadowQueue) work(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
-			q.empty()
+			q.end()
 			return
 		case j := <-q.jobs:
 			j.look(ctx)
@@ -95,11 +107,17 @@ func (q *shadowQueue) work(ctx context.Context) {
 }
 
 func (q *shadowQueue) done(j job) {
-	q.bytes.Add(-int64(len(j.data)))
+	q.mu.Lock()
+	q.bytes -= int64(len(j.data))
+	q.mu.Unlock()
 	j.shadow.version.release()
 }
 
-func (q *shadowQueue) empty() {
+// end lets go of what waits, and takes nothing more: a job that nobody does would keep its version for ever.
+func (q *shadowQueue) end() {
+	q.mu.Lock()
+	q.ended = true
+	q.mu.Unlock()
 	for {
 		select {
 		case j := <-q.jobs:

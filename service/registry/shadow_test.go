@@ -1,10 +1,24 @@
 package registry
 
 import (
+	"context"
 	"testing"
+	"time"
+
+	"github.com/vidi-vision/vidi/service/classify"
 )
 
 func (w *world) comparison() *Comparison { return w.registry.Status().Models[0].Shadow }
+
+// queue is the condition, with the queue locked.
+func (w *world) queue(condition func(*shadowQueue) bool) func() bool {
+	q := w.registry.shadows
+	return func() bool {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		return condition(q)
+	}
+}
 
 // A model agrees with itself, always.
 func TestAShadowOfItself(t *testing.T) {
@@ -71,7 +85,7 @@ func TestABusyServerDropsPictures(t *testing.T) {
 	before := w.comparison().Dropped
 	w.ask("", large)
 	w.settles("the large one is dropped", func() bool { return w.comparison().Dropped == before+1 })
-	w.settles("nothing is held", func() bool { return w.registry.shadows.bytes.Load() == 0 })
+	w.settles("nothing is held", w.queue(func(q *shadowQueue) bool { return q.bytes == 0 }))
 }
 
 // Only the share is looked at, and nothing of what others than the stable version answer.
@@ -116,4 +130,33 @@ func TestAShadowAfterASwap(t *testing.T) {
 		t.Errorf("it is stable, and its own shadow: %+v", c)
 	}
 	w.settles("the others are closed", func() bool { return w.open.Load() == 1 })
+}
+
+// Close waits for a change that is under way; a request that ends meanwhile gives its pictures to nobody.
+func TestCloseWhileALeaseEnds(t *testing.T) {
+	w := serving(t)
+	w.place("pets", "3")
+	w.do(ToShadow, "pets@2", 100)
+	lease, err := w.registry.Pick("pets", "request-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := lease.Classify(t.Context(), []byte("picture"), classify.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	loading, loaded := make(chan struct{}), make(chan struct{})
+	w.during = func(string) error { close(loading); <-loaded; return nil }
+	changed, closed := make(chan error, 1), make(chan error, 1)
+	go func() { changed <- w.registry.Do(context.Background(), Load, "pets@3", 0) }()
+	<-loading
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	go func() { closed <- w.registry.Close(ctx) }()
+	w.settles("the shadows have ended", w.queue(func(q *shadowQueue) bool { return q.ended }))
+	lease.Release()
+	close(loaded)
+	<-changed // done, or refused: it came first
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
 }

@@ -46,8 +46,10 @@ type Comparison struct {
 	seconds, difference float64 // sums
 }
 
-// Seconds and DifferenceSum are the sums behind the means, for counters.
-func (c *Comparison) Seconds() float64       { return c.seconds }
+// Seconds is the sum of the shadow's times of inference, for a counter.
+func (c *Comparison) Seconds() float64 { return c.seconds }
+
+// DifferenceSum is the sum behind Difference, for a counter.
 func (c *Comparison) DifferenceSum() float64 { return c.difference }
 
 // Difference is one picture that two versions call by different names. The picture itself is not kept.
