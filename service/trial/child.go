@@ -32,9 +32,10 @@ func Child(stdin io.Reader) error {
 		return errors.New("this command is for vidi's own use: nobody listens to its report")
 	}
 	out := json.NewEncoder(pipe)
-	tell := func(m message) { _ = out.Encode(m) } // nobody listens any more: nothing to do about it
-	if err := request.Limits.impose(); err != nil {
-		return err
+	tell := func(m message) { _ = out.Encode(m) }   // nobody listens any more: nothing to do about it
+	if err := request.Limits.impose(); err != nil { // the file is not to blame
+		tell(message{Refused: &answer{Error: err.Error()}})
+		return nil
 	}
 	report, err := try(context.Background(), request, func(stage string) { tell(message{Stage: stage}) })
 	switch refused := (*Refusal)(nil); {
@@ -48,7 +49,7 @@ func Child(stdin io.Reader) error {
 	return nil
 }
 
-// impose puts the limits on this process.
+// impose puts the limits on this process. Where its user has a lower one, that stays.
 func (l Limits) impose() error {
 	// Go reserves address space that it never uses, so what there is now does not count.
 	space, err := addressSpace()
@@ -62,7 +63,13 @@ func (l Limits) impose() error {
 	}{
 		{unix.RLIMIT_AS, space + uint64(l.Memory)}, {unix.RLIMIT_CPU, seconds}, {unix.RLIMIT_CORE, 0}, {unix.RLIMIT_FSIZE, 0},
 	} {
-		if err := unix.Setrlimit(limit.what, &unix.Rlimit{Cur: limit.value, Max: limit.value}); err != nil {
+		var has unix.Rlimit
+		err := unix.Getrlimit(limit.what, &has)
+		if err == nil {
+			least := min(limit.value, has.Max) // only root may raise it
+			err = unix.Setrlimit(limit.what, &unix.Rlimit{Cur: least, Max: least})
+		}
+		if err != nil {
 			return fmt.Errorf("limiting the process that tries the model: %w", err)
 		}
 	}

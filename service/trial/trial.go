@@ -95,7 +95,8 @@ type answer struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Run tries a model. stage, if it is not nil, is called with what the process is doing, such as "loading it". Errors are a
+// Run tries a model. stage, if it is not nil, is called with what the process is doing, as the end of a sentence about its death:
+// "it was being loaded". Errors are a
 // [*Refusal], those of the engine in its words, those of ctx, and those of starting a process.
 func Run(ctx context.Context, request Request, stage func(string)) (*Report, error) {
 	program, err := os.Executable()
