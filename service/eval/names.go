@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/spelling"
 )
 
 // classNames finds classes by what people call them.
@@ -60,32 +61,11 @@ func (n *classNames) unknown() []UnknownLabel {
 
 // near is the known name that takes the fewest changes of letters to get to, if few; "" otherwise.
 func (n *classNames) near(name string) string {
-	best, nearest := max(len(name)/4, 1)+1, ""
+	limit, nearest := spelling.Tolerance(name), ""
 	for _, known := range slices.Sorted(maps.Keys(n.classes)) {
-		if distance := changes(name, known); distance < best {
-			best, nearest = distance, known
+		if distance := spelling.Distance(name, known, limit); distance <= limit {
+			limit, nearest = distance-1, known // only what is nearer counts from now on
 		}
 	}
 	return nearest
-}
-
-// changes is the Levenshtein distance: letters to insert, leave out or replace to make b of a.
-func changes(a, b string) int {
-	from, to := []rune(a), []rune(b)
-	row := make([]int, len(to)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range from {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range to {
-			cost := 1
-			if from[i] == to[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(diagonal+cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(to)]
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/spelling"
 )
 
 // names is what a model calls things.
@@ -97,14 +98,14 @@ func (m *mistakes) unknown(wanted name, kind string, known []names, pick func(na
 func similar(wanted string, among []part) []string {
 	const most = 3
 	wanted = strings.ToLower(wanted)
-	limit := max(1, len([]rune(wanted))/4)
+	limit := spelling.Tolerance(wanted)
 	type candidate struct {
 		label    string
 		distance int
 	}
 	var found []candidate
 	for _, p := range among {
-		d := distance(wanted, strings.ToLower(p.label), limit)
+		d := spelling.Distance(wanted, strings.ToLower(p.label), limit)
 		for _, name := range p.names {
 			if strings.EqualFold(name, wanted) {
 				d = 0
@@ -129,31 +130,6 @@ func similar(wanted string, among []part) []string {
 		labels = append(labels, fmt.Sprintf("%q", c.label))
 	}
 	return labels
-}
-
-// distance is how many letters must be put in, taken out or changed to make b of a (Levenshtein); more than limit is limit + 1.
-func distance(a, b string, limit int) int {
-	from, to := []rune(a), []rune(b)
-	if len(from)-len(to) > limit || len(to)-len(from) > limit {
-		return limit + 1
-	}
-	row := make([]int, len(to)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i, x := range from {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j, y := range to {
-			cost := diagonal
-			if x != y {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return min(row[len(to)], limit+1)
 }
 
 // mistakes collects what is wrong with a file, by line.

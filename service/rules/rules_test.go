@@ -199,17 +199,6 @@ func TestUnknownNames(t *testing.T) {
 	}
 }
 
-func TestDistance(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{{"", "", 0}, {"cat", "cat", 0}, {"cat", "cut", 1}, {"cat", "cart", 1}, {"cart", "cat", 1}, {"kitten", "sitting", 3}, {"猫", "狗", 1}, {"abcdefgh", "", 4}} {
-		if got := distance(c.a, c.b, 3); got != c.want {
-			t.Errorf("%q to %q: %d, want %d", c.a, c.b, got, c.want)
-		}
-	}
-}
-
 func TestBrightness(t *testing.T) {
 	for _, c := range []struct {
 		rgb  []byte
