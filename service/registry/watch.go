@@ -9,27 +9,15 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/watch"
 )
-
-// Interval is how often Watch looks. It lists the folder instead of asking the system for changes: that works on every file system,
-// and through the symbolic links of a mounted volume.
-const Interval = time.Second
 
 // Watch follows the folder of models until ctx ends: a new version of a served name is tried, loaded, and made stable. A file counts
 // once it was found the same twice, so that a half-written one is not taken for whole. One that cannot be used is logged and counted,
 // and everything stays as it was. Files that are there when Watch begins do nothing, so what was rolled back stays so.
 func (r *Registry) Watch(ctx context.Context) {
 	w := newWatcher(r)
-	ticker := time.NewTicker(Interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			w.look(ctx)
-		}
-	}
+	watch.Every(ctx, func() { w.look(ctx) })
 }
 
 // mark tells one state of a file from another, without reading it.

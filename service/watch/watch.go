@@ -1,4 +1,4 @@
-// Package watch follows a small file that people edit while a server runs.
+// Package watch follows what people change while a server runs: above all a small file.
 package watch
 
 import (
@@ -7,9 +7,23 @@ import (
 	"time"
 )
 
-// Interval is how often Follow looks. It reads the file instead of asking the system for changes: that works on every file
-// system and through the symbolic links of a mounted secret, and some kilobytes a second cost nothing.
-const Interval = time.Second
+// interval is how often is looked. To look, instead of asking the system for changes, works on every file system and through the
+// symbolic links of a mounted volume or secret; some kilobytes a second cost nothing.
+const interval = time.Second
+
+// Every calls look once a second, on this goroutine, until ctx ends.
+func Every(ctx context.Context, look func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			look()
+		}
+	}
+}
 
 // File compares a file with what was seen a moment ago and with what is in use. Its methods are for one goroutine.
 type File struct {
@@ -26,19 +40,8 @@ func New(opened []byte, read func() ([]byte, error), use func(data []byte) error
 	return &File{read: read, use: use, refuse: refuse, used: opened, seen: opened}
 }
 
-// Follow looks every Interval until ctx ends.
-func (f *File) Follow(ctx context.Context) {
-	ticker := time.NewTicker(Interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			f.Look()
-		}
-	}
-}
+// Follow looks every second until ctx ends.
+func (f *File) Follow(ctx context.Context) { Every(ctx, f.Look) }
 
 // Look reads the file. A change counts once the file was found the same twice, so that a half-written one is not taken for
 // whole.
