@@ -87,19 +87,20 @@ func (r *Registry) do(ctx context.Context, change Change, ref string, share floa
 			return refuse(BadParameter, "the share must be a percentage, 0 to 100")
 		}
 		return r.accompany(ctx, change, ref, share)
-	}
-	if change == Load {
+	case Load:
 		path, number, err := r.find(ref)
 		if err != nil {
 			return err
 		}
 		return r.load(ctx, path, model.Ref(nameOf(ref), number))
+	case Swap:
+		l := r.table.Load().line(nameOf(ref))
+		if l == nil {
+			return r.notServed(ref)
+		}
+		return r.swap(ctx, l, ref)
 	}
-	l := r.table.Load().line(nameOf(ref))
-	if l == nil {
-		return r.notServed(ref)
-	}
-	return r.swap(ctx, l, ref)
+	return refuse(BadParameter, "%q is no change that can be asked for", string(change))
 }
 
 func nameOf(ref string) string { name, _, _ := strings.Cut(ref, "@"); return name }

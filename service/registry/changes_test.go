@@ -126,6 +126,8 @@ func TestRollback(t *testing.T) {
 // Nothing that is wrong with a file, or with what is asked for, changes what is served.
 func TestRefusals(t *testing.T) {
 	w := serving(t)
+	w.refused(Change("nonsense"), "pets@2", 0, BadParameter)
+	w.refused(Watched, "pets@2", 0, BadParameter) // the folder's own
 	w.place("cars", "1")
 	w.do(Load, "cars", 0)
 	if err := os.WriteFile(w.file("broken.pt"), []byte("PK\x03\x04 nothing more"), 0o644); err != nil {
