@@ -170,15 +170,21 @@ func parseLine(fields []string) (Line, error) {
 
 // ReadFile is the lines of the key file at path.
 func ReadFile(path string) ([]Line, error) {
+	_, lines, err := load(path)
+	return lines, err
+}
+
+// load is the key file at path, as bytes and as lines.
+func load(path string) ([]byte, []Line, error) {
 	data, err := read(path)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	lines, err := Parse(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s, %w", path, err)
+		return nil, nil, fmt.Errorf("%s, %w", path, err)
 	}
-	return lines, nil
+	return data, lines, nil
 }
 
 func read(path string) ([]byte, error) {

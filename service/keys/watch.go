@@ -2,7 +2,6 @@ package keys
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"golang.org/x/time/rate"
@@ -12,13 +11,9 @@ import (
 
 // Open reads the key file at path.
 func Open(path string) (*Ring, error) {
-	data, err := read(path)
+	data, lines, err := load(path)
 	if err != nil {
 		return nil, err
-	}
-	lines, err := Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s, %w", path, err)
 	}
 	r := &Ring{path: path, opened: data}
 	r.set(lines)
