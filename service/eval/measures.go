@@ -34,16 +34,18 @@ type Class struct {
 
 // Bin is the pictures whose first answer has a probability from Low up to High.
 type Bin struct {
-	Low, High  float64
-	Pictures   int
-	Confidence float64 // mean probability of the first answers
-	Correct    float64 // share that is right
+	Low        float64 `json:"low"`
+	High       float64 `json:"high"`
+	Pictures   int     `json:"pictures"`
+	Confidence float64 `json:"confidence"` // mean probability of the first answers, 0–1
+	Correct    float64 `json:"correct"`    // share that is right, 0–1
 }
 
 // Pair is a class taken for another.
 type Pair struct {
-	Right, Said int
-	Count       int
+	Right int `json:"right"` // index of the class that it is
+	Said  int `json:"said"`  // index of the class that was answered
+	Count int `json:"count"` // pictures
 }
 
 // bins of the reliability diagram: the usual number where there are a thousand pictures and more; wide enough for some dozen.
