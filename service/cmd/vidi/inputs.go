@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/pictures"
@@ -24,6 +25,8 @@ func expand(args []string) []input {
 	for _, arg := range args {
 		info, err := os.Stat(arg)
 		switch {
+		case arg == "-" && slices.ContainsFunc(inputs, func(i input) bool { return i.name == "-" }):
+			inputs = append(inputs, input{name: arg, err: errors.New("standard input can be read only once")})
 		case arg == "-":
 			inputs = append(inputs, input{name: arg})
 		case err == nil && info.IsDir():

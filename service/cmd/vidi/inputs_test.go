@@ -46,6 +46,9 @@ func TestExpand(t *testing.T) {
 			t.Errorf("%s: %q, want %q", arg, text, want)
 		}
 	}
+	if twice := expand([]string{"-", "-"}); len(twice) != 2 || twice[0].err != nil || twice[1].err == nil {
+		t.Errorf("standard input, twice: %+v", twice)
+	}
 	// A bracket in a file's name does not make it a pattern.
 	if err := os.Remove(filepath.Join(dir, "a.jpg")); err != nil {
 		t.Fatal(err)
