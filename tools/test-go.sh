@@ -4,7 +4,6 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 go=$(third_party/find-go.sh)
-export VIDI_TEST_MODELS=$PWD/build/models VIDI_TEST_FIXTURES=$PWD/build/fixtures VIDI_PYTHON=$PWD/build/venv/bin/python
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 
@@ -12,7 +11,7 @@ trap 'rm -f "$log"' EXIT
 mapfile -t quiet < <("$go" list ./... | grep -v /e2e)
 "$go" test -count=1 -timeout 20m "${quiet[@]}" | tee "$log"
 "$go" test -count=1 -timeout 30m -v ./service/e2e | grep -v '^=== ' | tee -a "$log" # -v: the table of differences, the counts
-"$go" test -count=1 -race -timeout 10m ./service/model ./service/httpapi ./service/config ./service/api ./service/keys ./service/telemetry ./service/admin | tee -a "$log"
+"$go" test -count=1 -race -timeout 10m ./service/model ./service/httpapi ./service/config ./service/api ./service/keys ./service/telemetry ./service/admin ./service/registry ./service/eval ./service/rules ./service/watch | tee -a "$log"
 
 # Green without running is red: these packages run forward passes through libtorch, so a missing line means a broken set-up.
 for package in torchbind service/engine service/classify service/preprocess service/e2e; do

@@ -171,29 +171,11 @@ func TestRunGoesOn(t *testing.T) {
 	}
 }
 
-func TestRunEndsWithItsContext(t *testing.T) {
+// alps is a dataset of that many pictures, and its journal.
+func alps(t *testing.T, pictures int) (*Dataset, *Journal) {
+	t.Helper()
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "set/alp/1.jpg"), "alp")
-	d, err := Open(filepath.Join(dir, "set"), labels, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	j, err := OpenJournal(filepath.Join(dir, "journal"), Subject{Model: "m"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer j.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	if _, err := Run(ctx, &knowing{}, d, j, preprocess.Options{}, func() {}); !errors.Is(err, context.Canceled) {
-		t.Errorf("got %v", err)
-	}
-}
-
-// A full disk ends a run at once: what the model says could not be kept.
-func TestRunEndsWithItsJournal(t *testing.T) {
-	dir := t.TempDir()
-	for i := range 500 {
+	for i := range pictures {
 		write(t, filepath.Join(dir, fmt.Sprintf("set/alp/%d.jpg", i)), "alp")
 	}
 	d, err := Open(filepath.Join(dir, "set"), labels, false)
@@ -204,7 +186,22 @@ func TestRunEndsWithItsJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer j.Close()
+	t.Cleanup(func() { j.Close() })
+	return d, j
+}
+
+func TestRunEndsWithItsContext(t *testing.T) {
+	d, j := alps(t, 1)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Run(ctx, &knowing{}, d, j, preprocess.Options{}, func() {}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A full disk ends a run at once: what the model says could not be kept.
+func TestRunEndsWithItsJournal(t *testing.T) {
+	d, j := alps(t, 500)
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
