@@ -23,12 +23,17 @@ type runningFlags struct {
 	Format    string `help:"${enum}." enum:"text,json" default:"text"`
 }
 
+// versionArg is the version that a command is about.
+type versionArg struct {
+	Model string `arg:"" help:"NAME@VERSION, or NAME for its newest version in the server's folder."`
+}
+
 type modelsStatusCmd struct {
 	runningFlags `embed:""`
 }
 
 type modelsLoadCmd struct {
-	Model        string `arg:"" help:"NAME@VERSION, or NAME for its newest version in the server's folder."`
+	versionArg
 	runningFlags `embed:""`
 }
 
@@ -38,7 +43,7 @@ type modelsUnloadCmd struct {
 }
 
 type modelsSwapCmd struct {
-	Model        string `arg:"" help:"NAME@VERSION, or NAME for its newest version in the server's folder."`
+	versionArg
 	runningFlags `embed:""`
 }
 
@@ -48,13 +53,13 @@ type modelsRollbackCmd struct {
 }
 
 type modelsCanaryCmd struct {
-	Model        string  `arg:"" help:"NAME@VERSION, or NAME for its newest version in the server's folder."`
+	versionArg
 	Percent      float64 `arg:"" help:"Of the requests that name no version, 0 to 100; 0 ends it."`
 	runningFlags `embed:""`
 }
 
 type modelsShadowCmd struct {
-	Model        string  `arg:"" help:"NAME@VERSION, or NAME for its newest version in the server's folder."`
+	versionArg
 	Percent      float64 `arg:"" help:"Of the requests that the stable version answers, 0 to 100; 0 ends it."`
 	runningFlags `embed:""`
 }
