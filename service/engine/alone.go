@@ -21,6 +21,7 @@ type alone struct {
 	loading sync.WaitGroup
 	outcome AloneOutcome // these two are read after loading
 	err     error        // why there is none
+	pace    pace
 }
 
 // AloneOutcome is what became of the module for a picture that has the machine to itself.
@@ -60,6 +61,7 @@ func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
 			a.err = torchbind.ForgetFused() // it remembers the last network that was compiled
 		default:
 			a.outcome.Used = true
+			a.pace.among = a.outcome.Among
 			a.module.Store(second)
 		}
 		torchbind.TrimMemory()

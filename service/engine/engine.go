@@ -173,13 +173,20 @@ func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 		// Who has every worker has the machine: nobody else computes, or begins to. A picture that comes meanwhile waits for
 		// this one inference, so the cores are never given out twice.
 		if rest, all := e.pool.takeRest(); all {
-			defer e.pool.give(rest)
-			t.Alone = true
-			return infer(ctx, e.pool.alone, module, rgb, 1, e.card.Input)
+			if e.alone.pace.allThreads() {
+				defer e.pool.give(rest)
+				t.Alone = true
+				defer since(time.Now(), e.alone.pace.tookAll)
+				return infer(ctx, e.pool.alone, module, rgb, 1, e.card.Input)
+			}
+			e.pool.give(rest)
+			defer since(time.Now(), e.alone.pace.tookAmong)
 		}
 	}
 	return infer(ctx, t.worker, e.module, rgb, 1, e.card.Input)
 }
+
+func since(begun time.Time, tell func(time.Duration)) { tell(time.Since(begun)) }
 
 // End gives the worker to the next picture.
 func (t *Turn) End() { t.engine.pool.free <- t.worker }

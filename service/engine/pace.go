@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"sync"
+	"time"
+)
+
+// pace watches whether all threads are still worth it: where another program keeps one core busy, all the others wait for that one
+// at every layer, and a single thread is done earlier. Its methods are safe for concurrent use; the zero pace always takes all threads.
+type pace struct {
+	mu      sync.Mutex
+	among   time.Duration // of an inference on a worker with nothing beside it, lately; 0 if nobody measures
+	skip    int           // pictures that go to a worker before all threads are tried again
+	skipped int           // how many that was the last time; 0 after an inference that was worth it
+}
+
+const (
+	// mostSkipped bounds how long it takes to find out that the cores are free again.
+	mostSkipped = 64
+	// smoothing is the share of one inference in what counts as lately: one in so many.
+	smoothing = 8
+)
+
+// allThreads decides for one picture.
+func (p *pace) allThreads() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.skip == 0 {
+		return true
+	}
+	p.skip--
+	return false
+}
+
+// tookAll tells how long an inference with all threads took. Each time it was not worth it, twice as many pictures go to a worker
+// before the next try.
+func (p *pace) tookAll(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.among == 0 || d*100 <= p.among*worthwhilePercent {
+		p.skipped = 0
+		return
+	}
+	p.skipped = min(max(1, 2*p.skipped), mostSkipped)
+	p.skip = p.skipped
+}
+
+// tookAmong tells how long one on a worker took, of a picture that could have had all threads.
+func (p *pace) tookAmong(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.among += (d - p.among) / smoothing
+}

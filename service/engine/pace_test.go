@@ -1,0 +1,52 @@
+package engine
+
+import (
+	"testing"
+	"time"
+)
+
+const ms = time.Millisecond
+
+// run asks the pace for some pictures, which take that long on a worker and with all threads, and counts those with all threads.
+func (p *pace) run(pictures int, among, all time.Duration) (withAll int) {
+	for range pictures {
+		if p.allThreads() {
+			withAll++
+			p.tookAll(all)
+		} else {
+			p.tookAmong(among)
+		}
+	}
+	return withAll
+}
+
+// While another program takes one core, few pictures try all threads; soon after it has ended, all get them.
+func TestPaceFollowsTheMachine(t *testing.T) {
+	p := pace{among: 40 * ms}
+	if n := p.run(100, 40*ms, 25*ms); n != 100 {
+		t.Errorf("on a quiet machine %d of 100 pictures had all threads", n)
+	}
+	if n := p.run(1000, 45*ms, 60*ms); n > 1000/mostSkipped+8 { // 1 + 2 + 4 + … + 64, then each 65th
+		t.Errorf("on a busy machine %d of 1000 pictures had all threads", n)
+	}
+	p.run(mostSkipped+1, 40*ms, 25*ms)
+	if n := p.run(100, 40*ms, 25*ms); n != 100 {
+		t.Errorf("on a machine that is quiet again %d of 100 pictures had all threads", n)
+	}
+}
+
+// Where everything became slower, all threads are held against what a worker takes now.
+func TestPaceComparesWithNow(t *testing.T) {
+	p := pace{among: 40 * ms}
+	p.run(1000, 100*ms, 70*ms)
+	if n := p.run(100, 100*ms, 70*ms); n != 100 {
+		t.Errorf("%d of 100 pictures had all threads", n)
+	}
+}
+
+// Who asked for all threads gets them, however long they take.
+func TestPaceThatNobodyMeasures(t *testing.T) {
+	if n := new(pace).run(100, ms, time.Hour); n != 100 {
+		t.Errorf("%d of 100 pictures had all threads", n)
+	}
+}
