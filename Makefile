@@ -251,7 +251,7 @@ soak: vidi test-models ## 50,000 mixed requests; memory, threads and descriptors
 .PHONY: bench
 bench: vidi test-models $(BENCH_PYTHON) ## vidi beside other servers and engines, into docs/benchmarks.md (20 minutes, on a quiet machine)
 	@third_party/system-packages.sh $(BENCH_PACKAGES)
-	@$(PYTHON) tools/export/export.py resnet18-seeded --int8 --out build/models
+	@$(PYTHON) tools/export/export.py resnet18-seeded --int8 --out build/bench/models
 	@$(BENCH_PYTHON) tools/bench/bench.py $(BENCH)
 
 # Made afresh when the requirements change, like build/venv.

@@ -42,6 +42,7 @@ def main() -> int:
         saved.write_text(json.dumps(data), encoding="utf-8")
     run = Run(json.loads(saved.read_text(encoding="utf-8")))
     out = args.out or (ROOT / "docs" if run.data["plan"]["complete"] else BUILD)
+    out.mkdir(parents=True, exist_ok=True)
     (out / "benchmarks.md").write_text(report.render(run), encoding="utf-8")
     plots.write(run, out / "benchmarks")
     print(f"bench: wrote {out / 'benchmarks.md'}")

@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / "build/bench-venv/bin"
 PEERS = Path(__file__).resolve().parent / "peers"
 MODEL = ROOT / "build/models/resnet18-seeded.pt"
-INT8_MODEL = ROOT / "build/models/resnet18-seeded-int8.pt"
+INT8_MODEL = ROOT / "build/bench/models/resnet18-seeded-int8.pt"
 ONNX = ROOT / "build/bench/resnet18-seeded.onnx"
 INT8_ONNX = ROOT / "build/bench/resnet18-seeded-int8.xml"
 

@@ -122,7 +122,9 @@ def run(args: argparse.Namespace) -> int:
     jitfile.write(net, card, target)
     page = judgement.write(args.out / f"{args.name}-report", card, found, settings.history, skipped, (len(learn), len(check)), time.monotonic() - begun)
     print(f"right at once: {found.right} of {len(test)} pictures that it did not learn from ({100 * found.right / len(test):.1f} %)")
-    print(f"model:  {target}\nreport: {page}\n\nNext:\n  bin/vidi models add {target}\n  bin/vidi eval {args.test or args.pictures} --model {args.name}")
+    print(f"model:  {target}\nreport: {page}\n\nNext:\n  bin/vidi models add {target}")
+    if args.test:  # of the pictures that it learned from the model knows too many
+        print(f"  bin/vidi eval {args.test} --model {args.name}")
     return 0
 
 

@@ -22,7 +22,7 @@ import (
 
 type benchCmd struct {
 	Picture   string        `arg:"" optional:"" help:"Picture file to measure with; default: a made-up JPEG of 1280 × 960."`
-	Model     string        `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
+	Model     string        `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
 	Models    string        `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
 	Precision []string      `help:"Precisions to compare; default: fp32 and bf16, or int8 for a model of that kind." placeholder:"fp32,bf16"`
 	Threads   []int         `help:"Threads of one inference; default: 1, 2, 4, … and all cores." placeholder:"N,…"`

@@ -21,7 +21,7 @@ type classifyCmd struct {
 	TopK      int      `help:"How many answers for each picture." default:"3" placeholder:"3"`
 	Parents   bool     `help:"Say the groups that the answers belong to, too: cat, where the answers are tabby and tiger cat."`
 	Rules     string   `help:"File of rules that give pictures tags of your own (docs/rules.md)." placeholder:"FILE"`
-	Model     string   `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
+	Model     string   `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
 	Models    string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
 	Format    string   `help:"text, csv, jsonl (a result a line), or json (for one picture only its labels and confidences; for several, or with --parents or --rules, a list of results)." enum:"text,json,jsonl,csv" default:"text"`
 	Lang      string   `help:"Language of the names shown: en or zh." enum:"en,zh" default:"en"`

@@ -18,7 +18,7 @@ import (
 
 type evalCmd struct {
 	Dataset     string `arg:"" help:"Folder with a sub-folder of pictures for each class, or a CSV file with the columns file and label."`
-	Model       string `help:"A model's name, or a TorchScript file; default: resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
+	Model       string `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
 	Against     string `help:"A second model, to set beside the first on the same pictures." placeholder:"NAME|FILE"`
 	Models      string `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
 	Out         string `help:"Folder for the report, and for what an interrupted run needs to go on." default:"evaluation" type:"path" placeholder:"DIR"`

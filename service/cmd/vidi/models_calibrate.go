@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/engine"
@@ -16,6 +17,9 @@ import (
 // calibrationPictures bounds the pictures that a temperature is fitted to, whose outputs are all held in memory: 4 MB for every
 // thousand with a thousand classes. One number needs no more.
 const calibrationPictures = 5000
+
+// fewPictures is how many leave the temperature uncertain by some ten percent.
+const fewPictures = 100
 
 type modelsCalibrateCmd struct {
 	Name        string  `arg:"" help:"NAME or NAME@VERSION."`
@@ -82,6 +86,12 @@ func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, path string
 	if err != nil {
 		return card, err
 	}
+	if fit.Temperature <= model.MinTemperature || fit.Temperature >= model.MaxTemperature {
+		return card, fmt.Errorf("no temperature fits: of %d pictures, %d have the right first answer. It takes some that are named rightly, and some wrongly: give more pictures, or harder ones", len(logits), rightAnswers(logits, right))
+	}
+	if len(logits) < fewPictures {
+		fmt.Fprintf(a.stderr, "vidi: with only %d pictures these figures are rough\n", len(logits))
+	}
 	was := cmp.Or(card.Temperature, 1)
 	card.Temperature = fit.Temperature
 	fmt.Fprintf(a.stdout, "temperature  %.3f (was %.3f), of %d pictures; log loss %.3f without any, %.3f with this one\n",
@@ -94,8 +104,17 @@ func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, path string
 		return card, err
 	}
 	card.UnsureBelow = threshold
-	fmt.Fprintf(a.stdout, "not sure     below %.1f %%; %.1f %% of the answers are sure, and %g %% of those are right\n", threshold*100, share*100, c.Sure)
+	fmt.Fprintf(a.stdout, "not sure     below %.1f %%; %.1f %% of the answers are sure, and at least %g %% of those are right\n", threshold*100, share*100, c.Sure)
 	return card, nil
+}
+
+func rightAnswers(logits [][]float32, right []int) (n int) {
+	for i, row := range logits {
+		if row[right[i]] == slices.Max(row) {
+			n++
+		}
+	}
+	return n
 }
 
 // write puts a file with the new card in the place of the old, or beside it.
