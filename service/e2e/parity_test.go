@@ -65,8 +65,10 @@ func nativeBF16(t *testing.T) bool {
 	return cpu.HasNativeBF16
 }
 
-// int8Margin is marginInt8, or 15 points on a CPU without VNNI: the ranges that the exporter measures there, and the sums at run
-// time, are rounded otherwise, and one photograph of 48 that led by 12.6 points (a pretzel) gets another first answer.
+// int8Margin is marginInt8, or 15 points on a CPU without VNNI: the exporter's floats are rounded otherwise there, so its file is
+// another, and one photograph of 48 that leads by 12.6 points (a pretzel) gets another first answer. Neither vidi nor the 16-bit sums
+// are to blame: Debian's torch with oneDNN gives the same answer, and torch's qnnpack engine, which rounds otherwise between layers,
+// the right one, by a point.
 func int8Margin(t *testing.T) float64 {
 	t.Helper()
 	cpu, err := torchbind.Runtime()

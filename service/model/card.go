@@ -11,6 +11,7 @@ import (
 	"math"
 	"path/filepath"
 	"strings"
+	"unicode"
 )
 
 // CardFile is the name of the card inside a model's archive.
@@ -140,7 +141,10 @@ func (c Card) Validate() error {
 	check(c.Format == 1, "format is %d; this version reads format 1", c.Format)
 	check(c.Task == "classification", "task is %q; only \"classification\" is known", c.Task)
 	check(ValidName(c.Name), "name %q: use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit", c.Name)
-	check(c.Version != "", "version is empty")
+	check(ValidVersion(c.Version), "version %q: use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit, but not stable or canary", c.Version)
+	for _, text := range []struct{ field, content string }{{"description", c.Description}, {"licence", c.Licence}, {"source", c.Source}} {
+		check(!strings.ContainsFunc(text.content, unicode.IsControl), "%s has control characters, which terminals obey", text.field)
+	}
 	check(c.Precision == "" || c.Precision == "fp32" || c.Precision == "int8", "precision is %q; use fp32 or int8", c.Precision)
 	check(c.Activation == Softmax || c.Activation == Sigmoid || c.Activation == None, "activation is %q; use softmax, sigmoid or none", c.Activation)
 	check(c.Temperature == 0 || c.Temperature >= MinTemperature && c.Temperature <= MaxTemperature,
@@ -209,6 +213,15 @@ func NameOfFile(path string) string {
 	}
 	return name[:min(len(name), 64)]
 }
+
+// The names that a server gives to versions by what they do: NAME@stable answers to the name alone, NAME@canary to a share of that.
+const (
+	Stable = "stable"
+	Canary = "canary"
+)
+
+// ValidVersion reports whether s can be a model's version.
+func ValidVersion(s string) bool { return ValidName(s) && s != Stable && s != Canary }
 
 // ValidName reports whether s can be a model's name. Such names are harmless as file names, in URLs, in logs and as metric
 // labels.

@@ -28,20 +28,29 @@ func TestCardRoundTrip(t *testing.T) {
 	}
 }
 
+func TestVersions(t *testing.T) {
+	for version, want := range map[string]bool{"1": true, "2.0-rc_1": true, "": false, "stable": false, "canary": false, "1\x1b[2J": false, "../1": false, "a b": false} {
+		if got := ValidVersion(version); got != want {
+			t.Errorf("%q: %v, want %v", version, got, want)
+		}
+	}
+}
+
 func TestCardReportsEveryMistake(t *testing.T) {
 	c := goodCard()
 	c.Format, c.Task, c.Name, c.Version, c.Activation, c.Precision = 2, "detection", "../up", "", "relu", "int4"
 	c.Input = Input{Resize: 100, Crop: 224, Interpolation: "nearest"}
 	c.Labels = []Label{{Label: "cat"}, {Label: "cat"}, {}}
 	c.Temperature, c.UnsureBelow = -1, 30
+	c.Licence = "MIT\x1b[2J"
 	err := c.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		"format is 2", `task is "detection"`, `name "../up"`, "version is empty", `activation is "relu"`, `precision is "int4"`,
+		"format is 2", `task is "detection"`, `name "../up"`, `version ""`, `activation is "relu"`, `precision is "int4"`,
 		"input.resize is 100", `input.interpolation is "nearest"`, "input.std[0]", `both "cat"`, "labels[2] is empty",
-		"temperature is -1", "unsure_below is 30",
+		"temperature is -1", "unsure_below is 30", "licence has control characters",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not mention %q:\n%v", want, err)

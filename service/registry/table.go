@@ -24,12 +24,6 @@ type line struct {
 	before  string // the version that was stable before; "" for none
 }
 
-// The aliases, beside versions, that may stand behind a name's @.
-const (
-	Stable = "stable"
-	Canary = "canary"
-)
-
 func (t *table) line(name string) *line {
 	for _, l := range t.lines {
 		if l.name == name {
@@ -100,10 +94,10 @@ func (l *line) find(number string) *version {
 func (l *line) roles(v *version) []string {
 	roles := []string{}
 	if v == l.stable {
-		roles = append(roles, Stable)
+		roles = append(roles, model.Stable)
 	}
 	if v == l.canary {
-		roles = append(roles, Canary)
+		roles = append(roles, model.Canary)
 	}
 	if l.shadow != nil && v == l.shadow.version {
 		roles = append(roles, "shadow")
@@ -125,9 +119,9 @@ func (t *table) choose(ref string) (*line, *version) {
 		}
 	}
 	switch {
-	case exact && which == Stable:
+	case exact && which == model.Stable:
 		return l, l.stable
-	case exact && which == Canary:
+	case exact && which == model.Canary:
 		return l, l.canary
 	case exact:
 		return l, l.find(which)

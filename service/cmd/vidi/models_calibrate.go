@@ -32,6 +32,9 @@ type modelsCalibrateCmd struct {
 
 // Run finds the model's temperature, and writes it into its card.
 func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
+	if c.Version != "" && !model.ValidVersion(c.Version) {
+		return usageError(fmt.Errorf("--version is %q; use letters, digits, dots, dashes and underscores, but not stable or canary", c.Version))
+	}
 	if c.Sure < 0 || c.Sure >= 100 {
 		return usageError(errors.New("--sure is a percentage, 0 to less than 100"))
 	}
