@@ -68,9 +68,10 @@ static char* copy_text(const char* text) {
 
 // libtorch's OpenMP lets a thread that waits for the others spin for milliseconds, which is poison on a busy machine: the
 // spinner keeps the core that the thread it waits for would need. With few turns it falls asleep between two layers, and waking
-// it takes longer than many a layer. Measured on 2 virtual cores, ResNet-18 on both, an inference with 1,000, 10,000 and 30,000 turns (0.8 ms):
-// 38, 33 and 33 ms in fp32, 26, 20 and 19 in int8; beside a program that keeps one core busy, without the engine's watch over it
-// (service/engine/pace.go), 51, 69 and 91 ms in fp32. It is read when the library is opened; who sets either variable has the last word.
+// it takes longer than many a layer. Measured on 2 virtual cores, ResNet-18 on both, an inference with 1,000, 10,000 and 30,000
+// turns (0.8 ms): 38, 33 and 33 ms in fp32, 26, 20 and 19 in int8; beside a program that keeps one core busy, without the engine's
+// watch over it (service/engine/pace.go), 51, 69 and 91 ms in fp32. It is read when the library is opened; who sets either
+// variable has the last word.
 static void bound_spinning(void) {
   if (getenv("OMP_WAIT_POLICY") == NULL) setenv("GOMP_SPINCOUNT", "30000", 0);
 }
