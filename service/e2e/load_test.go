@@ -54,6 +54,9 @@ func TestStopUnderLoadLosesNothing(t *testing.T) {
 	}
 	picture := read(t, torchtest.File(t, "examples/flower.jpg"))
 	const delay = 400 * time.Millisecond
+	// From a client's look at its clock to the server's look at the request, connecting in between, takes a moment on a busy machine.
+	// A request that was sent so shortly before the end may be refused in words, but gets its answer.
+	const underWay = 50 * time.Millisecond
 	answered, late := 0, 0
 	for range stops {
 		s := start(t, "--model", torchtest.File(t, "build/fixtures/tiny.pt"), "--drain-delay", delay.String()).ready(t)
@@ -68,12 +71,16 @@ func TestStopUnderLoadLosesNothing(t *testing.T) {
 					sent := time.Now()
 					status, _, err := c.predict(s.url, picture)
 					at := stopped.Load()
-					before := at == 0 || sent.Before(time.Unix(0, at).Add(delay))
+					left := delay
+					if at != 0 {
+						left = time.Unix(0, at).Add(delay).Sub(sent)
+					}
+					before := left > 0
 					mu.Lock()
 					switch {
 					case err == nil && status == http.StatusOK:
 						answered++
-					case before:
+					case before && (err != nil || status != http.StatusServiceUnavailable || left > underWay):
 						t.Errorf("a request sent in time got %d, %v", status, err)
 					default:
 						late++
