@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -113,8 +114,9 @@ func BenchmarkOverload(b *testing.B) {
 	picture := read(b, torchtest.File(b, "examples/flower.jpg"))
 	overload := func(b *testing.B, s *server) {
 		for b.Loop() {
-			peak, _, _ := offer(b, s.url, picture, 16, 5*time.Second)
-			goodput, refused, slowest := offer(b, s.url, picture, 400, 10*time.Second)
+			peak, _, _ := offer(b, s.url, picture, 16, 0, 5*time.Second)
+			const clients = 400
+			goodput, refused, slowest := offer(b, s.url, picture, clients, time.Duration(clients/(10*peak)*float64(time.Second)), 10*time.Second)
 			b.ReportMetric(peak, "peak-answers/s")
 			b.ReportMetric(goodput/peak, "of-peak")
 			b.ReportMetric(refused/peak, "refusals/peak")
@@ -157,8 +159,10 @@ func useCore(b *testing.B, n int) {
 	b.Cleanup(func() { restrict(before) })
 }
 
-// offer lets clients ask as fast as they are answered, those that are refused after a pause that makes ten times the peak of them.
-func offer(b *testing.B, url string, picture []byte, clients int, how time.Duration) (rate, refusals, p99 float64) {
+// offer lets clients ask as fast as they are answered, and those that are refused after a pause. Pauses differ by half of their mean,
+// and so does the beginning: clients that all ask at the same instant would measure how long the last one of a crowd waits.
+func offer(b *testing.B, url string, picture []byte, clients int, pause, how time.Duration) (rate, refusals, p99 float64) {
+	rest := func() { time.Sleep(time.Duration((0.5 + rand.Float64()) * float64(pause))) }
 	var mu sync.Mutex
 	var good int
 	var waits []float64
@@ -168,7 +172,7 @@ func offer(b *testing.B, url string, picture []byte, clients int, how time.Durat
 		all.Go(func() {
 			c := newClient()
 			defer c.CloseIdleConnections()
-			for time.Now().Before(end) {
+			for rest(); time.Now().Before(end); {
 				sent := time.Now()
 				status, retryAfter, err := c.predict(url, picture)
 				took := time.Since(sent)
@@ -183,7 +187,7 @@ func offer(b *testing.B, url string, picture []byte, clients int, how time.Durat
 				}
 				mu.Unlock()
 				if status != http.StatusOK {
-					time.Sleep(400 * time.Millisecond)
+					rest()
 				}
 			}
 		})
