@@ -176,17 +176,28 @@ func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 			if e.alone.pace.allThreads() {
 				defer e.pool.give(rest)
 				t.Alone = true
-				defer since(time.Now(), e.alone.pace.tookAll)
-				return infer(ctx, e.pool.alone, module, rgb, 1, e.card.Input)
+				return paced(e.alone.pace.tookAll, func() ([]float32, error) {
+					return infer(ctx, e.pool.alone, module, rgb, 1, e.card.Input)
+				})
 			}
 			e.pool.give(rest)
-			defer since(time.Now(), e.alone.pace.tookAmong)
+			return paced(e.alone.pace.tookAmong, func() ([]float32, error) {
+				return infer(ctx, t.worker, e.module, rgb, 1, e.card.Input)
+			})
 		}
 	}
 	return infer(ctx, t.worker, e.module, rgb, 1, e.card.Input)
 }
 
-func since(begun time.Time, tell func(time.Duration)) { tell(time.Since(begun)) }
+// paced tells took how long an inference needed. One that failed, since its picture was not waited for any more, tells nothing of the machine.
+func paced(took func(time.Duration), inference func() ([]float32, error)) ([]float32, error) {
+	begun := time.Now()
+	output, err := inference()
+	if err == nil {
+		took(time.Since(begun))
+	}
+	return output, err
+}
 
 // End gives the worker to the next picture.
 func (t *Turn) End() { t.engine.pool.free <- t.worker }

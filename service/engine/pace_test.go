@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -48,5 +49,21 @@ func TestPaceComparesWithNow(t *testing.T) {
 func TestPaceThatNobodyMeasures(t *testing.T) {
 	if n := new(pace).run(100, ms, time.Hour); n != 100 {
 		t.Errorf("%d of 100 pictures had all threads", n)
+	}
+}
+
+// A picture whose client has left takes no time, which says nothing of the machine.
+func TestPaceHearsOfNoFailure(t *testing.T) {
+	p := pace{among: 40 * ms}
+	for range 100 {
+		if _, err := paced(p.tookAmong, func() ([]float32, error) { return nil, errors.New("gone") }); err == nil {
+			t.Fatal("the error is lost")
+		}
+	}
+	if p.among != 40*ms {
+		t.Errorf("among is %v", p.among)
+	}
+	if _, err := paced(p.tookAmong, func() ([]float32, error) { return nil, nil }); err != nil || p.among >= 40*ms {
+		t.Errorf("an inference that took no time: %v, among is %v", err, p.among)
 	}
 }
