@@ -161,29 +161,19 @@ def room(run: Run) -> Iterator[str]:
     yield "above: it is how many times as many answers a server could give that spent nothing at all on the rest. Where the network takes"
     yield "nearly everything, as it does for small pictures on a CPU without AMX, no server can be far ahead of another."
     yield ""
-    rows = []
-    for name, server in ordered(run):
-        if not server["ours"]:
-            continue
-        network = run.engine(f"vidi {server['precision']}", 1)
-        for kind in KINDS:
-            ours, peer = run.cpu(name, f"{kind}/16"), run.least_cpu(f"{kind}/16", precision=server["precision"], decode=server["decode"])
-            rows.append([server["title"], kind, *bound(ours, network, peer)])
-    header = ["server", "pictures", "vidi, ms", "of it network", "best peer, ms", "peer / vidi", "most possible"]
-    yield from table(header, rows)
+
+    def work(name: str, kind: str, facts: dict) -> tuple[float | None, float | None]:
+        return run.cpu(name, f"{kind}/16"), run.least_cpu(f"{kind}/16", **facts)
+
+    def wait(name: str, kind: str, facts: dict) -> tuple[float | None, float | None]:
+        best = run.best_peer(f"{kind}/1", **facts)
+        return quotient(1000, run.rate(name, f"{kind}/1")), quotient(1000, run.rate(best, f"{kind}/1")) if best else None
+
+    yield from bounds(run, 1, work)
     yield "The same for a single connection, where all cores are the one picture's: milliseconds from request to answer, and of the"
     yield "network on two threads."
     yield ""
-    rows = []
-    for name, server in ordered(run):
-        if not server["ours"]:
-            continue
-        network = run.engine(f"vidi {server['precision']}", 2)
-        for kind in KINDS:
-            best = run.best_peer(f"{kind}/1", precision=server["precision"], decode=server["decode"])
-            ours, peer = (quotient(1000, run.rate(which, f"{kind}/1")) for which in (name, best or ""))
-            rows.append([server["title"], kind, *bound(ours, network, peer)])
-    yield from table(header, rows)
+    yield from bounds(run, 2, wait)
     flask = run.cpu(FLASK, "typical/16")
     most = {precision: quotient(flask, run.engine(f"vidi {precision}", 1)) for precision in ("fp32", "bf16", "int8")}
     yield f"Beside the article's Flask ({number(flask, 1)} ms for a typical picture) that bound is " + ", ".join(
@@ -192,8 +182,20 @@ def room(run: Run) -> Iterator[str]:
     yield ""
 
 
-def bound(ours: float | None, network: float | None, peer: float | None) -> list[str]:
-    return [*(number(value, 1) for value in (ours, network, peer)), *(number(quotient(peer, value), 2) for value in (ours, network))]
+def bounds(run: Run, threads: int, figures: Callable) -> Iterator[str]:
+    """A table with a row per server of ours and kind of picture. `figures` gives, for a server's name, the kind and the facts of its
+    class, its milliseconds and the best peer's; the network's are those on that many threads."""
+    rows = []
+    for name, server in ordered(run):
+        if not server["ours"]:
+            continue
+        network = run.engine(f"vidi {server['precision']}", threads)
+        facts = {fact: server[fact] for fact in ("precision", "decode")}
+        for kind in KINDS:
+            ours, peer = figures(name, kind, facts)
+            times = [number(value, 1) for value in (ours, network, peer)]
+            rows.append([server["title"], kind, *times, *(number(quotient(peer, value), 2) for value in (ours, network))])
+    yield from table(["server", "pictures", "vidi, ms", "of it network", "best peer, ms", "peer / vidi", "most possible"], rows)
 
 
 def verdicts(run: Run) -> Iterator[str]:
