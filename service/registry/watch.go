@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,7 +15,7 @@ import (
 
 // Watch follows the folder of models until ctx ends: a new version of a served name is tried, loaded, and made stable. A file counts
 // once it was found the same twice, so that a half-written one is not taken for whole. One that cannot be used is logged and counted,
-// and everything stays as it was. Files that are there when Watch begins do nothing, so what was rolled back stays so.
+// and everything stays as it was; one that there was no memory for is tried again once other models take less. Files that are there when Watch begins do nothing, so what was rolled back stays so.
 func (r *Registry) Watch(ctx context.Context) {
 	w := newWatcher(r)
 	watch.Every(ctx, func() { w.look(ctx) })
@@ -40,11 +41,12 @@ type watcher struct {
 	registry   *Registry
 	dealt      map[string]mark // by path
 	seen       map[string]mark
-	unreadable string // what was last said about the folder
+	waiting    map[string]int64 // files there was no memory for, and how much the loaded models took then
+	unreadable string           // what was last said about the folder
 }
 
 func newWatcher(r *Registry) *watcher {
-	w := &watcher{registry: r}
+	w := &watcher{registry: r, waiting: map[string]int64{}}
 	w.seen, _ = r.marks() // a folder that cannot be read is told of at the first look
 	w.dealt = w.seen
 	return w
@@ -79,7 +81,8 @@ func (w *watcher) look(ctx context.Context) {
 	w.unreadable = ""
 	var settled []string
 	for path, m := range now {
-		if m == w.seen[path] && m != w.dealt[path] {
+		taken, waits := w.waiting[path]
+		if m == w.seen[path] && (m != w.dealt[path] || waits && w.registry.estimated.Load() < taken) {
 			settled = append(settled, path)
 		}
 	}
@@ -89,17 +92,21 @@ func (w *watcher) look(ctx context.Context) {
 	}
 	for _, path := range settled {
 		dealt[path] = now[path]
-		w.registry.arrived(ctx, path)
+		delete(w.waiting, path)
+		err := w.registry.arrived(ctx, path)
+		if refused := (*Error)(nil); errors.As(err, &refused) && refused.Code == MemoryLimit {
+			w.waiting[path] = w.registry.estimated.Load()
+		}
 	}
 	w.seen, w.dealt = now, dealt
 }
 
-// arrived deals with a file that is new, or has changed.
-func (r *Registry) arrived(ctx context.Context, path string) {
+// arrived deals with a file that is new, or has changed. The error is that of the attempt to serve it.
+func (r *Registry) arrived(ctx context.Context, path string) error {
 	entries, err := r.cfg.Folder.List()
 	if err != nil {
 		r.note(Watched, path, 0, err)
-		return
+		return nil
 	}
 	for _, e := range entries {
 		if e.Path != path {
@@ -107,7 +114,7 @@ func (r *Registry) arrived(ctx context.Context, path string) {
 		}
 		if e.Err != nil {
 			r.note(Watched, path, 0, e.Err)
-			return
+			return nil
 		}
 		l := r.table.Load().line(e.Name)
 		switch {
@@ -123,6 +130,8 @@ func (r *Registry) arrived(ctx context.Context, path string) {
 			if ctx.Err() == nil {
 				r.note(Watched, e.Ref(), time.Since(begun), err)
 			}
+			return err
 		}
 	}
+	return nil
 }

@@ -109,3 +109,29 @@ func (w *world) read(name string) []byte {
 	}
 	return data
 }
+
+// A version that there was no memory for is served once another model has left, and not tried before.
+func TestWatchTriesAgainOnceThereIsMemory(t *testing.T) {
+	w := newWorld(t, 0)
+	pets, cars := w.place("pets", "1"), w.place("cars", "1")
+	if err := w.registry.Start(t.Context(), []string{pets, cars}); err != nil {
+		t.Fatal(err)
+	}
+	need := Estimate(int64(len(w.read("pets-1.pt"))))
+	w.registry.cfg.Memory = need.Loaded + need.Loading + 8192 // two versions of one of them, or one of each
+	watcher := newWatcher(w.registry)
+	w.place("pets", "2")
+	for range 4 {
+		watcher.look(t.Context())
+	}
+	if got, told := w.ask("pets"), w.told(); got != "pets@1" || !slices.Equal(told, []string{"watch refused"}) {
+		t.Errorf("%s answers, told %q", got, told)
+	}
+	w.do(Unload, "cars", 0)
+	w.settles("cars has left", func() bool { return w.open.Load() == 1 && w.registry.draining.Load() == 0 })
+	w.told()
+	watcher.look(t.Context())
+	if got, told := w.ask("pets"), w.told(); got != "pets@2" || !slices.Equal(told, []string{"watch"}) {
+		t.Errorf("%s answers, told %q", got, told)
+	}
+}

@@ -94,7 +94,7 @@ func (c *classifyCmd) Run(a *app) error {
 			return fmt.Errorf("writing the results: %w", err) // a closed pipe, a full disk
 		}
 		if o.err != nil && out.errorsGoToStderr() {
-			fmt.Fprintf(a.stderr, "vidi: %s: %s\n", o.name, publicError(o.err))
+			fmt.Fprintf(a.stderr, "vidi: %s: %s\n", printable(o.name), printable(publicError(o.err)))
 		}
 		bar.step()
 	}

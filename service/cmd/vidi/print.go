@@ -8,6 +8,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/mattn/go-runewidth"
 
@@ -59,6 +60,16 @@ func publicError(err error) string {
 	return err.Error()
 }
 
+// printable is a file's name as a terminal may have it: a control character in it could move the cursor, or hide a line.
+func printable(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, name)
+}
+
 // barOf is a bar for 0 to 1.
 func barOf(part float64) string {
 	const width = 20
@@ -72,7 +83,7 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 	}
 	r := o.result
 	t := r.Timing
-	heading := fmt.Sprintf("%s  (%d × %d %s, %.1f ms", o.name, r.Width, r.Height, r.Format, classify.Milliseconds(t.Decode+t.Preprocess+t.Inference))
+	heading := fmt.Sprintf("%s  (%d × %d %s, %.1f ms", printable(o.name), r.Width, r.Height, r.Format, classify.Milliseconds(t.Decode+t.Preprocess+t.Inference))
 	for _, warning := range r.Warnings {
 		heading += ", " + warningText(warning)
 	}
