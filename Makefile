@@ -157,7 +157,7 @@ test-clients: vidi test-models ## the Python client, installed by pip, against t
 	@rm -rf build/client-venv && /usr/bin/python3 -m venv build/client-venv
 	@build/client-venv/bin/pip install -q --disable-pip-version-check ./service/api/python
 	@rm -rf service/api/python/build service/api/python/*.egg-info
-	@cd service/api/python/tests && $(CURDIR)/build/client-venv/bin/python -m unittest
+	@cd service/api/python/tests && "$(CURDIR)/build/client-venv/bin/python" -m unittest
 
 .PHONY: test-models-hostile
 test-models-hostile: vidi test-models ## 1,000 damaged model files: each refused with a reason, none may end who looks at it (10 minutes)
@@ -169,7 +169,7 @@ test-gotorch: vidi test-models ## tensors to and from gotorch: GOTORCH=DIR is a 
 	@test -f "$(GOTORCH)/cgotorch/libcgotorch.so" || { echo "test-gotorch: GOTORCH=$(GOTORCH) is no clone of gotorch with its C++ side built; torchbind/gotorch/README.md says how"; exit 1; }
 	@mkdir -p build
 	@printf 'go 1.26.0\nuse (\n\t..\n\t../torchbind/gotorch\n)\nreplace github.com/wangkuiyi/gotorch => %s\n' "$(abspath $(GOTORCH))" >build/gotorch.work
-	@go=$$(third_party/find-go.sh); cd torchbind/gotorch && export GOWORK=$(CURDIR)/build/gotorch.work; "$$go" test -count=1 ./... && "$$go" run ./example ../../build/models/resnet18-seeded.pt
+	@go=$$(third_party/find-go.sh); cd torchbind/gotorch && export GOWORK="$(CURDIR)/build/gotorch.work"; "$$go" test -count=1 ./... && "$$go" run ./example ../../build/models/resnet18-seeded.pt
 
 # SCHEMA is handed on: `make test-schema SCHEMA=--long`.
 .PHONY: test-schema
@@ -198,12 +198,12 @@ test-deploy: vidi test-models build/prometheus build/helm $(DEPLOY_PYTHON) ## do
 # Some minutes the first time; afterwards Go has the parts in its cache.
 build/helm: Makefile
 	@echo "helm: building $(HELM)"
-	@go=$$(third_party/find-go.sh); GOBIN=$(CURDIR)/build "$$go" install -trimpath -ldflags '-s -w' $(HELM)
+	@go=$$(third_party/find-go.sh); GOBIN="$(CURDIR)/build" "$$go" install -trimpath -ldflags '-s -w' $(HELM)
 	@touch $@
 
 .PHONY: dist
 dist: vidi python build/cyclonedx-gomod $(DEPLOY_PYTHON) ## the tarball, with its bill of materials and checksums, into build/dist
-	@mkdir -p build/dist-model
+	@rm -rf build/dist-model && mkdir -p build/dist-model
 	@$(PYTHON) tools/export/export.py auto --out build/dist-model
 	@tools/dist/dist.sh build/dist-model build/dist
 
@@ -213,7 +213,7 @@ test-dist: dist ## the tarball: unpacked, and used where nothing else is
 
 # What writes the Go part of the bill of materials, out of what Go itself left in the program.
 build/cyclonedx-gomod: Makefile
-	@go=$$(third_party/find-go.sh); GOBIN=$(CURDIR)/build "$$go" install -trimpath -ldflags '-s -w' $(GOMOD)
+	@go=$$(third_party/find-go.sh); GOBIN="$(CURDIR)/build" "$$go" install -trimpath -ldflags '-s -w' $(GOMOD)
 	@touch $@
 
 # Made afresh when the requirements change, like build/venv.
@@ -233,11 +233,11 @@ zoo: vidi test-models ## every model that can be exported: parity, size, speed a
 
 .PHONY: screenshots
 screenshots: vidi test-models ## the pictures of the page in docs/screenshots, afresh (needs chromium)
-	@go=$$(third_party/find-go.sh); VIDI_SCREENSHOTS=$(CURDIR)/docs/screenshots "$$go" test -count=1 -run Screenshots ./service/e2e
+	@go=$$(third_party/find-go.sh); VIDI_SCREENSHOTS="$(CURDIR)/docs/screenshots" "$$go" test -count=1 -run Screenshots ./service/e2e
 
 .PHONY: accuracy
 accuracy: vidi test-models ## what bf16, int8 and fast decode change, into docs/accuracy.md (needs VIDI_SHARED: at least 200 pictures)
-	@go=$$(third_party/find-go.sh); VIDI_ACCURACY_FILE=$(CURDIR)/docs/accuracy.md "$$go" test -count=1 -v -run TestAccuracy ./service/e2e
+	@go=$$(third_party/find-go.sh); VIDI_ACCURACY_FILE="$(CURDIR)/docs/accuracy.md" "$$go" test -count=1 -v -run TestAccuracy ./service/e2e
 
 .PHONY: measure
 measure: vidi test-models ## time and memory beside the Python reference, into docs/measurements.md

@@ -10,6 +10,7 @@ are no pictures, and wrong parameters are sent in a fixed random order over eigh
 
 import argparse
 import base64
+import contextlib
 import io
 import json
 import random
@@ -68,13 +69,18 @@ def requests() -> list[tuple[int, str, str, bytes]]:
 class Server:
     def __init__(self, args):
         command = [ROOT / "bin/vidi", "serve", "--addr", "127.0.0.1:0", "--admin-addr", "", "--model", args.model, "--precision", args.precision]
-        self.process = subprocess.Popen([*command, "--log-level", "warn"], stderr=subprocess.DEVNULL)
+        self.process = subprocess.Popen([*command, "--log-level", "warn"], stdout=subprocess.DEVNULL)
         self.address = self.wait_for_address()
 
     def wait_for_address(self) -> str:
         """From /proc: with warnings alone the log does not say it."""
         while True:
-            sockets = {Path(f).readlink().name for f in Path(f"/proc/{self.process.pid}/fd").iterdir() if f.is_symlink()}
+            if self.process.poll() is not None:
+                sys.exit(f"soak: the server ended with {self.process.returncode}")
+            sockets = set()
+            for descriptor in Path(f"/proc/{self.process.pid}/fd").iterdir():
+                with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                    sockets.add(descriptor.readlink().name)
             for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
                 field = line.split()
                 if field[3] == "0A" and f"socket:[{field[9]}]" in sockets:

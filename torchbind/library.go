@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 const libraryName = "libtorchbind.so"
@@ -18,6 +19,8 @@ var library struct {
 	info RuntimeInfo
 	path string
 	err  error
+	// open is true once calls into the shim may be made; who only wants to know looks here, while once may still be at work.
+	open atomic.Bool
 }
 
 // Open finds and opens the shim, libtorchbind.so, and starts libtorch: some 0.3 s and 100 MB. Every function of this package
@@ -43,12 +46,13 @@ func Open() error {
 			return
 		}
 		library.info, library.err = runtimeInit()
+		library.open.Store(library.err == nil)
 	})
 	return library.err
 }
 
-// opened reports whether the shim is open, without opening it.
-func opened() bool { return library.path != "" && library.err == nil }
+// opened reports whether the shim is open, without opening it or waiting for who does.
+func opened() bool { return library.open.Load() }
 
 func findLibrary() (string, error) {
 	if path := os.Getenv(LibraryVariable); path != "" {

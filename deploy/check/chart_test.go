@@ -25,7 +25,7 @@ const chart = "deploy/helm/vidi"
 // everything turns on all that the chart can do.
 const everything = `
 image: {repository: registry.example/vidi, tag: 0.1.0, pullSecrets: [{name: registry}]}
-env: {VIDI_PRECISION: bf16, VIDI_QUEUE: 64, VIDI_NO_EXIF: true, VIDI_LOG_FORMAT: text}
+env: {VIDI_PRECISION: bf16, VIDI_QUEUE: 64, VIDI_MAX_PIXELS: 100000000, VIDI_NO_EXIF: true, VIDI_LOG_FORMAT: text}
 models: {name: pets, volume: {persistentVolumeClaim: {claimName: models, readOnly: true}}}
 keys: {secret: vidi-keys}
 service: {type: LoadBalancer, port: 80, annotations: {example.org/internal: "true"}}
@@ -155,6 +155,9 @@ func TestPods(t *testing.T) {
 				}
 				env[v.Name] = v.Value
 				areFlags(t, "the chart", v.Name)
+			}
+			if name == "everything" && env["VIDI_MAX_PIXELS"] != "100000000" { // Helm reads numbers as floats
+				t.Errorf("VIDI_MAX_PIXELS is %q", env["VIDI_MAX_PIXELS"])
 			}
 			if user, _, _ := strings.Cut(i.user, ":"); pod.SecurityContext.RunAsUser == nil || user != fmt.Sprint(*pod.SecurityContext.RunAsUser) || !*pod.SecurityContext.RunAsNonRoot {
 				t.Errorf("the image's user is %s, the pod's security context %+v", i.user, pod.SecurityContext)

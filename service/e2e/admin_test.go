@@ -93,6 +93,31 @@ func TestOperatorsHaveAPortOfTheirOwn(t *testing.T) {
 	}
 }
 
+// The figures can be asked for from the first moment on, also while libtorch is being opened.
+func TestMetricsWhileTheModelLoads(t *testing.T) {
+	for range 3 {
+		s := start(t, "--admin-addr=127.0.0.1:0", "--model="+torchtest.File(t, "build/fixtures/tiny.pt"))
+		var admin string
+		s.waitFor(t, "an admin address", func() bool {
+			if match := adminAddress.FindStringSubmatch(s.stderr.String()); match != nil {
+				admin = "http://" + match[1]
+			}
+			return admin != ""
+		})
+		asked := 0
+		for ready := false; !ready; asked++ {
+			code, text := fetch(t, admin+"/metrics")
+			if code != http.StatusOK {
+				t.Fatalf("the %dth time: %d\n%s", asked, code, s.stderr.String())
+			}
+			ready = metric(t, text, "vidi_ready") == 1
+		}
+		if asked < 10 {
+			t.Errorf("asked only %d times before it was ready", asked)
+		}
+	}
+}
+
 func TestMetricsTellWhatHappened(t *testing.T) {
 	s, admin := startAdmin(t, lite0)
 	for _, body := range [][]byte{read(t, torchtest.File(t, "examples/flower.jpg")), read(t, torchtest.File(t, "examples/cat.png")), []byte("this is a text, and no picture at all")} {

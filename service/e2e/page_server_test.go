@@ -110,7 +110,7 @@ func TestPageTriesAgainWhenItIsTold(t *testing.T) {
 func TestPageSendsAFewAtATimeAndStops(t *testing.T) {
 	s := start(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt")).ready(t)
 	release := make(chan struct{})
-	var now, most atomic.Int32
+	var now, most, ended atomic.Int32
 	address := behind(t, s, func(w http.ResponseWriter, r *http.Request) bool {
 		if r.Method != http.MethodPost {
 			return false
@@ -125,6 +125,7 @@ func TestPageSendsAFewAtATimeAndStops(t *testing.T) {
 		case <-release:
 			return false
 		case <-r.Context().Done():
+			ended.Add(1)
 			return true
 		}
 	})
@@ -141,17 +142,20 @@ func TestPageSendsAFewAtATimeAndStops(t *testing.T) {
 	if !eval[bool](p, `!document.querySelector("#progress").hidden && document.querySelector("#bar").max === 20`) {
 		t.Error("there is no progress bar")
 	}
+	p.click(".card[data-state=sending] .remove") // its request ends with it, and another takes its place
+	waitFor(t, "the next request", func() bool { return ended.Load() == 1 && now.Load() == 3 })
 	p.click("#cancel")
-	p.wait("quiet", `document.querySelectorAll(".card[data-state=waiting]").length === 20`)
+	p.wait("quiet", `document.querySelectorAll(".card[data-state=waiting]").length === 19`)
 	waitFor(t, "the requests' ends", func() bool { return now.Load() == 0 })
-	wantIn(t, "what a screen reader hears", p.text("#announcer"), "20 pictures not classified")
+	most.Store(0) // the server hears of an end a moment after the next request began
+	wantIn(t, "what a screen reader hears", p.text("#announcer"), "19 pictures not classified")
 	close(release)
 	p.click("#classify")
-	p.classified(20)
+	p.classified(19)
 	if most.Load() > 3 {
 		t.Errorf("%d requests at the same time", most.Load())
 	}
-	wantIn(t, "the count", p.text("#count"), "20 pictures classified")
+	wantIn(t, "the count", p.text("#count"), "19 pictures classified")
 }
 
 // Whatever comes back, the page has words for it: its own, the server's, or at least the status.

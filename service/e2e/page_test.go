@@ -40,7 +40,7 @@ func TestPageAnswersAChosenPicture(t *testing.T) {
 	s := start(t, lite0).ready(t)
 	p := open(t, s.url, desktop)
 	p.wait("the limit", `document.querySelector("#advice").textContent.includes("20")`)
-	wantIn(t, "the page", p.text("main"), "What is in the picture?", "never leave this computer", "at least 224 × 224", "up to 20 MiB")
+	wantIn(t, "the page", p.text("main"), "What is in the picture?", "nowhere else, and are not kept", "at least 224 × 224", "up to 20 MiB")
 	if !eval[bool](p, `document.querySelector("#classify").disabled && document.querySelector("#gallery").hidden`) {
 		t.Error("an empty page offers to classify nothing")
 	}
@@ -152,6 +152,9 @@ func TestPageTakesDropsAndPastes(t *testing.T) {
 	cat := read(t, torchtest.File(t, "examples/cat.png"))
 	put(t, folder, "diary.txt", []byte("dear"))
 	put(t, filepath.Join(folder, "inner"), "in-album.png", cat)
+	if err := os.Symlink("nowhere", filepath.Join(folder, "a-broken.png")); err != nil { // what cannot be read does not keep the rest out
+		t.Fatal(err)
+	}
 	s := start(t, lite0).ready(t)
 	p := open(t, s.url, desktop)
 	p.drop(20, 500, put(t, dir, "a.png", cat)) // beside the zone
@@ -269,7 +272,7 @@ func TestPageSpeaksBothLanguages(t *testing.T) {
 	l := desktop
 	l.language = "zh-CN"
 	p := open(t, s.url, l)
-	wantIn(t, "the page", p.text("body"), "图里有什么？", "🔍", "开始识别", "选择图片", "图片不会离开这台电脑", "224 × 224")
+	wantIn(t, "the page", p.text("body"), "图里有什么？", "🔍", "开始识别", "选择图片", "不会去别处，也不会被保存", "224 × 224")
 	p.click(`[data-sample="espresso.jpg"]`)
 	p.classified(1)
 	wantIn(t, "the card", p.card("espresso.jpg"), "浓缩咖啡 (espresso)", "毫秒")

@@ -1,9 +1,6 @@
 package eval
 
-import (
-	"fmt"
-	"math"
-)
+import "math"
 
 // Comparison is one model beside another on the same pictures.
 type Comparison struct {
@@ -12,27 +9,25 @@ type Comparison struct {
 	OnlyFirst int     `json:"only_first"` // right with the first model alone
 	OnlyOther int     `json:"only_other"` // right with the other alone
 	PValue    float64 `json:"p_value"`    // how likely a difference at least as large is if both are equally good
-	Differ    []int   `json:"-"`          // indices of the records whose first answers differ
 }
 
-// Compare sets the records of two models beside each other: of the same items, in the same order. Labels of the two need not
-// have the same order: same reports whether a class of the first model is one of the other.
-func Compare(first, other []Record, same func(first, other int) bool) (Comparison, error) {
+// Compare sets the records of two models beside each other, of the pictures that both have: each leaves out those of classes that it
+// does not know. Labels of the two need not have the same order: same reports whether a class of the first model is one of the other.
+func Compare(first, other []Record, same func(first, other int) bool) Comparison {
 	var c Comparison
-	if len(first) != len(other) {
-		return c, fmt.Errorf("records of %d and of %d pictures cannot be compared", len(first), len(other))
+	others := make(map[string]Record, len(other))
+	for _, b := range other {
+		others[b.File] = b
 	}
 	agree := 0
-	for i, a := range first {
-		b := other[i]
+	for _, a := range first {
+		b := others[a.File] // one without answers where there is none
 		if a.Error != "" || b.Error != "" || len(a.Top) == 0 || len(b.Top) == 0 {
 			continue
 		}
 		c.Pictures++
 		if same(a.Top[0].Class, b.Top[0].Class) {
 			agree++
-		} else {
-			c.Differ = append(c.Differ, i)
 		}
 		switch right, otherRight := a.Correct(1), b.Correct(1); {
 		case right && !otherRight:
@@ -45,7 +40,7 @@ func Compare(first, other []Record, same func(first, other int) bool) (Compariso
 		c.Agree = float64(agree) / float64(c.Pictures)
 	}
 	c.PValue = signTest(c.OnlyFirst, c.OnlyOther)
-	return c, nil
+	return c
 }
 
 // signTest is McNemar's test in its exact form: if both models were equally good, each picture that only one gets right would be a

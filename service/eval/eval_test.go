@@ -162,6 +162,9 @@ func TestRunGoesOn(t *testing.T) {
 	if err != nil || asked != 2 || len(again) != 4 || again[0].Right != records[0].Right || again[2].Error != "" {
 		t.Fatalf("%v, asked %d, %v", again, asked, err)
 	}
+	if _, _, err := run(Subject{Model: "m", Version: "1", Dataset: "/other"}); err == nil || !strings.Contains(err.Error(), "dataset") {
+		t.Errorf("answers for other pictures were taken: %v", err)
+	}
 	if _, _, err := run(Subject{Model: "m", Version: "2"}); err == nil || !strings.Contains(err.Error(), "--fresh") {
 		t.Errorf("another model's journal: %v", err)
 	}
@@ -214,6 +217,33 @@ func TestRunEndsWithItsJournal(t *testing.T) {
 	}
 	if asked := k.asked.Load(); asked > 400 {
 		t.Errorf("%d of 500 pictures were asked for", asked)
+	}
+}
+
+// A file that was put in a picture's place is looked at, and not the old one's answer taken for it.
+func TestAnotherFileIsLookedAt(t *testing.T) {
+	dir := t.TempDir()
+	j, err := OpenJournal(filepath.Join(dir, "journal"), Subject{Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer j.Close()
+	k := &knowing{}
+	picture := filepath.Join(dir, "set/alp/a.jpg")
+	for n, text := range []string{"alp", "alp", "cliff"} {
+		if n != 1 {
+			write(t, picture, text)
+		}
+		d, err := Open(filepath.Join(dir, "set"), labels, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Run(context.Background(), k, d, j, preprocess.Options{}, func() {}); err != nil {
+			t.Fatal(err)
+		}
+		if want := []int64{1, 1, 2}[n]; k.asked.Load() != want {
+			t.Errorf("the model was asked %d times, want %d", k.asked.Load(), want)
+		}
 	}
 }
 
@@ -314,14 +344,17 @@ func TestStatistics(t *testing.T) {
 }
 
 func TestCompare(t *testing.T) {
-	first := []Record{record(0, 0, 0.9, 0.9), record(1, 2, 0.9, 0.1), record(2, 2, 0.9, 0.9), {Error: "x"}}
-	other := []Record{record(0, 0, 0.8, 0.8), record(1, 1, 0.6, 0.6), record(2, 1, 0.6, 0.1), record(0, 0, 1, 1)}
-	c, err := Compare(first, other, func(a, b int) bool { return a == b })
-	if err != nil || c.Pictures != 3 || c.OnlyFirst != 1 || c.OnlyOther != 1 || math.Abs(c.Agree-1.0/3) > 1e-9 || !slices.Equal(c.Differ, []int{1, 2}) {
-		t.Errorf("%+v, %v", c, err)
+	named := func(file string, r Record) Record {
+		r.File = file
+		return r
 	}
-	if _, err := Compare(first, other[:1], nil); err == nil {
-		t.Error("records of different pictures were compared")
+	first := []Record{named("a", record(0, 0, 0.9, 0.9)), named("b", record(1, 2, 0.9, 0.1)), named("c", record(2, 2, 0.9, 0.9)), {File: "d", Error: "x"},
+		named("only here", record(0, 0, 0.9, 0.9))}
+	other := []Record{named("only there", record(1, 1, 0.9, 0.9)), named("a", record(0, 0, 0.8, 0.8)), named("b", record(1, 1, 0.6, 0.6)),
+		named("c", record(2, 1, 0.6, 0.1)), named("d", record(0, 0, 1, 1))}
+	c := Compare(first, other, func(a, b int) bool { return a == b })
+	if c.Pictures != 3 || c.OnlyFirst != 1 || c.OnlyOther != 1 || math.Abs(c.Agree-1.0/3) > 1e-9 {
+		t.Errorf("%+v", c)
 	}
 }
 

@@ -26,6 +26,9 @@ type Record struct {
 	Right        float64 `json:"right"`
 	Milliseconds float64 `json:"ms"`
 	Error        string  `json:"error,omitempty"` // why there is no answer
+	// Of the picture's file, to notice another in its place: its bytes, and when it was changed (Unix nanoseconds).
+	Bytes   int64 `json:"bytes"`
+	Changed int64 `json:"changed"`
 }
 
 // Correct reports whether the right class is among the k likeliest.
@@ -40,6 +43,7 @@ func (r Record) Correct(k int) bool {
 
 // Subject is what was measured: records of one cannot be mixed with those of another.
 type Subject struct {
+	Dataset   string `json:"dataset"` // where it is
 	Model     string `json:"model"`
 	Version   string `json:"version"`
 	SHA256    string `json:"sha256"` // of the model's file
@@ -89,8 +93,8 @@ func (j *Journal) begin(path string, subject Subject) error {
 				return fmt.Errorf("%s is no journal of an evaluation; name another folder with --out", path)
 			}
 			if was != subject {
-				return fmt.Errorf("%s holds what %s version %s said, in %s and with decode=%s, of the file that began with %.8s; "+
-					"this is another model or setting: use --fresh to begin anew, or another --out", path, was.Model, was.Version, was.Precision, was.Decode, was.SHA256)
+				return fmt.Errorf("%s holds what %s version %s (%.8s) said of the pictures in %s, in %s and with decode=%s; "+
+					"this is another model, dataset or setting: use --fresh to begin anew, or another --out", path, was.Model, was.Version, was.SHA256, was.Dataset, was.Precision, was.Decode)
 			}
 		} else {
 			var record Record
@@ -123,12 +127,22 @@ func (j *Journal) write(v any) error {
 }
 
 // Find is the record of an item, if there is one with an answer. Files that could not be read are tried again, and so are those
-// whose class was corrected since: a record knows the probability of its own class alone.
+// that have changed, or whose class was corrected since: a record knows the probability of its own class alone.
 func (j *Journal) Find(item Item) (Record, bool) {
+	bytes, changed := stamp(item.Path)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	r, ok := j.done[item.Name]
-	return r, ok && r.Error == "" && r.Class == item.Class
+	return r, ok && r.Error == "" && r.Class == item.Class && r.Bytes == bytes && r.Changed == changed
+}
+
+// stamp tells a file from another in its place; zeros where there is none.
+func stamp(path string) (bytes, changed int64) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, 0
+	}
+	return info.Size(), info.ModTime().UnixNano()
 }
 
 // Add appends a record. After an error every other Add has the same one: nothing may stand behind half a line.

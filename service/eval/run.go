@@ -68,6 +68,7 @@ func Run(ctx context.Context, c Classifier, d *Dataset, j *Journal, image prepro
 // ask returns an error only where the run itself is at an end.
 func ask(ctx context.Context, c Classifier, item Item, image preprocess.Options) (Record, error) {
 	record := Record{File: item.Name, Class: item.Class}
+	record.Bytes, record.Changed = stamp(item.Path) // before it is read: what is changed meanwhile is asked for again
 	result, err := look(ctx, c, item, image)
 	if ctx.Err() != nil {
 		return record, ctx.Err()

@@ -235,6 +235,26 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
+// A deadline beyond the connection's time to write is kept, and so is none.
+func TestLongDeadlinesGetTheirAnswers(t *testing.T) {
+	slow := &fake{classify: func(context.Context, []byte) error {
+		time.Sleep(300 * time.Millisecond)
+		return nil
+	}}
+	for _, deadline := range []time.Duration{0, time.Hour} {
+		s, _ := ready(slow, func(c *Config) { c.WriteTimeout, c.Deadline = 100*time.Millisecond, deadline })
+		response, err := http.Post("http://"+listen(t, s)+"/predict", "image/jpeg", strings.NewReader("picture"))
+		if err != nil {
+			t.Fatalf("a deadline of %v: %v", deadline, err)
+		}
+		response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			t.Errorf("a deadline of %v: %s", deadline, response.Status)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	}
+}
+
 // What comes too late is not begun.
 func TestDeadlinePassedDuringTheUpload(t *testing.T) {
 	f := &fake{}

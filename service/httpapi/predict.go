@@ -44,6 +44,7 @@ func (s *Server) predict(c echo.Context) error {
 		return refuse()
 	}
 	ctx := c.Request().Context()
+	s.allowTime(c, in.parameters.deadline)
 	if in.parameters.deadline > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, r.begun.Add(in.parameters.deadline))
@@ -64,12 +65,26 @@ func (s *Server) predict(c echo.Context) error {
 	return c.JSON(http.StatusOK, answer)
 }
 
+// allowTime moves the end of the connection's time to write behind the deadline, where it lies before: an answer that was promised for
+// then must still get out. 0 is no deadline.
+func (s *Server) allowTime(c echo.Context, deadline time.Duration) {
+	const toAnswer = 30 * time.Second
+	if deadline > 0 && deadline+toAnswer <= s.cfg.WriteTimeout {
+		return
+	}
+	end := time.Time{} // no end
+	if deadline > 0 {
+		end = requestOf(c).begun.Add(deadline + toAnswer)
+	}
+	_ = http.NewResponseController(c.Response()).SetWriteDeadline(end) // a connection that has none keeps what it has
+}
+
 // classifyAll classifies several pictures at the same time. A picture's error is its own; only a client that went away ends
 // them all.
 func (s *Server) classifyAll(ctx context.Context, m Classifier, workers int, in *input, requestID string) ([]api.Result, error) {
 	results := make([]api.Result, len(in.pictures))
 	var group errgroup.Group
-	group.SetLimit(workers + 1) // one more than can be inferred is decoded meanwhile
+	group.SetLimit(workers + 1) // one more waits, so that no worker is idle between two of them
 	for i := range in.pictures {
 		group.Go(func() error {
 			result, err := s.classifyOne(ctx, m, in, i)

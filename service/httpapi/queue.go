@@ -87,7 +87,7 @@ const maxRetryAfter = 60
 func (q *queue) refusal(workers int) *failure {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	f := fail(api.QueueFull, "the server has as much work as it takes at one time (%d pictures); try again in a moment", q.pictures)
+	f := fail(api.QueueFull, "the server has as much work as it takes at one time (%d pictures, %s of uploads); try again in a moment", q.pictures, size(q.bytes))
 	wait := float64(q.pictures) * q.perPicture / float64(max(workers, 1))
 	f.retryAfter = int(min(max(math.Ceil(wait), 1), maxRetryAfter))
 	return f

@@ -1,6 +1,9 @@
 package model
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Group is what several classes are kinds of: cat, where the classes are tabby, tiger cat and others.
 type Group struct {
@@ -57,24 +60,42 @@ func (c Card) Grouping() Grouping {
 // classes. Of classes that exclude each other it is the sum. Labels under a sigmoid do not exclude each other, and how they go
 // together is not known: it is at least that of the likeliest, and that is the answer.
 func Together(activation Activation, p []float64, classes []int) float64 {
+	return together(exclusive(activation, p), p, classes)
+}
+
+func together(exclusive bool, p []float64, classes []int) float64 {
 	together := 0.0
 	for _, class := range classes {
-		if activation == Sigmoid {
-			together = max(together, p[class])
-		} else {
+		if exclusive {
 			together += p[class]
+		} else {
+			together = max(together, p[class])
 		}
 	}
 	return min(together, 1) // 1000 summands round
 }
 
+// exclusive reports whether exactly one of all classes holds, so that their probabilities p are 1 together. A network that ends in
+// its own activation may have either kind.
+func exclusive(activation Activation, p []float64) bool {
+	if activation != None {
+		return activation == Softmax
+	}
+	sum := 0.0
+	for _, v := range p {
+		sum += v
+	}
+	const rounding = 0.01 // of a thousand bfloat16 or float16 numbers
+	return math.Abs(sum-1) <= rounding
+}
+
 // Together is the probability of each group.
 func (g Grouping) Together(activation Activation, p []float64) []float64 {
-	together := make([]float64, len(g.Groups))
+	probabilities, one := make([]float64, len(g.Groups)), exclusive(activation, p)
 	for i, classes := range g.Classes {
-		together[i] = Together(activation, p, classes)
+		probabilities[i] = together(one, p, classes)
 	}
-	return together
+	return probabilities
 }
 
 // maxGroupName bounds a group's name: it is to be shown, and to be written into rules.

@@ -98,7 +98,15 @@ func TestTogether(t *testing.T) {
 			t.Errorf("%s of %v: %v, want %v", c.activation, c.classes, got, c.want)
 		}
 	}
-	if got := Together(None, []float64{0.8, 0.8}, []int{0, 1}); got != 1 {
+	if got := Together(Softmax, []float64{0.8, 0.8}, []int{0, 1}); got != 1 {
 		t.Errorf("more than 1: %v", got)
+	}
+	// A network that ends in its own sigmoid: these are not 1 together, and do not exclude each other.
+	if got := Together(None, []float64{0.8, 0.7, 0.1}, []int{0, 1}); got != 0.8 {
+		t.Errorf("labels that do not exclude each other: %v", got)
+	}
+	g := Grouping{Groups: []Group{{Group: "g"}}, Classes: [][]int{{0, 1}}}
+	if got := g.Together(None, []float64{0.8, 0.7, 0.1}); got[0] != 0.8 {
+		t.Errorf("a group of such labels: %v", got)
 	}
 }

@@ -19,6 +19,9 @@ type Calibration struct {
 	Temperature float64
 	Before      float64 // mean negative log-likelihood of the right classes at temperature 1, in nats
 	After       float64 // the same at Temperature: never more
+	// AtBound is true where no temperature is best, and Temperature is MinTemperature, as every picture is right, or MaxTemperature, as
+	// the logits say nothing.
+	AtBound bool
 }
 
 // FitTemperature finds the temperature at which softmax's probabilities fit best: the one at which the mean negative
@@ -57,7 +60,12 @@ func FitTemperature(logits [][]float32, right []int) (Calibration, error) {
 			high = middle
 		}
 	}
-	c := Calibration{Temperature: min(max(math.Exp(-(low+high)/2), MinTemperature), MaxTemperature)}
+	c := Calibration{Temperature: math.Exp(-(low + high) / 2)}
+	for _, bound := range []float64{MinTemperature, MaxTemperature} {
+		if math.Abs(c.Temperature/bound-1) < 1e-6 { // bisection comes near it, rounded to either side
+			c.Temperature, c.AtBound = bound, true
+		}
+	}
 	for i, row := range logits {
 		before, _ := likelihood(row, right[i], 1)
 		after, _ := likelihood(row, right[i], 1/c.Temperature)

@@ -63,7 +63,7 @@ func TestFitTemperatureAtItsBounds(t *testing.T) {
 		right []int
 		want  float64
 	}{{[]int{0, 0}, MinTemperature}, {[]int{1, 1}, MaxTemperature}} {
-		if got, err := FitTemperature(always, c.right); err != nil || math.Abs(got.Temperature-c.want) > 1e-9 {
+		if got, err := FitTemperature(always, c.right); err != nil || got.Temperature != c.want || !got.AtBound {
 			t.Errorf("right are %v: %+v, %v", c.right, got, err)
 		}
 	}

@@ -70,8 +70,11 @@ def parse(argv: list[str] | None) -> argparse.Namespace:
         parser.error(f"--name {args.name!r}: want 1 to 64 letters, digits, '.', '-' or '_', beginning with a letter or digit")
     if min(args.epochs, args.patience) < 1 or min(args.views, args.threads) < 0:
         parser.error("--epochs and --patience must be at least 1, --views and --threads at least 0")
-    if not args.version:
-        parser.error("--version must not be empty")
+    if not NAME.fullmatch(args.version) or args.version in ("stable", "canary"):
+        parser.error(f"--version {args.version!r}: want 1 to 64 letters, digits, '.', '-' or '_', beginning with a letter or digit, and not stable or canary")
+    for option in ("description", "licence"):
+        if not getattr(args, option).isprintable():
+            parser.error(f"--{option}: want one line without control characters")
     return args
 
 

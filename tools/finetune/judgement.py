@@ -53,9 +53,9 @@ def write(folder: Path, card: dict, found: Judgement, history: list[Epoch], skip
         "history": [dataclasses.asdict(epoch) for epoch in history],
         "skipped": [{"path": str(path), "reason": reason} for path, reason in skipped],
     }  # fmt: skip
-    (folder / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    (folder / "metrics.json").write_text(json.dumps(metrics, ensure_ascii=False, indent=2) + "\n", encoding="utf-8", errors="backslashreplace")
     page = folder / "report.html"
-    page.write_text(_page(card, found, curves, skipped, counts, seconds, recall), encoding="utf-8")
+    page.write_text(_page(card, found, curves, skipped, counts, seconds, recall), encoding="utf-8", errors="backslashreplace")  # names need not be UTF-8
     return page
 
 

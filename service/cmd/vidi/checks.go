@@ -108,17 +108,18 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	return classifier, f
 }
 
-// reserve is what a server needs beside its model and its decoding: bodies under way, stacks, the garbage before it is collected.
-const reserve = 256 << 20
+// reserve is what a server needs beside its model, its decoding and its uploads: stacks, what was decoded from them (JSON, forms), the
+// garbage before it is collected.
+const reserve = 128 << 20
 
 func (c *doctorCmd) checkMemory(resident int64, limit memory) finding {
 	if resident == 0 {
 		return finding{Check: "memory", Verdict: doubt, Says: "not judged, because the model did not load"}
 	}
-	need := resident + c.DecodeMemory.N + reserve
-	f := finding{Check: "memory", Verdict: good, Says: fmt.Sprintf("up to %s may be needed (the model %s, --decode-memory %s, %s beside them), and %s says %s",
-		bytesText(need), bytesText(resident), bytesText(c.DecodeMemory.N), bytesText(reserve), limit.source, bytesText(limit.bytes))}
-	rest := limit.bytes - resident - reserve
+	need := resident + c.DecodeMemory.N + c.QueueMemory.N + reserve
+	f := finding{Check: "memory", Verdict: good, Says: fmt.Sprintf("up to %s may be needed (the model %s, --decode-memory %s, --queue-memory %s, %s beside them), and %s says %s",
+		bytesText(need), bytesText(resident), bytesText(c.DecodeMemory.N), bytesText(c.QueueMemory.N), bytesText(reserve), limit.source, bytesText(limit.bytes))}
+	rest := limit.bytes - resident - c.QueueMemory.N - reserve
 	switch {
 	case limit.bytes == 0:
 		f.Says = fmt.Sprintf("up to %s may be needed; how much there is could not be found out", bytesText(need))

@@ -57,9 +57,7 @@ func (c *evalCmd) Run(a *app) error {
 			return err
 		}
 		same := func(first, second int) bool { return report.Labels[first].Label == other.Labels[second].Label }
-		if other.Comparison, err = eval.Compare(report.Records, other.Records, same); err != nil {
-			return err
-		}
+		other.Comparison = eval.Compare(report.Records, other.Records, same)
 		report.Other = other
 	}
 	if err := c.write(report); err != nil {
@@ -88,8 +86,12 @@ func (c *evalCmd) measure(ctx context.Context, a *app, name string, precision en
 	if err != nil {
 		return startFailure(err)
 	}
+	where, err := filepath.Abs(c.Dataset)
+	if err != nil {
+		return startFailure(err)
+	}
 	side.Labels = card.Labels
-	side.Subject = eval.Subject{Model: card.Name, Version: card.Version, SHA256: digest, Precision: c.Precision, Decode: c.Decode, NoExif: c.NoExif}
+	side.Subject = eval.Subject{Dataset: where, Model: card.Name, Version: card.Version, SHA256: digest, Precision: c.Precision, Decode: c.Decode, NoExif: c.NoExif}
 	journalPath := filepath.Join(c.Out, fmt.Sprintf("%s-%s-%.8s.jsonl", card.Name, filepath.Base(card.Version), digest))
 	if c.Fresh {
 		if err := os.Remove(journalPath); err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -163,21 +163,18 @@ func (h *hosted) complete(ctx context.Context, log *slog.Logger) {
 	}
 }
 
-// closeTime is how long models that are in use, or being loaded, are waited for when everything else has ended.
-const closeTime = 10 * time.Second
-
-// close frees the models, then the workers.
-func (h *hosted) close(log *slog.Logger) {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
-	defer cancel()
+// close frees the models, then the workers; the error is ctx's, if that ends before.
+func (h *hosted) close(ctx context.Context) error {
 	if err := h.registry.Close(ctx); err != nil {
-		log.Warn("models were not freed; the process ends all the same", "error", err)
-		return
+		return err
 	}
-	h.second.Wait()
+	if err := waitFor(ctx, &h.second); err != nil {
+		return err
+	}
 	if h.workers != nil {
 		h.workers.Close()
 	}
+	return nil
 }
 
 // served is the registry as the API sees it.

@@ -54,7 +54,7 @@ func TestAvailableMemory(t *testing.T) {
 
 func TestMemoryVerdicts(t *testing.T) {
 	var c doctorCmd
-	c.DecodeMemory.N = 1 << 30
+	c.DecodeMemory.N, c.QueueMemory.N = 1<<30, 128<<20
 	for name, check := range map[string]struct {
 		resident, limit int64
 		want            verdict

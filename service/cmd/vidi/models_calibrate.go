@@ -47,7 +47,10 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	if model.BuiltIn().Has(path) && c.Version == "" && !c.DryRun {
 		return usageError(fmt.Errorf("%s is built in and cannot be changed; write a version of your own with --version", c.Name))
 	}
-	card, err := c.calibrated(ctx, a, path)
+	if !model.BuiltIn().Has(path) && !m.folder().Has(path) && c.Version == "" && !c.DryRun {
+		return usageError(fmt.Errorf("%s is not in the folder of models, %s; add it first with `vidi models add`, or write a version into that folder with --version", c.Name, m.folder()))
+	}
+	card, err := c.calibrated(ctx, a, m.folder(), path)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was changed")
@@ -60,8 +63,8 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	return c.write(a, m.folder(), path, card)
 }
 
-// calibrated is the model's card as it should be.
-func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, path string) (model.Card, error) {
+// calibrated is the model's card as it should be. That its new version is free is found out before the pictures are looked at.
+func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, folder model.Folder, path string) (model.Card, error) {
 	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Alone: 1}}) // many pictures: none is ever alone
 	if err != nil {
 		return model.Card{}, startFailure(err)
@@ -70,6 +73,14 @@ func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, path string
 	card := classifier.Card()
 	if card.Activation != model.Softmax {
 		return card, fmt.Errorf("%s has the activation %s; a temperature is for softmax", card.Name, card.Activation)
+	}
+	if c.Version != "" && !c.DryRun {
+		switch err := folder.CheckFree(card.Name, c.Version); {
+		case errors.Is(err, model.ErrExists):
+			return card, usageError(fmt.Errorf("%s is there already; take another --version", model.Ref(card.Name, c.Version)))
+		case err != nil:
+			return card, startFailure(err)
+		}
 	}
 	dataset, err := eval.Open(c.Dataset, card.Labels, c.SkipUnknown)
 	if err != nil {
@@ -89,7 +100,7 @@ func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, path string
 	if err != nil {
 		return card, err
 	}
-	if fit.Temperature <= model.MinTemperature || fit.Temperature >= model.MaxTemperature {
+	if fit.AtBound {
 		return card, fmt.Errorf("no temperature fits: of %d pictures, %d have the right first answer. It takes some that are named rightly, and some wrongly: give more pictures, or harder ones", len(logits), rightAnswers(logits, right))
 	}
 	if len(logits) < fewPictures {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -22,11 +23,13 @@ type serveCmd struct{ config.Serve }
 
 // boundHeap makes Go collect garbage long before the heap has what decoding may use: pictures of 200 MB come and go, and the
 // collector alone would let twice that pile up. Half is left for what Go does not see, the memory of libjpeg and libtorch; to collect
-// more often costs little, for pixels have no pointers to follow.
+// more often costs little, for pixels have no pointers to follow. Uploads must fit in, and what the program itself needs: below what is
+// in use, the collector would never rest.
 // GOMEMLIMIT, if it is set, is the operator's own choice.
 func (c *serveCmd) boundHeap() {
 	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(c.DecodeMemory.N / 2)
+		const own = 64 << 20
+		debug.SetMemoryLimit(max(c.DecodeMemory.N/2, c.QueueMemory.N) + own)
 	}
 }
 
@@ -130,8 +133,6 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 			m.rules.Watch(ctx, log, models.registry.Cards, func() { beside.telemetry.RulesReloaded(true) }, func() { beside.telemetry.RulesReloaded(false) })
 		})
 	}
-	defer completing.Wait()
-	defer cancel()
 	select {
 	case sig := <-signals:
 		if sig == syscall.SIGTERM && c.DrainDelay.D > 0 { // a Ctrl-C comes from a person, not from something that balances loads
@@ -147,14 +148,38 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	case err := <-served:
 		return &exitError{code: exitSomeFailed, err: fmt.Errorf("cannot accept connections on %s any more: %w", c.Addr, err)}
 	}
-	if err := c.stop(a, server, signals); err != nil {
+	err = c.stop(a, server, signals)
+	signal.Reset(os.Interrupt, syscall.SIGTERM) // everything is answered: from now on a signal ends the process at once
+	cancel()
+	if err != nil {
 		return err
 	}
-	cancel()
-	completing.Wait()
-	models.close(log)
+	closing, end := context.WithTimeout(a.ctx, closeTime)
+	defer end()
+	if err := errors.Join(waitFor(closing, &completing), models.close(closing)); err != nil {
+		log.Warn("models were not freed; the process ends all the same", "error", err)
+	}
 	log.Info("stopped")
 	return nil
+}
+
+// closeTime is how long is waited, once everything is answered, for models that are being loaded, compiled or used: libtorch cannot be
+// interrupted.
+const closeTime = 10 * time.Second
+
+// waitFor waits until ctx ends at most; the error is ctx's.
+func waitFor(ctx context.Context, running *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		running.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // stop finishes the requests under way, within the grace and until a second signal.

@@ -54,7 +54,16 @@ async function dropped(transfer) {
   return files;
 }
 
+// collect adds what is in an entry to files. What the browser may not read is left out, and the rest is taken.
 async function collect(entry, files, named) {
+  try {
+    await read(entry, files, named);
+  } catch (problem) {
+    console.warn(`${entry.fullPath}: ${problem}`);
+  }
+}
+
+async function read(entry, files, named) {
   if (entry.isFile) {
     if (named || readable.test(entry.name)) files.push(await new Promise((resolve, reject) => entry.file(resolve, reject)));
     return;

@@ -5,8 +5,7 @@ export class Queue {
   #parallel;
   #changed;
   #todo = [];
-  #active = new Set();
-  #stop = new AbortController();
+  #active = new Map(); // what ends each item's work
 
   done = 0; // since the queue was last idle
   all = 0;
@@ -37,12 +36,12 @@ export class Queue {
   // cancel stops what is under way and forgets the rest.
   cancel() {
     this.#todo = [];
-    this.#stop.abort();
-    this.#stop = new AbortController();
+    for (const stop of this.#active.values()) stop.abort();
   }
 
-  // forget takes out an item that is not under way yet.
+  // forget takes out an item; if it is under way, its work is stopped.
   forget(item) {
+    this.#active.get(item)?.abort();
     const place = this.#todo.indexOf(item);
     if (place < 0) return;
     this.#todo.splice(place, 1);
@@ -56,8 +55,9 @@ export class Queue {
   }
 
   async #run(item) {
-    this.#active.add(item);
-    await this.#work(item, this.#stop.signal);
+    const stop = new AbortController();
+    this.#active.set(item, stop);
+    await this.#work(item, stop.signal);
     this.#active.delete(item);
     this.done++;
     this.#fill();

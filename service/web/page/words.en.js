@@ -6,7 +6,7 @@ export default {
   title: "vidi: what is in the picture?",
   language: "Language",
   headline: "What is in the picture?",
-  intro_here: "Put in a picture and get the three most likely answers; the pictures never leave this computer.",
+  intro_here: "Put in a picture and get the three most likely answers; the pictures go to the vidi that you opened and nowhere else, and are not kept.",
   intro_server: "Put in a picture and get the three most likely answers; the pictures go to {host} and nowhere else, and are not kept.",
   drop: "Drop pictures here, or paste them",
   pick: "Pick pictures, or take one now",

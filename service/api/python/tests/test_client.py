@@ -142,11 +142,17 @@ class Problems(unittest.TestCase):
             with self.subTest(address=address), self.assertRaises(ValueError):
                 Client(address)
 
+    def test_a_key_that_cannot_be_sent(self) -> None:
+        for key in ("schlüssel-geheim", "geheim\nx"):
+            with self.subTest(key=key), self.assertRaises(ValueError) as refused:
+                Client(api_key=key)
+            self.assertNotIn("geheim", str(refused.exception))
+
 
 class Requests(unittest.TestCase):
     def test_what_is_sent(self) -> None:
         with Prepared((200, GOOD)) as server:
-            client = Client(server.url + "/tools/vidi/", api_key="secret")
+            client = Client(server.url + "/tools/vidi/", api_key="secret\n")  # as a file has it
             client.predict(b"picture", top_k=5, threshold=12.5, lang="zh", exif=False, model=None)
         method, path, headers, body = server.requests[0]
         self.assertEqual((method, path), ("POST", "/tools/vidi/api/v1/predict?top_k=5&threshold=12.5&lang=zh&exif=false"))

@@ -33,7 +33,10 @@ class Client:
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise ValueError(f"address {base_url!r}: begin with http:// or https:// and the host")
         self._base = urllib.parse.urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/"), "", ""))
-        self._key, self._timeout, self._retries, self._max_wait = api_key, timeout, retries, max_wait
+        key = (api_key or "").strip()  # what is read from a file ends with a line break
+        if not key.isascii() or not key.isprintable():
+            raise ValueError("api_key: want printable ASCII; this one has other characters")
+        self._key, self._timeout, self._retries, self._max_wait = key, timeout, retries, max_wait
         # Without redirects: urllib would send the key along to whatever host an answer names.
         self._opener = urllib.request.build_opener(_NoRedirect())
 

@@ -47,7 +47,7 @@ def seconds(retry_after: str) -> float:
     """What the header Retry-After asks for: seconds, or a date. What cannot be read is 0."""
     try:
         return max(float(int(retry_after)), 0.0)
-    except ValueError:
+    except (ValueError, OverflowError):
         pass
     try:
         return max(email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time(), 0.0)
