@@ -113,17 +113,22 @@ func TestStopUnderLoadLosesNothing(t *testing.T) {
 func BenchmarkOverload(b *testing.B) {
 	picture := read(b, torchtest.File(b, "examples/flower.jpg"))
 	overload := func(b *testing.B, s *server) {
+		const rounds = 4 // in turn, as the speed of a shared machine comes and goes
 		for b.Loop() {
-			peak, _, _ := offer(b, s.url, picture, 16, 0, 5*time.Second)
-			const clients = 400
-			goodput, refused, slowest := offer(b, s.url, picture, clients, time.Duration(clients/(10*peak)*float64(time.Second)), 10*time.Second)
-			b.ReportMetric(peak, "peak-answers/s")
+			var peak, goodput, refused, slowest float64 // sums of the rounds; the largest
+			for range rounds {
+				most, _, _ := offer(b, s.url, picture, 16, 0, 8*time.Second)
+				const clients = 400
+				good, refusals, p99 := offer(b, s.url, picture, clients, time.Duration(clients/(10*most)*float64(time.Second)), 8*time.Second)
+				peak, goodput, refused, slowest = peak+most, goodput+good, refused+refusals, max(slowest, p99)
+			}
+			b.ReportMetric(peak/rounds, "peak-answers/s")
 			b.ReportMetric(goodput/peak, "of-peak")
 			b.ReportMetric(refused/peak, "refusals/peak")
 			b.ReportMetric(slowest, "refusal-p99-ms")
 		}
 	}
-	arguments := []string{"--model", torchtest.File(b, "build/models/efficientnet-lite0.pt"), "--queue", "32"}
+	arguments := []string{"--model", torchtest.File(b, "build/models/resnet18-seeded.pt"), "--queue", "32"}
 	b.Run("sharing-cores", func(b *testing.B) { overload(b, start(b, arguments...).ready(b)) })
 	b.Run("a-core-each", func(b *testing.B) {
 		if runtime.NumCPU() < 2 {
@@ -160,14 +165,16 @@ func useCore(b *testing.B, n int) {
 }
 
 // offer lets clients ask as fast as they are answered, and those that are refused after a pause. Pauses differ by half of their mean,
-// and so does the beginning: clients that all ask at the same instant would measure how long the last one of a crowd waits.
+// and so does the beginning: clients that all ask at the same instant would measure how long the last one of a crowd waits. Answers
+// count that come while all clients ask: from a while after the first request on, for as long as how.
 func offer(b *testing.B, url string, picture []byte, clients int, pause, how time.Duration) (rate, refusals, p99 float64) {
 	rest := func() { time.Sleep(time.Duration((0.5 + rand.Float64()) * float64(pause))) }
 	var mu sync.Mutex
 	var good int
 	var waits []float64
 	var all sync.WaitGroup
-	end := time.Now().Add(how)
+	begin := time.Now().Add(2*pause + 2*time.Second)
+	end := begin.Add(how)
 	for range clients {
 		all.Go(func() {
 			c := newClient()
@@ -175,13 +182,18 @@ func offer(b *testing.B, url string, picture []byte, clients int, pause, how tim
 			for rest(); time.Now().Before(end); {
 				sent := time.Now()
 				status, retryAfter, err := c.predict(url, picture)
-				took := time.Since(sent)
+				now := time.Now()
+				counts := now.After(begin) && now.Before(end)
 				mu.Lock()
 				switch {
 				case err == nil && status == http.StatusOK:
-					good++
+					if counts {
+						good++
+					}
 				case err == nil && status == http.StatusTooManyRequests && retryAfter != "":
-					waits = append(waits, float64(took)/1e6)
+					if counts {
+						waits = append(waits, float64(now.Sub(sent))/1e6)
+					}
 				default:
 					b.Errorf("status %d, Retry-After %q, %v", status, retryAfter, err)
 				}
