@@ -187,18 +187,26 @@ func subjectsOf(ctx context.Context, cfg Config, precision engine.Precision, rep
 		if err != nil {
 			return made, err
 		}
-		c, err := classify.New(e, preprocess.DefaultLimits())
-		if err != nil {
-			return made, errors.Join(err, e.Close())
-		}
-		made = append(made, &whole{classifier: c, cfg: cfg, precision: name})
-		result, err := c.Classify(ctx, cfg.Picture, classify.Options{})
-		if err != nil {
-			return made, fmt.Errorf("the picture: %w", err)
-		}
-		report.Width, report.Height = result.Width, result.Height
+		made = append(made, &whole{engine: e, plan: plan, cfg: cfg, precision: name})
+	}
+	if err := cfg.look(ctx, origin, report); err != nil {
+		return made, fmt.Errorf("the picture: %w", err)
 	}
 	return made, nil
+}
+
+// look finds out whether the picture can be classified, and how large it is.
+func (c Config) look(ctx context.Context, e *engine.Engine, report *Report) error {
+	classifier, err := classify.New(e, preprocess.DefaultLimits())
+	if err != nil {
+		return err
+	}
+	result, err := classifier.Classify(ctx, c.Picture, classify.Options{})
+	if err != nil {
+		return err
+	}
+	report.Width, report.Height = result.Width, result.Height
+	return nil
 }
 
 func median(values []float64) float64 { return quantile(values, 0.5) }

@@ -14,6 +14,18 @@ import (
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
+// onFreshThreads calls f with the model on workers that have just been started, and ends them. libtorch's OpenMP keeps threads for each
+// worker that it was called from; once they are more than the cores, those that wait for each other sleep at once instead of spinning,
+// and an inference on all cores takes up to twice as long. A server has no more than cores of them.
+func onFreshThreads(e *engine.Engine, plan engine.Config, f func(*engine.Engine) error) error {
+	pool, err := engine.NewPool(plan)
+	if err != nil {
+		return err
+	}
+	defer pool.Close()
+	return f(e.On(pool))
+}
+
 // forward measures inferences one after the other.
 type forward struct {
 	engine    *engine.Engine
@@ -27,22 +39,43 @@ func (f *forward) measure(ctx context.Context, slice time.Duration, step func())
 	side := f.engine.Card().Input.Crop
 	rgb := bytes.Repeat([]byte{128}, side*side*3*f.batch)
 	if !f.warm {
-		for range 4 { // the engine compiles each batch size in its first calls
-			if _, err := f.engine.InferBatch(ctx, rgb, f.batch); err != nil {
-				return err
+		err := onFreshThreads(f.engine, f.plan(), func(e *engine.Engine) error {
+			for range 4 { // the engine compiles each batch size in its first calls
+				if _, err := e.InferBatch(ctx, rgb, f.batch); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 		f.warm = true
 	}
-	for end := time.Now().Add(slice); time.Now().Before(end); {
-		begun := time.Now()
-		if _, err := f.engine.InferBatch(ctx, rgb, f.batch); err != nil {
+	defer step()
+	return onFreshThreads(f.engine, f.plan(), func(e *engine.Engine) error {
+		infer := func() (time.Duration, error) {
+			begun := time.Now()
+			_, err := e.InferBatch(ctx, rgb, f.batch)
+			return time.Since(begun), err
+		}
+		if _, err := infer(); err != nil { // starts OpenMP's threads
 			return err
 		}
-		f.times = append(f.times, milliseconds(time.Since(begun))/float64(f.batch))
-	}
-	step()
-	return nil
+		for end := time.Now().Add(slice); time.Now().Before(end); {
+			took, err := infer()
+			if err != nil {
+				return err
+			}
+			f.times = append(f.times, milliseconds(took)/float64(f.batch))
+		}
+		return nil
+	})
+}
+
+func (f *forward) plan() engine.Config {
+	threads := f.engine.Plan().Threads
+	return engine.Config{Workers: 1, Threads: threads, Alone: threads}
 }
 
 func (f *forward) report(r *Report) {
@@ -55,9 +88,10 @@ func (f *forward) close() { f.engine.Close() }
 
 // whole measures as many pictures at a time as there are workers, from bytes to answers.
 type whole struct {
-	classifier *classify.Classifier
-	cfg        Config
-	precision  string
+	engine    *engine.Engine
+	plan      engine.Config
+	cfg       Config
+	precision string
 
 	mu                        sync.Mutex
 	times                     []float64
@@ -66,18 +100,34 @@ type whole struct {
 }
 
 func (w *whole) measure(ctx context.Context, slice time.Duration, step func()) error {
+	defer step()
+	return onFreshThreads(w.engine, w.plan, func(e *engine.Engine) error {
+		c, err := classify.New(e, preprocess.DefaultLimits())
+		if err != nil {
+			return err
+		}
+		return w.run(ctx, c, slice)
+	})
+}
+
+func (w *whole) run(ctx context.Context, c *classify.Classifier, slice time.Duration) error {
 	options := classify.Options{Image: preprocess.Options{Decode: w.cfg.Decode}}
-	if _, err := w.classifier.Classify(ctx, w.cfg.Picture, options); err != nil {
+	var first, group errgroup.Group
+	for range w.plan.Workers { // each worker starts OpenMP's threads
+		first.Go(func() error {
+			_, err := c.Classify(ctx, w.cfg.Picture, options)
+			return err
+		})
+	}
+	if err := first.Wait(); err != nil {
 		return err
 	}
-	workers := w.classifier.Engine().Plan().Workers
 	before, begun, pictures := processCPU(), time.Now(), 0
-	var group errgroup.Group
-	for range workers {
+	for range w.plan.Workers {
 		group.Go(func() error {
 			for time.Since(begun) < slice {
 				start := time.Now()
-				result, err := w.classifier.Classify(ctx, w.cfg.Picture, options)
+				result, err := c.Classify(ctx, w.cfg.Picture, options)
 				if err != nil {
 					return err
 				}
@@ -98,12 +148,10 @@ func (w *whole) measure(ctx context.Context, slice time.Duration, step func()) e
 	}
 	w.rates = append(w.rates, float64(pictures)/time.Since(begun).Seconds())
 	w.cpu = append(w.cpu, milliseconds(processCPU()-before)/float64(pictures))
-	step()
 	return nil
 }
 
 func (w *whole) report(r *Report) {
-	plan := w.classifier.Engine().Plan()
 	rate := median(w.rates)
 	single := rate // of the first plan
 	for _, t := range r.Throughputs {
@@ -113,13 +161,13 @@ func (w *whole) report(r *Report) {
 		}
 	}
 	r.Throughputs = append(r.Throughputs, Throughput{
-		Precision: w.precision, Workers: plan.Workers, Threads: plan.Threads,
+		Precision: w.precision, Workers: w.plan.Workers, Threads: w.plan.Threads,
 		Rate: rate, Speedup: rate / single, Latency: median(w.times), P95: quantile(w.times, 0.95), CPU: median(w.cpu),
 		Decode: median(w.decode), Resize: median(w.resize), Inference: median(w.inference),
 	})
 }
 
-func (w *whole) close() { w.classifier.Close() }
+func (w *whole) close() { w.engine.Close() }
 
 // processCPU is what all threads of this process have used, from getrusage.
 func processCPU() time.Duration {

@@ -61,6 +61,12 @@ func (e *Engine) Fork(ctx context.Context, cfg Config) (*Engine, error) {
 	})
 }
 
+// On is the same model on the workers of another pool, which must have as many threads each; a picture that is alone gets no more of
+// them. It has nothing of its own: close e instead, after the last inference.
+func (e *Engine) On(p *Pool) *Engine {
+	return &Engine{pool: p, card: e.card, precision: e.precision, module: e.module}
+}
+
 // onOwnPool gives the engine that open makes a pool that nobody else uses.
 func onOwnPool(cfg Config, open func(*Pool) (*Engine, error)) (*Engine, error) {
 	pool, err := NewPool(cfg)
