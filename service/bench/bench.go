@@ -174,12 +174,13 @@ func subjectsOf(ctx context.Context, cfg Config, precision engine.Precision, rep
 		name = "int8"
 	}
 	for _, threads := range cfg.Threads {
+		plan := engine.Config{Workers: 1, Threads: threads, Alone: threads}
 		for _, batch := range cfg.Batches { // a module each: one that has seen several shapes takes detours
-			e, err := origin.Fork(ctx, engine.Config{Workers: 1, Threads: threads, Alone: threads})
+			e, err := origin.Fork(ctx, plan)
 			if err != nil {
 				return made, err
 			}
-			made = append(made, &forward{engine: e, precision: name, batch: batch})
+			made = append(made, &forward{engine: e, plan: plan, precision: name, batch: batch})
 		}
 	}
 	for _, plan := range cfg.plans() {

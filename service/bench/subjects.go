@@ -29,6 +29,7 @@ func onFreshThreads(e *engine.Engine, plan engine.Config, f func(*engine.Engine)
 // forward measures inferences one after the other.
 type forward struct {
 	engine    *engine.Engine
+	plan      engine.Config
 	precision string
 	batch     int
 	warm      bool
@@ -38,29 +39,22 @@ type forward struct {
 func (f *forward) measure(ctx context.Context, slice time.Duration, step func()) error {
 	side := f.engine.Card().Input.Crop
 	rgb := bytes.Repeat([]byte{128}, side*side*3*f.batch)
+	untimed := 1 // starts OpenMP's threads
 	if !f.warm {
-		err := onFreshThreads(f.engine, f.plan(), func(e *engine.Engine) error {
-			for range 4 { // the engine compiles each batch size in its first calls
-				if _, err := e.InferBatch(ctx, rgb, f.batch); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
+		untimed = 4 // the engine compiles each batch size in its first calls
 		f.warm = true
 	}
 	defer step()
-	return onFreshThreads(f.engine, f.plan(), func(e *engine.Engine) error {
+	return onFreshThreads(f.engine, f.plan, func(e *engine.Engine) error {
 		infer := func() (time.Duration, error) {
 			begun := time.Now()
 			_, err := e.InferBatch(ctx, rgb, f.batch)
 			return time.Since(begun), err
 		}
-		if _, err := infer(); err != nil { // starts OpenMP's threads
-			return err
+		for range untimed {
+			if _, err := infer(); err != nil {
+				return err
+			}
 		}
 		for end := time.Now().Add(slice); time.Now().Before(end); {
 			took, err := infer()
@@ -73,14 +67,9 @@ func (f *forward) measure(ctx context.Context, slice time.Duration, step func())
 	})
 }
 
-func (f *forward) plan() engine.Config {
-	threads := f.engine.Plan().Threads
-	return engine.Config{Workers: 1, Threads: threads, Alone: threads}
-}
-
 func (f *forward) report(r *Report) {
 	r.Inference = append(r.Inference, Inference{
-		Precision: f.precision, Threads: f.engine.Plan().Threads, Batch: f.batch, Median: median(f.times), P95: quantile(f.times, 0.95),
+		Precision: f.precision, Threads: f.plan.Threads, Batch: f.batch, Median: median(f.times), P95: quantile(f.times, 0.95),
 	})
 }
 

@@ -26,6 +26,13 @@ var adminAddress = regexp.MustCompile(`admin=([0-9.:\[\]]+)`)
 // startAdmin starts a server with an admin port, and returns that port's address.
 func startAdmin(t *testing.T, args ...string) (s *server, admin string) {
 	t.Helper()
+	s, admin = startingAdmin(t, args...)
+	return s.ready(t), admin
+}
+
+// startingAdmin is startAdmin for a server that need not be ready yet.
+func startingAdmin(t *testing.T, args ...string) (s *server, admin string) {
+	t.Helper()
 	s = start(t, append([]string{"--admin-addr=127.0.0.1:0"}, args...)...)
 	s.waitFor(t, "an admin address", func() bool {
 		match := adminAddress.FindStringSubmatch(s.stderr.String())
@@ -34,7 +41,7 @@ func startAdmin(t *testing.T, args ...string) (s *server, admin string) {
 		}
 		return match != nil
 	})
-	return s.ready(t), admin
+	return s, admin
 }
 
 // fetch answers with the status and the body; headers are pairs.
@@ -96,14 +103,7 @@ func TestOperatorsHaveAPortOfTheirOwn(t *testing.T) {
 // The figures can be asked for from the first moment on, also while libtorch is being opened.
 func TestMetricsWhileTheModelLoads(t *testing.T) {
 	for range 3 {
-		s := start(t, "--admin-addr=127.0.0.1:0", "--model="+torchtest.File(t, "build/fixtures/tiny.pt"))
-		var admin string
-		s.waitFor(t, "an admin address", func() bool {
-			if match := adminAddress.FindStringSubmatch(s.stderr.String()); match != nil {
-				admin = "http://" + match[1]
-			}
-			return admin != ""
-		})
+		s, admin := startingAdmin(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt"))
 		asked := 0
 		for ready := false; !ready; asked++ {
 			code, text := fetch(t, admin+"/metrics")

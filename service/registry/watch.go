@@ -15,7 +15,8 @@ import (
 
 // Watch follows the folder of models until ctx ends: a new version of a served name is tried, loaded, and made stable. A file counts
 // once it was found the same twice, so that a half-written one is not taken for whole. One that cannot be used is logged and counted,
-// and everything stays as it was; one that there was no memory for is tried again once other models take less. Files that are there when Watch begins do nothing, so what was rolled back stays so.
+// and everything stays as it was; one that there was no memory for is tried again once other models take less. Files that are there
+// when Watch begins do nothing, so what was rolled back stays so.
 func (r *Registry) Watch(ctx context.Context) {
 	w := newWatcher(r)
 	watch.Every(ctx, func() { w.look(ctx) })
