@@ -8,6 +8,7 @@ package torchbind
 #cgo LDFLAGS: -ldl
 #include <stdlib.h>
 #include "loader.h"
+#include "runner.h"
 */
 import "C"
 
@@ -22,6 +23,7 @@ import (
 type (
 	cTensor = *C.tb_tensor
 	cModule = *C.tb_module
+	cRunner = *C.tb_runner
 )
 
 // openLibrary opens the shim at path. It must succeed before any other function of this file is called.
@@ -191,6 +193,25 @@ func moduleForward(m cModule, input cTensor) (cTensor, error) {
 	err := check("run", "", C.tb_module_forward(m, input, &out))
 	return out, err
 }
+
+func runnerNew(threads int) (r cRunner, done uintptr, err error) {
+	var fd C.int
+	r, err = C.tb_runner_new(C.int32_t(threads), &fd)
+	if r != nil {
+		err = nil // errno has no meaning then
+	}
+	return r, uintptr(fd), err
+}
+
+func runnerStart(r cRunner, m cModule, input cTensor) { C.tb_runner_start(r, m, input) }
+
+func runnerResult(r cRunner) (cTensor, error) {
+	var out cTensor
+	err := check("run", "", C.tb_runner_result(r, &out))
+	return out, err
+}
+
+func runnerFree(r cRunner) { C.tb_runner_free(r) }
 
 func fuserForget() error { return check("forget what was fused", "", C.tb_fuser_forget()) }
 

@@ -42,7 +42,7 @@ func Example() {
 			return err
 		}
 		defer input.Close()
-		output, err := model.Run(input)
+		output, err := worker.Run(model, input)
 		if err != nil {
 			return err
 		}

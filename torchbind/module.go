@@ -83,16 +83,18 @@ func (m *Module) InputDType() DType { return m.precision.dtype() }
 // Run computes forward(input). The caller owns both tensors and must Close the result. Errors: [ForwardFailed] if the model
 // throws, [BadModel] if it returns anything but one tensor, [ErrClosed].
 //
-// libtorch keeps a pool of threads for every OS thread it was called from, and goroutines move between OS threads: call Run
-// inside [Worker.Do], or from a goroutine that is locked to its thread.
-func (m *Module) Run(input *Tensor) (*Tensor, error) {
+// libtorch keeps a pool of threads for every OS thread it was called from, and goroutines move between OS threads: use
+// [Worker.Run], or call Run inside [Worker.Do] or from a goroutine that is locked to its thread.
+func (m *Module) Run(input *Tensor) (*Tensor, error) { return m.run(input, moduleForward) }
+
+func (m *Module) run(input *Tensor, forward func(cModule, cTensor) (cTensor, error)) (*Tensor, error) {
 	defer runtime.KeepAlive(input)
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.ptr == nil || input == nil || input.ptr == nil {
 		return nil, ErrClosed
 	}
-	ptr, err := moduleForward(m.ptr, input.ptr)
+	ptr, err := forward(m.ptr, input.ptr)
 	if err != nil {
 		return nil, err
 	}
@@ -106,10 +108,14 @@ const warmRuns = 4
 // Warm runs the module on input until it is fully compiled for inputs like it: of its shape, element type and memory layout
 // (an input made by [NewInput] is channels-last, one made by [NewTensor] is not, and each is compiled anew). Whatever will be
 // used must be warmed by one goroutine before others share the module, on a thread with the thread count that they will
-// have: the count is compiled into the fused kernels.
+// have ([Worker.Warm] sees to that): the count is compiled into the fused kernels.
 func (m *Module) Warm(input *Tensor) error {
+	return warm(func() (*Tensor, error) { return m.Run(input) })
+}
+
+func warm(run func() (*Tensor, error)) error {
 	for range warmRuns {
-		output, err := m.Run(input)
+		output, err := run()
 		if err != nil {
 			return err
 		}

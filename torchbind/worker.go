@@ -9,14 +9,16 @@ import (
 )
 
 // Worker is a goroutine that owns one OS thread for life. libtorch keeps a pool of OpenMP threads for every OS thread it was
-// ever called from; with a fixed set of workers the number of threads is workers × threads and stays so.
+// ever called from; with a fixed set of workers the number of threads that compute is workers × threads and stays so.
 //
 // A Worker is safe for concurrent use; it does one job at a time.
 type Worker struct {
-	jobs chan func()
-	stop chan struct{}
-	done chan struct{}
-	once sync.Once
+	threads int
+	jobs    chan func()
+	stop    chan struct{}
+	done    chan struct{}
+	once    sync.Once
+	runner  *runner // belongs to the worker's goroutine; nil until it is needed
 }
 
 // PanicError is what [Worker.Do] returns when the job panicked; the worker goes on.
@@ -33,12 +35,13 @@ func NewWorker(threads int) (*Worker, error) {
 	if err := Open(); err != nil {
 		return nil, err
 	}
-	w := &Worker{jobs: make(chan func()), stop: make(chan struct{}), done: make(chan struct{})}
+	w := &Worker{threads: threads, jobs: make(chan func()), stop: make(chan struct{}), done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		// Never unlocked: when this goroutine ends, its thread ends with it, and libtorch's pool of that thread too.
 		runtime.LockOSThread()
 		defer close(w.done)
+		defer func() { w.runner.close() }()
 		err := setThreadCount(threads)
 		started <- err
 		if err != nil {
@@ -88,6 +91,27 @@ func (w *Worker) Do(ctx context.Context, job func() error) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// Run is [Module.Run] on the worker's threads; call it inside [Worker.Do]. With more than one thread they are not the one that the job
+// runs on but a C thread and its pool: Go's scheduler, which would look after a thread inside C again and again, has nothing to
+// do until the output is there.
+func (w *Worker) Run(m *Module, input *Tensor) (*Tensor, error) {
+	if w.threads == 1 {
+		return m.Run(input)
+	}
+	if w.runner == nil {
+		var err error
+		if w.runner, err = newRunner(w.threads); err != nil {
+			return nil, err
+		}
+	}
+	return m.run(input, w.runner.forward)
+}
+
+// Warm is [Module.Warm] on the worker's threads; call it inside [Worker.Do].
+func (w *Worker) Warm(m *Module, input *Tensor) error {
+	return warm(func() (*Tensor, error) { return w.Run(m, input) })
 }
 
 // Close lets the job under way finish, refuses waiting ones, and returns when the worker's thread has ended. Further calls

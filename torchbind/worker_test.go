@@ -3,7 +3,9 @@ package torchbind_test
 import (
 	"context"
 	"errors"
+	"os"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -106,13 +108,99 @@ func TestWorkerRefusesBadThreadCounts(t *testing.T) {
 	}
 }
 
+// With one thread a worker runs modules itself, with more it has a C thread do it: the answers, the errors and what is left behind are
+// the same.
+func TestWorkerRun(t *testing.T) {
+	torchtest.NoLeaks(t)
+	m := loadTiny(t, torchbind.Options{Engine: torchbind.EnginePlain})
+	throws, err := torchbind.Load(torchtest.File(t, "build/fixtures/throws.pt"), torchbind.Options{})
+	must(t, err)
+	var want []float32
+	onWorker(t, func() { want = run(t, m, 1) })
+	for _, threads := range []int{1, 2} {
+		w := newWorker(t, threads)
+		must(t, w.Do(context.Background(), func() error {
+			x := inputFor(t, 1, torchbind.Float32)
+			defer x.Close()
+			for range 50 {
+				y, err := w.Run(m, x)
+				must(t, err)
+				got, err := y.Float32s()
+				must(t, err)
+				y.Close()
+				if d := distance(got, want); d > 1e-5 { // two threads may sum in another order
+					t.Fatalf("%d threads: the answer differs by %g", threads, d)
+				}
+			}
+			must(t, w.Warm(m, x))
+			_, err := w.Run(throws, x)
+			wantCode(t, err, torchbind.ForwardFailed)
+			return nil
+		}))
+		w.Close()
+	}
+	must(t, throws.Close())
+	w := newWorker(t, 2)
+	must(t, w.Do(context.Background(), func() error {
+		x := inputFor(t, 1, torchbind.Float32)
+		defer x.Close()
+		if _, err := w.Run(throws, x); !errors.Is(err, torchbind.ErrClosed) {
+			t.Errorf("a closed module: %v", err)
+		}
+		return nil
+	}))
+}
+
+// A worker's priority is also that of the thread that it computes on.
+func TestWorkerThreadsInheritItsPriority(t *testing.T) {
+	torchtest.NoLeaks(t)
+	m := loadTiny(t, torchbind.Options{Engine: torchbind.EnginePlain})
+	w := newWorker(t, 3)
+	must(t, w.Do(context.Background(), func() error {
+		must(t, syscall.Setpriority(syscall.PRIO_PROCESS, 0, 7))
+		x := inputFor(t, 1, torchbind.Float32)
+		defer x.Close()
+		y, err := w.Run(m, x)
+		must(t, err)
+		return y.Close()
+	}))
+	if n := threadsOfPriority(t, 7); n < 2 { // the worker's own, the C thread, and the pool's where libtorch found work for it
+		t.Errorf("%d threads have the worker's priority", n)
+	}
+}
+
+// threadsOfPriority counts this process's threads with that nice value.
+func threadsOfPriority(t *testing.T, nice int) (n int) {
+	t.Helper()
+	tasks, err := os.ReadDir("/proc/self/task")
+	must(t, err)
+	for _, task := range tasks {
+		stat, err := os.ReadFile("/proc/self/task/" + task.Name() + "/stat")
+		if err != nil {
+			continue // it has ended
+		}
+		// The name in brackets may hold spaces; nice is the 17th field after it (proc(5)).
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		if fields[16] == strconv.Itoa(nice) {
+			n++
+		}
+	}
+	return n
+}
+
 // The threads of a worker's OpenMP pool end with the worker. Without that, each of these 20 would leave three behind.
 func TestWorkerThreadsEndWithIt(t *testing.T) {
 	torchtest.NoLeaks(t)
 	m := loadTiny(t, torchbind.Options{Engine: torchbind.EnginePlain})
+	x := inputFor(t, 1, torchbind.Float32)
+	defer x.Close()
 	for range 20 {
 		w := newWorker(t, 4)
-		must(t, w.Do(context.Background(), func() error { run(t, m, 1); return nil }))
+		must(t, w.Do(context.Background(), func() error {
+			y, err := w.Run(m, x)
+			must(t, err)
+			return y.Close()
+		}))
 		w.Close()
 	}
 }

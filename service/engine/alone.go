@@ -44,7 +44,7 @@ func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
 			if second, err = shared.Fork(); err != nil {
 				return err
 			}
-			_, err = warm(second, in)
+			_, err = warm(pool.alone, second, in)
 			return err
 		})
 		if err == nil && pool.measuresAlone {

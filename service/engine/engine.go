@@ -39,7 +39,7 @@ func (p *Pool) Load(ctx context.Context, path string, precision Precision) (*Eng
 	}
 	quantised := file.Card != nil && file.Card.Precision == "int8"
 	e := &Engine{pool: p}
-	if err := e.start(ctx, func() error { return e.load(path, precision, quantised) }); err != nil {
+	if err := e.start(ctx, func(w *torchbind.Worker) error { return e.load(w, path, precision, quantised) }); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -50,11 +50,11 @@ func (p *Pool) Load(ctx context.Context, path string, precision Precision) (*Eng
 func (e *Engine) Fork(ctx context.Context, cfg Config) (*Engine, error) {
 	return onOwnPool(cfg, func(p *Pool) (*Engine, error) {
 		fork := &Engine{pool: p, card: e.card, precision: e.precision}
-		err := fork.start(ctx, func() (err error) {
+		err := fork.start(ctx, func(w *torchbind.Worker) (err error) {
 			if fork.module, err = e.module.Fork(); err != nil {
 				return err
 			}
-			_, err = warm(fork.module, fork.card.Input)
+			_, err = warm(w, fork.module, fork.card.Input)
 			return err
 		})
 		return fork, err
@@ -82,14 +82,14 @@ func onOwnPool(cfg Config, open func(*Pool) (*Engine, error)) (*Engine, error) {
 	return e, nil
 }
 
-// start has makeModule make the module, on one thread like the workers': the module still changes while it is being compiled,
+// start has makeModule make the module, inside the Do of one more worker like the pool's: the module still changes while it is being compiled,
 // so nobody else may run it. On an error nothing is left.
-func (e *Engine) start(ctx context.Context, makeModule func() error) error {
+func (e *Engine) start(ctx context.Context, makeModule func(*torchbind.Worker) error) error {
 	worker, err := e.pool.newWorker(e.pool.plan.Threads)
 	if err != nil {
 		return err
 	}
-	err = worker.Do(ctx, makeModule)
+	err = worker.Do(ctx, func() error { return makeModule(worker) })
 	worker.Close()
 	if err != nil {
 		e.module.Close()
@@ -103,8 +103,8 @@ func (e *Engine) start(ctx context.Context, makeModule func() error) error {
 	return nil
 }
 
-// load runs on a worker's thread.
-func (e *Engine) load(path string, wanted Precision, quantised bool) error {
+// load runs inside the worker's Do.
+func (e *Engine) load(worker *torchbind.Worker, path string, wanted Precision, quantised bool) error {
 	info, err := torchbind.Runtime()
 	if err != nil {
 		return err
@@ -124,7 +124,7 @@ func (e *Engine) load(path string, wanted Precision, quantised bool) error {
 	if err := wanted.check(e.card); err != nil {
 		return err
 	}
-	output, err := warm(e.module, e.card.Input)
+	output, err := warm(worker, e.module, e.card.Input)
 	if err != nil {
 		return fmt.Errorf("%s cannot classify a picture of %d × %d pixels: %w", path, e.card.Input.Crop, e.card.Input.Crop, err)
 	}

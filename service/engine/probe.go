@@ -43,7 +43,7 @@ func (p *Probe) Infer(ctx context.Context, rgb []byte, in model.Input) ([]float3
 // Warm compiles the module for its input, as before serving.
 func (p *Probe) Warm(ctx context.Context, in model.Input) error {
 	return p.worker.Do(ctx, func() error {
-		_, err := warm(p.module, in)
+		_, err := warm(p.worker, p.module, in)
 		return err
 	})
 }
@@ -67,7 +67,7 @@ func (p *Probe) Takes(ctx context.Context, shape ...int64) bool {
 			return err
 		}
 		defer input.Close()
-		output, err := p.module.Run(input)
+		output, err := p.worker.Run(p.module, input)
 		if err != nil {
 			return err
 		}
