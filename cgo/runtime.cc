@@ -4,13 +4,17 @@
 #include <ATen/Version.h>
 #include <ATen/cpu/Utils.h>
 #include <c10/core/InferenceMode.h>
+#include <link.h>
 #include <malloc.h>
+#include <sys/mman.h>
 #include <torch/csrc/api/include/torch/version.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <mutex>
 
 // jpeglib.h needs FILE and size_t to be declared before it.
@@ -35,6 +39,22 @@ void init_once() {
     auto has = [&engines](at::QEngine engine) { return std::find(engines.begin(), engines.end(), engine) != engines.end(); };
     if (has(at::QEngine::X86)) at::globalContext().setQEngine(has(at::QEngine::ONEDNN) ? at::QEngine::ONEDNN : at::QEngine::X86);
   });
+}
+
+// Drops the resident pages of libtorch's segments that nobody can have written to. They are the file's, which holds them for next time.
+int drop_constant_pages(const dl_phdr_info& library) {
+  if (std::strstr(library.dlpi_name, "/libtorch_cpu.so") == nullptr) return 0;
+  const auto page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  for (int i = 0; i < library.dlpi_phnum; i++) {
+    const auto& segment = library.dlpi_phdr[i];
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_W) != 0) continue;
+    // Whole pages only: a neighbour may share those at the ends.
+    const uintptr_t begin = (library.dlpi_addr + segment.p_vaddr + page - 1) / page * page;
+    const uintptr_t end = (library.dlpi_addr + segment.p_vaddr + segment.p_memsz) / page * page;
+    // It is only worth memory, so that a refusal is no error.
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  }
+  return 1;  // ends the walk
 }
 
 }  // namespace
@@ -88,6 +108,9 @@ tb_status* tb_thread_set_count(int32_t n) {
   });
 }
 
-void tb_memory_trim(void) { malloc_trim(0); }
+void tb_memory_trim(void) {
+  malloc_trim(0);
+  dl_iterate_phdr([](dl_phdr_info* library, size_t, void*) { return drop_constant_pages(*library); }, nullptr);
+}
 
 }  // extern "C"

@@ -15,6 +15,7 @@ import "C"
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 	"unsafe"
 )
@@ -197,8 +198,11 @@ func moduleForward(m cModule, input cTensor) (cTensor, error) {
 func runnerNew(threads int) (r cRunner, done uintptr, err error) {
 	var fd C.int
 	r, err = C.tb_runner_new(C.int32_t(threads), &fd)
-	if r != nil {
+	switch {
+	case r != nil:
 		err = nil // errno has no meaning then
+	case err == nil:
+		err = syscall.ENOMEM
 	}
 	return r, uintptr(fd), err
 }

@@ -17,7 +17,7 @@
 //     threads. So run models by [Worker.Run] inside [Worker.Do]: a [Worker] is one goroutine on one OS thread for life, and where it
 //     has more than one thread, a C thread beside it. Workers × threads should not exceed the cores that the process may use
 //     (runtime.GOMAXPROCS knows a container's quota).
-//   - One [Module] may run on several workers at once after [Module.Warm] has returned; they share the weights.
+//   - One [Module] may run on several workers at once after [Worker.Warm] has returned; they share the weights.
 //   - One [Tensor] must not be used by two goroutines at a time.
 //   - Lock order: a Module's lock is the only one; it is held shared during Run and exclusively during Close, so Close waits.
 //

@@ -30,7 +30,7 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	err = worker.Do(context.Background(), func() error { // libtorch runs on the worker's thread
+	err = worker.Do(context.Background(), func() error { // libtorch is entered from the worker's threads only
 		model, err := torchbind.Load("../build/models/efficientnet-lite0.pt", torchbind.Options{})
 		if err != nil {
 			return err

@@ -7,7 +7,7 @@ import (
 
 // Module is a loaded TorchScript model. It belongs to whoever loaded it, who must Close it.
 //
-// After [Module.Warm], Run may be called by several goroutines at once, each on its own [Worker]: they share the weights.
+// After [Worker.Warm] it may run on several workers at once: they share the weights.
 // Close waits for calls that are under way.
 type Module struct {
 	mu        sync.RWMutex // Run holds it shared, Close exclusively: it guards the lifetime, not the computation
@@ -46,8 +46,8 @@ func LoadBytes(data []byte, o Options) (*Module, error) {
 }
 
 // Fork makes a second module that shares the weights of m and has compiled code of its own, to run with another number of
-// threads: one Module serves one thread count, because the count is compiled into the fused kernels. The caller must [Module.Warm] it on
-// a thread with its count, and Close it; it may outlive m. Safe while others Run m, once m is warm. Errors: [ErrClosed],
+// threads: one Module serves one thread count, because the count is compiled into the fused kernels. The caller must [Worker.Warm] it on
+// a worker with its count, and Close it; it may outlive m. Safe while others Run m, once m is warm. Errors: [ErrClosed],
 // [OutOfMemory].
 func (m *Module) Fork() (*Module, error) {
 	m.mu.RLock()

@@ -7,16 +7,18 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 struct tb_runner {
   pthread_t thread;
-  pthread_mutex_t lock;  // guards state; the fields below it belong to the thread while state is RUN, else to the caller
+  pthread_mutex_t lock;  // guards state
   pthread_cond_t changed;
   enum { IDLE, RUN, ENDED, STOP } state;
-  int done;
+  int done;  // this and the next never change
   int32_t threads;
-  bool counted;  // the thread has told libtorch how many threads to use
+  bool counted;  // the thread's own: it has told libtorch how many threads to use
+  // These belong to the thread while state is RUN, and else to the caller.
   tb_module* module;
   const tb_tensor* input;
   tb_tensor* output;
@@ -49,6 +51,7 @@ static int wait_for(tb_runner* r, int one, int other) {
 
 static void* loop(void* argument) {
   tb_runner* r = argument;
+  prctl(PR_SET_NAME, "tb-runner");  // libtorch's threads get it too
   while (wait_for(r, RUN, STOP) == RUN) {
     run(r);
     set_state(r, ENDED);
@@ -72,6 +75,8 @@ tb_runner* tb_runner_new(int32_t threads, int* done) {
   pthread_cond_init(&r->changed, NULL);
   const int error = pthread_create(&r->thread, NULL, loop, r);
   if (error != 0) {
+    pthread_cond_destroy(&r->changed);
+    pthread_mutex_destroy(&r->lock);
     close(r->done);
     free(r);
     errno = error;

@@ -3,6 +3,7 @@ package torchbind
 import (
 	"fmt"
 	"os"
+	"time"
 )
 
 // runner is a C thread that runs modules while a goroutine waits for it as for a socket. One goroutine uses it.
@@ -15,9 +16,15 @@ type runner struct {
 func newRunner(threads int) (*runner, error) {
 	ptr, fd, err := runnerNew(threads)
 	if err != nil {
-		return nil, &Error{Op: "start a thread", Code: Unavailable, Message: err.Error()}
+		return nil, &Error{Op: "start a thread for inference", Code: Unavailable, Message: err.Error()}
 	}
-	return &runner{ptr: ptr, done: os.NewFile(fd, fmt.Sprintf("the end of a run on %d threads", threads))}, nil
+	r := &runner{ptr: ptr, done: os.NewFile(fd, fmt.Sprintf("the end of a run on %d threads", threads))}
+	// Fails where Go cannot wait for the descriptor without a thread, which is what it is for.
+	if err := r.done.SetDeadline(time.Time{}); err != nil {
+		r.close()
+		return nil, &Error{Op: "wait for inference", Code: Unavailable, Message: err.Error()}
+	}
+	return r, nil
 }
 
 // forward is moduleForward on the runner's threads.

@@ -6,14 +6,16 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"syscall"
 )
 
-// Worker is a goroutine that owns one OS thread for life. libtorch keeps a pool of OpenMP threads for every OS thread it was
-// ever called from; with a fixed set of workers the number of threads that compute is workers × threads and stays so.
+// Worker is a goroutine that owns one OS thread for life, where its jobs run. libtorch keeps a pool of OpenMP threads for every OS
+// thread it was ever called from; with a fixed set of workers the number of threads is fixed too.
 //
-// A Worker is safe for concurrent use; it does one job at a time.
+// Do and Close are safe for concurrent use; a Worker does one job at a time.
 type Worker struct {
 	threads int
+	tid     int // of the worker's OS thread
 	jobs    chan func()
 	stop    chan struct{}
 	done    chan struct{}
@@ -30,7 +32,8 @@ type PanicError struct {
 // Error says what was panicked with, without the stack.
 func (e *PanicError) Error() string { return fmt.Sprintf("torchbind: a job panicked: %v", e.Value) }
 
-// NewWorker starts a worker whose operations use the given number of threads, itself included (≥ 1).
+// NewWorker starts a worker whose [Worker.Run] computes on the given number of threads (≥ 1). Whatever else its jobs do, they do on
+// one: a second pool of threads would be too many for the cores, and OpenMP then lets the threads of all pools sleep between layers.
 func NewWorker(threads int) (*Worker, error) {
 	if err := Open(); err != nil {
 		return nil, err
@@ -42,7 +45,11 @@ func NewWorker(threads int) (*Worker, error) {
 		runtime.LockOSThread()
 		defer close(w.done)
 		defer func() { w.runner.close() }()
-		err := setThreadCount(threads)
+		w.tid = syscall.Gettid()
+		err := setThreadCount(threads) // refuses bad counts
+		if err == nil && threads > 1 {
+			err = setThreadCount(1)
+		}
 		started <- err
 		if err != nil {
 			return
@@ -93,10 +100,18 @@ func (w *Worker) Do(ctx context.Context, job func() error) error {
 	}
 }
 
-// Run is [Module.Run] on the worker's threads; call it inside [Worker.Do]. With more than one thread they are not the one that the job
-// runs on but a C thread and its pool: Go's scheduler, which would look after a thread inside C again and again, has nothing to
-// do until the output is there.
+// Run is [Module.Run] on the worker's threads; only the worker's own jobs may call it, inside [Worker.Do]. With more than one thread they
+// are not the one that the job runs on but a C thread and its pool, which get that one's priority at the first call: Go's scheduler,
+// which would look after a thread inside C again and again, has nothing to do until the output is there.
 func (w *Worker) Run(m *Module, input *Tensor) (*Tensor, error) {
+	select {
+	case <-w.done:
+		return nil, ErrClosed
+	default:
+	}
+	if syscall.Gettid() != w.tid {
+		return nil, &Error{Op: "run", Code: InvalidArgument, Message: "this is not the worker's thread: call Worker.Run inside Do of the same worker"}
+	}
 	if w.threads == 1 {
 		return m.Run(input)
 	}

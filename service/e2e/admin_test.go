@@ -188,12 +188,12 @@ func TestRandomPathsMakeNoLabels(t *testing.T) {
 		return strings.Count(text, "\nvidi_")
 	}
 	send(80)
-	before, memory := series(), s.memory(t, "VmRSS")
+	before, memory := series(), s.memory(t, "RssAnon")
 	send(100_000)
 	if after := series(); after != before {
 		t.Errorf("%d series became %d", before, after)
 	}
-	if grown := s.memory(t, "VmRSS") - memory; grown > 40<<20 {
+	if grown := s.memory(t, "RssAnon") - memory; grown > 40<<20 {
 		t.Errorf("memory has grown by %d MiB", grown>>20)
 	}
 }

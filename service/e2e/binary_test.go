@@ -136,7 +136,8 @@ func (s *server) exitCode(t *testing.T) int {
 	}
 }
 
-// memory is a line of the process's status in bytes: VmRSS, or VmHWM for the peak.
+// memory is a line of the process's status in bytes: VmRSS, VmHWM for the peak, or RssAnon for what is the process's own: libtorch's code
+// comes and goes with what was needed lately (tb_memory_trim).
 func (s *server) memory(t *testing.T, line string) int64 {
 	t.Helper()
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))

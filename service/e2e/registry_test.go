@@ -135,7 +135,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 	}
 	quiet := func() int64 {
 		s.waitFor(t, "the old versions' end", func() bool { return statusOf(t, admin).Draining == 0 })
-		return s.memory(t, "VmRSS")
+		return s.memory(t, "RssAnon")
 	}
 	swap(4) // what libtorch, and the heap of so many requests, keep once and for all
 	before := quiet()
@@ -281,15 +281,15 @@ func TestUnloadGivesMemoryBack(t *testing.T) {
 	}
 	s, admin := startAdmin(t, "--models", folder, "--model=pets@1")
 	cycle := func() (before, loaded, after int64) {
-		before = s.memory(t, "VmRSS")
+		before = s.memory(t, "RssAnon")
 		mustOperate(t, admin, "load", "large")
-		loaded = s.memory(t, "VmRSS")
+		loaded = s.memory(t, "RssAnon")
 		if _, answer := s.post(t, "image/png", read(t, torchtest.File(t, "examples/espresso.png"))); top(t, answer) != "espresso" {
 			t.Error("the default has changed")
 		}
 		mustOperate(t, admin, "unload", "large")
 		s.waitFor(t, "its end", func() bool { return statusOf(t, admin).Draining == 0 })
-		return before, loaded, s.memory(t, "VmRSS")
+		return before, loaded, s.memory(t, "RssAnon")
 	}
 	cycle() // the first time the heap grows
 	before, loaded, after := cycle()

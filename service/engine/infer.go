@@ -9,7 +9,7 @@ import (
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// infer computes the outputs for count pictures, one row after the other, on the worker's thread.
+// infer computes the outputs for count pictures, one row after the other, on the worker's threads.
 func infer(ctx context.Context, worker *torchbind.Worker, module *torchbind.Module, rgb []byte, count int, in model.Input) ([]float32, error) {
 	var output []float32
 	err := worker.Do(ctx, func() (err error) {

@@ -25,8 +25,8 @@ type Config struct {
 	Nice int
 }
 
-// Pool is the threads that enter libtorch, however many models there are: so the cores are given out once, and libtorch's
-// pools of threads stay as many as there are workers. All methods but Close are safe for concurrent use.
+// Pool is the workers that enter libtorch, however many models there are: so the cores are given out once, and libtorch's
+// threads stay as many as the plan says. All methods but Close are safe for concurrent use.
 type Pool struct {
 	plan    Plan
 	nice    int
@@ -36,7 +36,7 @@ type Pool struct {
 	alone *torchbind.Worker // for a picture that has the machine to itself; nil if the plan gives it nothing more
 	// measuresAlone says that a model has to be faster with all cores to get them.
 	measuresAlone bool
-	// compiling is the models whose second module is being compiled, on the thread of alone: until then no picture goes there.
+	// compiling is the models whose second module is being compiled, by alone: until then no picture goes there.
 	compiling atomic.Int64
 	waiting   atomic.Int64 // turns that are waited for
 }
@@ -64,7 +64,7 @@ func NewPool(cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-// newWorker starts a worker of the pool's priority. libtorch's own threads, which the worker's thread starts later, inherit it.
+// newWorker starts a worker of the pool's priority, which the threads inherit that it computes on: they are started by its first Run.
 func (p *Pool) newWorker(threads int) (*torchbind.Worker, error) {
 	worker, err := torchbind.NewWorker(threads)
 	if err != nil || p.nice == 0 {

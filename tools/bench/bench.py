@@ -2,7 +2,7 @@
 
     make bench                                       20 minutes on two cores
     make bench BENCH=--quick                         under 3 minutes; its report goes to build/bench
-    make bench BENCH="--servers vidi-bf16 flask"     only these servers, no engines; into build/bench too
+    make bench BENCH="--servers vidi-fp32 flask"     only these servers, no engines; into build/bench too
 
 The machine must be quiet. What was measured is kept in build/bench/results.json, and --report makes the report from it again.
 """
@@ -43,7 +43,8 @@ def main() -> int:
     run = Run(json.loads(saved.read_text(encoding="utf-8")))
     out = args.out or (ROOT / "docs" if run.data["plan"]["complete"] else BUILD)
     out.mkdir(parents=True, exist_ok=True)
-    (out / "benchmarks.md").write_text(report.render(run), encoding="utf-8")
+    others = sorted(path.name for path in out.glob("benchmarks-*.md"))
+    (out / "benchmarks.md").write_text(report.render(run, others), encoding="utf-8")
     plots.write(run, out / "benchmarks")
     print(f"bench: wrote {out / 'benchmarks.md'}")
     return 0
@@ -83,7 +84,8 @@ def measure(args: argparse.Namespace) -> dict:
         lengths = serving.QUICK if args.quick else serving.FULL
         data["servers"] = serving.measure(servers, cells, rounds, lengths, lists, BUILD / "logs")
     if "engines" in parts:
-        data["engines"] = engines.measure(rounds, 0.3 if args.quick else 1.5)
+        # Twice as many, because the engines cannot be stopped while others run: their turns are further apart.
+        data["engines"] = engines.measure(2 * rounds, 0.3 if args.quick else 1.0)
     if "tensors" in parts:
         data["tensors"] = tensors.measure(rounds, 0.3 if args.quick else 1.0, BUILD / "pictures", BUILD)
     return data

@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from servers import BIN, ROOT
+from servers import BIN, ROOT, native_bf16
 
 # The instructions that decide how fast a network runs, as Linux names them.
 FLAGS = {
@@ -34,6 +34,7 @@ def describe() -> dict:
         "memory_gb": round(int(memory.group(1)) / 2**20) if memory else None,
         "flags": [title for flag, title in FLAGS.items() if flag in flags],
         "amx": "amx_bf16" in flags,
+        "bf16": native_bf16(),
         "kernel": platform.release(),
         "load_before": os.getloadavg()[0],
     }

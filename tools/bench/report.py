@@ -14,8 +14,9 @@ QUIET = 1.0
 KEYS = [f"{kind}/{connections}" for kind in KINDS for connections in CONNECTIONS]
 
 
-def render(run: Run) -> str:
-    lines = [*heading(run), *machine(run)]
+def render(run: Run, others: list[str]) -> str:
+    """`others` are the files of reports from other machines that lie beside this one."""
+    lines = [*heading(run, others), *machine(run)]
     if run.servers:
         lines += [*rates(run), *ratios(run), *latency(run), *resources(run), *sanity(run)]
     if run.engines:
@@ -28,7 +29,7 @@ def render(run: Run) -> str:
     return "\n".join(lines) + "\n"
 
 
-def heading(run: Run) -> Iterator[str]:
+def heading(run: Run, others: list[str]) -> Iterator[str]:
     plan = run.data["plan"]
     yield "# Benchmarks"
     yield ""
@@ -45,12 +46,17 @@ def heading(run: Run) -> Iterator[str]:
     yield "torchvision's preprocessing to the last bit; fast or scaled decoding lets the JPEG decoder shrink the picture. Small: 376×263."
     yield "Typical: twelve photographs from 320 pixels to 2 megapixels. 12 MP: 4032×3024."
     yield ""
+    if others:
+        yield "Other machines: " + ", ".join(f"[{name}]({name})" for name in others) + "."
+        yield ""
 
 
 def machine(run: Run) -> Iterator[str]:
     facts = run.data["machine"]
     yield f"- Machine: {facts['cpu']}, {facts['cores']} cores, {facts['memory_gb']} GB; {', '.join(facts['flags']) or 'no vector flags'}"
-    if not facts["amx"]:
+    if not facts.get("bf16", True):
+        yield "- It has no instructions for bf16, so nothing is measured in it: what would run in bf16 elsewhere runs in fp32. int8 gains little."
+    elif not facts["amx"]:
         yield "- It has no AMX: bf16 and int8 gain far less here than on a CPU that has."
     if facts["load_before"] > QUIET:
         yield f"- **The machine was busy before the run (load {facts['load_before']:.1f}): these figures are worth little.**"
@@ -177,7 +183,7 @@ def room(run: Run) -> Iterator[str]:
     flask = run.cpu(FLASK, "typical/16")
     most = {precision: quotient(flask, run.engine(f"vidi {precision}", 1)) for precision in ("fp32", "bf16", "int8")}
     yield f"Beside the article's Flask ({number(flask, 1)} ms for a typical picture) that bound is " + ", ".join(
-        f"{number(times, 2)} × in {precision}" for precision, times in most.items()
+        f"{number(times, 2)} × in {precision}" for precision, times in most.items() if times
     ) + "."
     yield ""
 

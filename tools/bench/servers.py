@@ -1,6 +1,7 @@
 """The servers that are compared: how each is started, and what class of answer it gives."""
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,28 +65,40 @@ def uvicorn(name: str, title: str, module: str, precision: str, model: Path, dec
     return Server(name, title, precision, decode, "/predict", model, command)
 
 
-def mosec(name: str, title: str, decode: str = "exact") -> Server:
+def mosec(name: str, title: str, precision: str, decode: str = "exact") -> Server:
     def command(port: int) -> list:
         return [BIN / "python", "-m", "peers.mosec_server", "--port", str(port), "--timeout", "30000"]
 
-    return Server(name, title, "bf16", decode, "/inference", ONNX, command)
+    return Server(name, title, precision, decode, "/inference", ONNX, command)
 
 
 FLASK = "flask"
-SERVERS = {
-    server.name: server
-    for server in (
+
+
+def servers(half: str) -> dict[str, Server]:
+    """The servers by name; `half` is the precision of those that are meant to be fast: bf16, or fp32 where a CPU has no instructions for
+    bf16 (vidi would emulate them, eight times as slow as fp32, and OpenVINO ignores the hint). Some are then one and the same."""
+    every = (
         vidi("vidi-fp32", "fp32"),
-        vidi("vidi-bf16", "bf16"),
-        vidi("vidi-bf16-fast", "bf16", "scaled"),
+        vidi(f"vidi-{half}", half),
+        vidi(f"vidi-{half}-fast", half, "scaled"),
         vidi("vidi-int8", "int8", model=INT8_MODEL),
         flask(),
         uvicorn("ort-fp32", "uvicorn + ONNX Runtime fp32", "onnxruntime_server", "fp32", ONNX),
         uvicorn("openvino-fp32", "uvicorn + OpenVINO fp32", "openvino_server", "fp32", ONNX),
-        uvicorn("openvino-bf16", "uvicorn + OpenVINO bf16", "openvino_server", "bf16", ONNX),
+        uvicorn(f"openvino-{half}", f"uvicorn + OpenVINO {half}", "openvino_server", half, ONNX),
         uvicorn("openvino-int8", "uvicorn + OpenVINO int8", "openvino_server", "int8", INT8_ONNX),
-        uvicorn("openvino-bf16-scaled", "uvicorn + OpenVINO bf16, scaled decode", "openvino_server", "bf16", ONNX, "scaled"),
-        mosec("mosec-bf16", "mosec + OpenVINO bf16"),
-        mosec("mosec-bf16-scaled", "mosec + OpenVINO bf16, scaled decode", "scaled"),
+        uvicorn(f"openvino-{half}-scaled", f"uvicorn + OpenVINO {half}, scaled decode", "openvino_server", half, ONNX, "scaled"),
+        mosec(f"mosec-{half}", f"mosec + OpenVINO {half}", half),
+        mosec(f"mosec-{half}-scaled", f"mosec + OpenVINO {half}, scaled decode", half, "scaled"),
     )
-}
+    return {server.name: server for server in every}
+
+
+def native_bf16() -> bool:
+    """Whether this CPU has instructions for bf16."""
+    found = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
+    return bool(found) and not {"avx512_bf16", "amx_bf16"}.isdisjoint(found.group(1).split())
+
+
+SERVERS = servers("bf16" if native_bf16() else "fp32")

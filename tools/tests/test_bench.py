@@ -29,7 +29,7 @@ def a_run(**rates: list[float]) -> results.Run:
     """A run of one cell, "small/16"; a server's underscore stands for a dash."""
     found = {}
     for name, values in rates.items():
-        server = servers.SERVERS[name.replace("_", "-")]
+        server = servers.servers("bf16")[name.replace("_", "-")]
         found[server.name] = results.empty_server(server)
         for value in values:
             results.add(found[server.name]["cells"], "small/16", outcome(value))
@@ -70,7 +70,7 @@ class StatisticsTest(unittest.TestCase):
         run = a_run(vidi_bf16=[10, 20, 30], flask=[5, 5, 5])
         results.add(run.servers["flask"]["cells"], "small/16", outcome(5, "1 bad answer"))
         self.assertIsNone(run.rate("flask", "small/16"))
-        self.assertIn("1 bad answer", report.render(run))
+        self.assertIn("1 bad answer", report.render(run, []))
 
     def test_best_peer_is_of_the_class_and_not_ours(self):
         run = a_run(vidi_bf16=[90], openvino_bf16=[50], mosec_bf16=[60], openvino_bf16_scaled=[70], openvino_int8=[80])
@@ -103,7 +103,14 @@ class TargetsTest(unittest.TestCase):
         self.assertEqual(self.verdict(run, "engine, fp32, 1 thread"), "**not met**")
 
     def test_every_server_named_exists(self):
-        self.assertLessEqual(set(targets.EXPECTED), set(servers.SERVERS))
+        self.assertLessEqual(set(targets.EXPECTED), set(servers.servers("bf16")))
+
+    def test_without_bf16_nothing_is_asked_of_it(self):
+        self.assertEqual({server.precision for server in servers.servers("fp32").values()}, {"fp32", "int8"})
+        run = a_run(vidi_bf16=[10], mosec_bf16=[5])
+        run.data["machine"]["bf16"] = False
+        for claim in ("small, 16 connections: vidi bf16", "engine, bf16, 2 threads"):
+            self.assertEqual(self.verdict(run, claim), "does not apply here")
 
 
 class ReportTest(unittest.TestCase):
@@ -112,8 +119,8 @@ class ReportTest(unittest.TestCase):
         run.data["engines"] = {}
         run.engines = {"vidi fp32/1": [20.0], "ort fp32/1": [22.0]}
         run.tensors = {f"{way}/12 MP": [40.0] for way in ("vidi exact", "python exact", "vidi fast", "python draft")}
-        text = report.render(run)
-        for want in ("| vidi bf16 |", "1.23 × mosec", "| ONNX Runtime fp32 | 22.00 | – |", "not comparable without AMX", "## Targets"):
+        text = report.render(run, ["benchmarks-other.md"])
+        for want in ("| vidi bf16 |", "1.23 × mosec", "| ONNX Runtime fp32 | 22.00 | – |", "not comparable without AMX", "[benchmarks-other.md]", "## Targets"):
             self.assertIn(want, text)
         for line in text.splitlines():
             self.assertEqual(line, line.rstrip())

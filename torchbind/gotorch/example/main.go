@@ -36,7 +36,7 @@ func run(file string) error {
 			return err
 		}
 		defer module.Close()
-		logits, err := classify(module, gotorch.RandN([]int64{1, 3, 224, 224}, false))
+		logits, err := classify(worker, module, gotorch.RandN([]int64{1, 3, 224, 224}, false))
 		if err != nil {
 			return err
 		}
@@ -47,13 +47,13 @@ func run(file string) error {
 }
 
 // classify runs the module on a gotorch tensor. No pixel and no logit is copied on the way; what lies between is freed here.
-func classify(module *torchbind.Module, picture gotorch.Tensor) (gotorch.Tensor, error) {
+func classify(worker *torchbind.Worker, module *torchbind.Module, picture gotorch.Tensor) (gotorch.Tensor, error) {
 	input, err := bridge.ToTorchbind(picture)
 	if err != nil {
 		return gotorch.Tensor{}, err
 	}
 	defer input.Close()
-	output, err := module.Run(input)
+	output, err := worker.Run(module, input)
 	if err != nil {
 		return gotorch.Tensor{}, err
 	}
