@@ -17,8 +17,8 @@ type Config struct {
 	Workers   int // pictures worked on at the same time
 	Threads   int // of each worker; 0 shares the cores out among the workers
 	// Alone is the threads for a picture that has the machine to itself. More than Threads means a second compiled module for each
-	// model, which is made after Load has returned and costs some megabytes; 1 does without; 0 is all cores, for those models that
-	// are faster with them, which is measured.
+	// model, which is made after Load has returned and costs as much as the weights and some megabytes; 1 does without; 0 is all
+	// cores, for those models that are faster with them, which is measured.
 	Alone int
 	// Nice is how far inference stands behind the process's other threads where cores are short: 0 not at all, to 19 (Linux's nice
 	// value). A server that also has to refuse, and to answer probes, wants some; who only waits for the answer does not.
