@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/registry"
@@ -135,6 +136,7 @@ func TestSwapsUnderLoad(t *testing.T) {
 	}
 	quiet := func() int64 {
 		s.waitFor(t, "the old versions' end", func() bool { return statusOf(t, admin).Draining == 0 })
+		time.Sleep(5 * time.Second) // the second module is compiled in the background, and is a third of what a model takes
 		return s.memory(t, "RssAnon")
 	}
 	swap(4) // what libtorch, and the heap of so many requests, keep once and for all
