@@ -154,12 +154,11 @@ func TestSwapsUnderLoad(t *testing.T) {
 	if answers[1].Load() == 0 || answers[2].Load() == 0 {
 		t.Error("one version never answered")
 	}
-	_, text := fetch(t, admin+"/metrics")
-	// One version by the server's own count, some 90 MB; one that stayed after each of 12 swaps would be a thousand.
-	version := strconv.Itoa(1 + swaps%2)
-	if one := metric(t, text, `vidi_model_memory_bytes{model="pets",version="`+version+`"}`); float64(after-before) > one {
-		t.Errorf("the memory grew by %d MB, more than the %.0f of one version", (after-before)>>20, one/(1<<20))
+	// One model is 60 to 85 MB here (docs/operations.md); one that stayed after each of 12 swaps would be 700 and more.
+	if after-before > 60<<20 {
+		t.Errorf("the memory grew by %d MB, more than one model's 60", (after-before)>>20)
 	}
+	_, text := fetch(t, admin+"/metrics")
 	if n := metric(t, text, `vidi_model_changes_total{change="swap",result="done"}`); n != float64(swaps+4) {
 		t.Errorf("%v swaps are counted", n)
 	}
