@@ -82,8 +82,8 @@ func onOwnPool(cfg Config, open func(*Pool) (*Engine, error)) (*Engine, error) {
 	return e, nil
 }
 
-// start has makeModule make the module, inside the Do of one more worker like the pool's: the module still changes while it is being compiled,
-// so nobody else may run it. On an error nothing is left.
+// start has makeModule make the module, inside the Do of one more worker like the pool's: the module still changes while it is
+// being compiled, so nobody else may run it. On an error nothing is left.
 func (e *Engine) start(ctx context.Context, makeModule func(*torchbind.Worker) error) error {
 	worker, err := e.pool.newWorker(e.pool.plan.Threads)
 	if err != nil {

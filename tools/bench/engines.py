@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from servers import BIN, INT8_MODEL, INT8_ONNX, MODEL, ONNX, ROOT, native_bf16
+import cpu
+from servers import BIN, INT8_MODEL, INT8_ONNX, MODEL, ONNX, ROOT
 
 WORKER = Path(__file__).resolve().parent / "engine_worker.py"
 THREADS = (1, 2)
@@ -14,10 +15,10 @@ THREADS = (1, 2)
 def commands(seconds: float) -> dict[str, list[str]]:
     """Each engine's command by "engine precision/threads", but those whose model is missing, or that the CPU has no instructions for."""
     found = {}
-    halves = {"bf16"} if native_bf16() else set()
+    precisions = {"fp32", "int8"} | ({"bf16"} if cpu.native_bf16() else set())
     for threads in THREADS:
         for precision, model in (("fp32", MODEL), ("bf16", MODEL), ("int8", INT8_MODEL)):
-            if model.exists() and precision in {"fp32", "int8"} | halves:
+            if model.exists() and precision in precisions:
                 ours = [ROOT / "bin/vidi", "bench", "--model", model, "--precision", precision, "--threads", threads]
                 ours += ["--batch", 1, "--workers", 1, "--rounds", 1, "--slice", f"{seconds}s", "--format", "json"]
                 found[f"vidi {precision}/{threads}"] = [str(word) for word in ours]
@@ -27,10 +28,9 @@ def commands(seconds: float) -> dict[str, list[str]]:
             ("openvino", "bf16", ONNX),
             ("openvino", "int8", INT8_ONNX),
         ):
-            if precision == "bf16" and not halves:
-                continue
-            worker = [BIN / "python", WORKER, engine, model, precision, threads, seconds]
-            found[f"{engine} {precision}/{threads}"] = [str(word) for word in worker]
+            if precision in precisions:
+                worker = [BIN / "python", WORKER, engine, model, precision, threads, seconds]
+                found[f"{engine} {precision}/{threads}"] = [str(word) for word in worker]
     return found
 
 

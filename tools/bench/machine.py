@@ -7,7 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from servers import BIN, ROOT, native_bf16
+import cpu
+from servers import BIN, ROOT
 
 # The instructions that decide how fast a network runs, as Linux names them.
 FLAGS = {
@@ -25,7 +26,7 @@ PACKAGES = ("gunicorn", "flask", "uvicorn", "onnxruntime", "openvino", "nncf", "
 
 def describe() -> dict:
     cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    flags = set(found.group(1).split()) if (found := re.search(r"^flags\s*:(.*)$", cpuinfo, re.M)) else set()
+    flags = cpu.flags()
     name = re.search(r"^model name\s*: (.*)$", cpuinfo, re.M)
     memory = re.search(r"MemTotal:\s+(\d+)", Path("/proc/meminfo").read_text(encoding="utf-8"))
     return {
@@ -34,7 +35,7 @@ def describe() -> dict:
         "memory_gb": round(int(memory.group(1)) / 2**20) if memory else None,
         "flags": [title for flag, title in FLAGS.items() if flag in flags],
         "amx": "amx_bf16" in flags,
-        "bf16": native_bf16(),
+        "bf16": cpu.native_bf16(),
         "kernel": platform.release(),
         "load_before": os.getloadavg()[0],
     }

@@ -54,7 +54,7 @@ def heading(run: Run, others: list[str]) -> Iterator[str]:
 def machine(run: Run) -> Iterator[str]:
     facts = run.data["machine"]
     yield f"- Machine: {facts['cpu']}, {facts['cores']} cores, {facts['memory_gb']} GB; {', '.join(facts['flags']) or 'no vector flags'}"
-    if not facts.get("bf16", True):
+    if not run.bf16:
         yield "- It has no instructions for bf16, so nothing is measured in it: what would run in bf16 elsewhere runs in fp32. int8 gains little."
     elif not facts["amx"]:
         yield "- It has no AMX: bf16 and int8 gain far less here than on a CPU that has."

@@ -46,6 +46,11 @@ class Run:
         self.engines: dict[str, list[float]] = data.get("engines", {})
         self.tensors: dict[str, list[float]] = data.get("tensors", {})
 
+    @property
+    def bf16(self) -> bool:
+        """Whether the machine has instructions for bf16; a run that does not say so is of one that has."""
+        return self.data.get("machine", {}).get("bf16", True)
+
     def cell(self, server: str, key: str) -> dict | None:
         """A cell, if every one of its slices was good: one lost answer makes the rate of a cell doubtful."""
         cell = self.servers.get(server, {}).get("cells", {}).get(key)

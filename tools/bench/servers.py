@@ -1,10 +1,11 @@
 """The servers that are compared: how each is started, and what class of answer it gives."""
 
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+import cpu
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / "build/bench-venv/bin"
@@ -95,10 +96,4 @@ def servers(half: str) -> dict[str, Server]:
     return {server.name: server for server in every}
 
 
-def native_bf16() -> bool:
-    """Whether this CPU has instructions for bf16."""
-    found = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.M)
-    return bool(found) and not {"avx512_bf16", "amx_bf16"}.isdisjoint(found.group(1).split())
-
-
-SERVERS = servers("bf16" if native_bf16() else "fp32")
+SERVERS = servers("bf16" if cpu.native_bf16() else "fp32")

@@ -36,18 +36,17 @@ def checks(run: Run) -> list[Check]:
 
 
 def http(run: Run) -> Iterator[Check]:
-    bf16 = run.data.get("machine", {}).get("bf16", True)
     for key, bound in EXACT_BF16.items():
         check = against_best(run, "vidi-bf16", key, bound, precision="bf16", decode="exact")
-        yield check if bf16 else replace(check, applies=False, note=NEEDS_BF16)
+        yield check if run.bf16 else replace(check, applies=False, note=NEEDS_BF16)
     for connections in (1, 16):
-        yield against_best(run, "vidi-bf16-fast" if bf16 else "vidi-fp32-fast", f"12 MP/{connections}", 1.3, decode="scaled")
+        yield against_best(run, "vidi-bf16-fast" if run.bf16 else "vidi-fp32-fast", f"12 MP/{connections}", 1.3, decode="scaled")
     for key in EXACT_BF16:
         yield Check(f"{words(key)}: vidi fp32 / ONNX Runtime fp32", run.rate_ratio("vidi-fp32", "ort-fp32", key), 1.1)
     # Six times comes from AMX's bf16; without it bf16 is about twice as fast as fp32.
     amx = bool(run.data.get("machine", {}).get("amx"))
-    ratio = run.rate_ratio("vidi-bf16", FLASK, "typical/16")
-    yield Check(f"{words('typical/16')}: vidi bf16 / Flask", ratio, 6.0, note="" if amx else "needs AMX", applies=amx)
+    bf16 = run.rate_ratio("vidi-bf16", FLASK, "typical/16")
+    yield Check(f"{words('typical/16')}: vidi bf16 / Flask", bf16, 6.0, note="" if amx else "needs AMX", applies=amx)
     yield Check(f"{words('typical/16')}: vidi fp32 / Flask", run.rate_ratio("vidi-fp32", FLASK, "typical/16"), 1.7)
 
 
@@ -59,7 +58,6 @@ def against_best(run: Run, server: str, key: str, bound: float, **facts: str) ->
 
 
 def engines(run: Run) -> Iterator[Check]:
-    bf16 = run.data.get("machine", {}).get("bf16", True)
     for threads, int8 in ((1, 1.25), (2, 1.35)):
         best = min((time for name in ("ort fp32", "openvino fp32") if (time := run.engine(name, threads))), default=None)
         for precision, other, bound in (
@@ -70,7 +68,7 @@ def engines(run: Run) -> Iterator[Check]:
             against = "the faster of ONNX Runtime and OpenVINO" if precision == "fp32" else "OpenVINO"
             claim = f"engine, {precision}, {threads} thread{'s' * (threads > 1)}: vidi's time / that of {against}"
             check = Check(claim, quotient(run.engine(f"vidi {precision}", threads), other), bound, at_most=True)
-            yield check if bf16 or precision != "bf16" else replace(check, applies=False, note=NEEDS_BF16)
+            yield check if run.bf16 or precision != "bf16" else replace(check, applies=False, note=NEEDS_BF16)
 
 
 def tensors(run: Run) -> Iterator[Check]:
