@@ -11,6 +11,7 @@
 #include <cstring>
 #include <memory>
 
+#include "allocator.h"
 #include "fusion.h"
 #include "tensor.h"
 
@@ -190,7 +191,11 @@ tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tenso
   });
 }
 
-void tb_module_free(tb_module* module) { delete module; }
+void tb_module_free(tb_module* module) {
+  if (module == nullptr) return;
+  delete module;
+  tb::trim_allocator();  // its weights fit no inference
+}
 
 tb_status* tb_fuser_forget(void) {
   return tb::guarded(TB_INTERNAL, [] {

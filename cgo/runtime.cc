@@ -20,6 +20,7 @@
 // jpeglib.h needs FILE and size_t to be declared before it.
 #include <jpeglib.h>
 
+#include "allocator.h"
 #include "fusion.h"
 #include "status.h"
 
@@ -30,6 +31,7 @@ void init_once() {
   std::call_once(once, [] {
     // Before any module runs: libtorch's list of passes has no lock.
     tb::register_fuser();
+    tb::install_allocator();
     // Inter-op threads are for TorchScript's fork(), which traced classifiers do not use; they would only sit there.
     at::set_num_interop_threads(1);
     // Quantised models pack their weights for one engine when they are loaded. oneDNN's kernels are fast on every x86-64; FBGEMM,
@@ -109,6 +111,7 @@ tb_status* tb_thread_set_count(int32_t n) {
 }
 
 void tb_memory_trim(void) {
+  tb::trim_allocator();
   malloc_trim(0);
   dl_iterate_phdr([](dl_phdr_info* library, size_t, void*) { return drop_constant_pages(*library); }, nullptr);
 }

@@ -86,9 +86,9 @@ tb_status* tb_runtime_time_convolution(int32_t dtype, double* milliseconds);
 // Sets how many threads libtorch uses for one operation called from this OS thread, 1 ≤ n ≤ 1024.
 tb_status* tb_thread_set_count(int32_t n);
 
-// Gives the system back what is not in use: free heap pages (glibc's malloc_trim), and from this process's resident memory the code and
-// constants of libtorch, of which starting and compiling touch several times what inference does. Those are still in the
-// page cache, and each comes back when it is needed. Useful once after models are warm.
+// Gives the system back what is not in use: the blocks of freed tensors, free heap pages (glibc's malloc_trim), and from this
+// process's resident memory the code and constants of libtorch, of which starting and compiling touch several times what inference
+// does. Those are still in the page cache, and each comes back when it is needed. Useful once after models are warm.
 void tb_memory_trim(void);
 
 // ---- Tensors ----------------------------------------------------------------------------------------------------------

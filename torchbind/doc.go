@@ -21,6 +21,12 @@
 //   - One [Tensor] must not be used by two goroutines at a time.
 //   - Lock order: a Module's lock is the only one; it is held shared during Run and exclusively during Close, so Close waits.
 //
+// # Memory
+//
+// A program that imports this package gets few of glibc's heaps (two, or a quarter of more than eight cores; MALLOC_ARENA_MAX says
+// otherwise), and libtorch takes the elements of its tensors from blocks that are used again. What inferences have used at one time stays
+// for the next; closing a Module, and [TrimMemory], give it back.
+//
 // # The shim
 //
 // The C++ side, libtorchbind.so, is opened at run time, when the first function needs it; [Open] says where it is looked

@@ -83,17 +83,18 @@ static void bound_spinning(void) {
 // no function to set it from outside libtorch, and it is read when the first piece is compiled.
 static void forget_compiled(void) { setenv("DNNL_GRAPH_COMPILED_PARTITION_CACHE_CAPACITY", "0", 0); }
 
-// glibc gives threads heaps of their own, eight for each core, and each keeps some pages that are in use in part. A module is loaded on
-// a fresh thread, so that another heap gets them each time: a server that exchanged a model of 19 MB 120 times grew by 50 MB with 16
-// heaps, by 28 with two. libtorch asks for few and large pieces, so that sharing costs nothing that could be measured.
-static void bound_heaps(void) {
+// glibc gives threads heaps of their own, eight for each core, and each keeps some pages that are in use in part. A module is loaded
+// on a fresh thread, so that another heap gets them each time: a server that exchanged a model of 19 MB 120 times grew by 50 MB with 16
+// heaps, by 28 with two. What an inference makes is not there (cgo/allocator.cc), so that sharing costs nothing that could be measured.
+//
+// It runs when the program is started: with its first thread the number of heaps is settled, whatever is asked for later.
+__attribute__((constructor)) static void bound_heaps(void) {
   const long cores = sysconf(_SC_NPROCESSORS_ONLN);
   if (getenv("MALLOC_ARENA_MAX") == NULL) mallopt(M_ARENA_MAX, cores > 8 ? (int)(cores / 4) : 2);
 }
 
 char* tb_open(const char* path) {
   bound_spinning();
-  bound_heaps();
   forget_compiled();
   void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   if (library == NULL) return copy_text(dlerror());

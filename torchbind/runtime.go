@@ -49,8 +49,8 @@ func Live() LiveObjects {
 	return liveCounts()
 }
 
-// TrimMemory gives heap pages that libtorch no longer uses back to the system. Worth calling once after the models are
-// warm: loading leaves tens of megabytes behind.
+// TrimMemory gives memory that libtorch no longer uses back to the system. Worth calling once after the models are warm: loading
+// leaves tens of megabytes behind. What inferences have used stays for the next one otherwise.
 func TrimMemory() {
 	if opened() {
 		memoryTrim()

@@ -1,0 +1,15 @@
+// Where the elements of libtorch's tensors lie. An inference makes and frees tens of megabytes of them. glibc either gives their pages back
+// each time, and the system clears others for the next inference, or keeps them in pieces between what lives longer. Blocks of
+// whole pages, kept for who asks next, have neither cost; docs/architecture.md has the measurements.
+#pragma once
+
+namespace tb {
+
+// Makes libtorch take the elements of all CPU tensors from here, for the rest of the process; those that exist stay where they are. Call it
+// before other threads use libtorch.
+void install_allocator();
+
+// Gives the system the blocks that nobody uses. They are never more than what was in use at one time. From any thread.
+void trim_allocator();
+
+}  // namespace tb
