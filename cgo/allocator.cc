@@ -16,7 +16,8 @@
 namespace {
 
 // Sizes of blocks: 4, 5, 6 and 7 times a power of two, from 16 KiB to 64 MiB. Up to a fifth of a block's addresses is not needed, and
-// gets no memory as long as nobody wrote there. What is smaller is malloc's, and what is larger too, which maps each by itself.
+// gets no memory as long as nobody wrote there (or some, where the system makes huge pages unasked). What is smaller is malloc's, and
+// what is larger too, which maps each by itself.
 constexpr size_t kSmallest = size_t{16} << 10, kLargest = size_t{64} << 20;
 constexpr uint32_t kSizes = 4 * 12 + 1;
 constexpr uint32_t kFromMalloc = kSizes;
@@ -31,13 +32,16 @@ uint32_t size_for(size_t bytes) {
   return static_cast<uint32_t>(4 * (power - 14) + static_cast<int>(quarters) - 4);
 }
 
-// Lies before the elements, which stay aligned to 64 bytes as libtorch's own are.
+// Lies before the elements, which stay aligned to 64 bytes as libtorch's own are. AddressSanitizer watches what of it is empty, and the
+// end of a block, as it does the bytes around malloc's; but a block that is used again is nobody's leak and nobody's use after free.
 struct alignas(64) Block {
   uint32_t size;  // kFromMalloc for malloc's
+  uint8_t empty[60];
 
   void* elements() { return this + 1; }
   static Block* of(void* elements) { return static_cast<Block*>(elements) - 1; }
 };
+static_assert(sizeof(Block) == 64);
 
 // Blocks that are not in use. The lock is held for some nanoseconds, so that inferences do not wait for each other; more lists, for some of
 // the threads each, were not faster and kept more memory.
@@ -90,31 +94,37 @@ void unmap(Block* block) {
 
 Block* map(uint32_t size) {
   void* pages = mmap(nullptr, bytes_of(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  return pages == MAP_FAILED ? nullptr : new (pages) Block{size};
+  return pages == MAP_FAILED ? nullptr : new (pages) Block{size, {}};
 }
 
 void* allocate_elements(size_t n) {
   if (n == 0) return nullptr;
-  const size_t bytes = n <= kLargest ? n + sizeof(Block) : n;
+  const size_t bytes = n <= SIZE_MAX - sizeof(Block) ? n + sizeof(Block) : n;
+  Block* block = nullptr;
   if (bytes >= kSmallest && bytes <= kLargest) {
     const uint32_t size = size_for(bytes);
-    Block* block = free_blocks().take(size);
+    block = free_blocks().take(size);
     if (block == nullptr) block = map(size);
-    if (block != nullptr) {
-      // AddressSanitizer watches the rest of the block as it does what lies behind malloc's.
-      ASAN_POISON_MEMORY_REGION(block->elements(), bytes_of(size) - sizeof(Block));
-      ASAN_UNPOISON_MEMORY_REGION(block->elements(), n);
-      return block->elements();
+    if (block == nullptr) {  // other sizes may lie there unused
+      tb::trim_allocator();
+      block = map(size);
     }
+    if (block != nullptr) ASAN_POISON_MEMORY_REGION(block->elements(), bytes_of(size) - sizeof(Block));
   }
   // It throws libtorch's own error if there is no memory, or n is absurd.
-  return (new (c10::alloc_cpu(n <= SIZE_MAX - sizeof(Block) ? n + sizeof(Block) : n)) Block{kFromMalloc})->elements();
+  if (block == nullptr) block = new (c10::alloc_cpu(bytes)) Block{kFromMalloc, {}};
+  ASAN_POISON_MEMORY_REGION(block->empty + 4, sizeof(block->empty) - 4);  // it counts in eights
+  ASAN_UNPOISON_MEMORY_REGION(block->elements(), n);
+  return block->elements();
 }
 
 void free_elements(void* elements) {
   if (elements == nullptr) return;
   Block* block = Block::of(elements);
-  if (block->size == kFromMalloc) return c10::free_cpu(block);
+  if (block->size == kFromMalloc) {
+    ASAN_UNPOISON_MEMORY_REGION(block, sizeof(Block));
+    return c10::free_cpu(block);
+  }
   ASAN_POISON_MEMORY_REGION(elements, bytes_of(block->size) - sizeof(Block));
   if (!free_blocks().put(block)) unmap(block);
 }

@@ -9,7 +9,7 @@ namespace tb {
 // before other threads use libtorch.
 void install_allocator();
 
-// Gives the system the blocks that nobody uses. They are never more than what was in use at one time. From any thread.
+// Gives the system the blocks that nobody uses. Of each size they are never more than were in use at one time. From any thread.
 void trim_allocator();
 
 }  // namespace tb

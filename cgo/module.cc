@@ -108,7 +108,7 @@ void prepare(tb_module& module) {
 
 template <typename Source>
 tb_status* load_from(Source&& source, const char* extra_name, const tb_module_options* options, tb_module** out) {
-  return tb::guarded(TB_BAD_MODEL, [&] {
+  tb_status* status = tb::guarded(TB_BAD_MODEL, [&] {
     require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
     *out = nullptr;
     require(options != nullptr, TB_INVALID_ARGUMENT, "options is NULL");
@@ -125,6 +125,8 @@ tb_status* load_from(Source&& source, const char* extra_name, const tb_module_op
     prepare(*module);
     *out = module.release();
   });
+  if (status != nullptr) tb::trim_allocator();  // nobody will close what is not there
+  return status;
 }
 
 }  // namespace

@@ -24,8 +24,8 @@
 // # Memory
 //
 // A program that imports this package gets few of glibc's heaps (two, or a quarter of more than eight cores; MALLOC_ARENA_MAX says
-// otherwise), and libtorch takes the elements of its tensors from blocks that are used again. What inferences have used at one time stays
-// for the next; closing a Module, and [TrimMemory], give it back.
+// otherwise), and libtorch takes the elements of its tensors from blocks that are used again. What inferences have used stays for the
+// next; closing a Module, and [TrimMemory], give it back.
 //
 // # The shim
 //
