@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -110,7 +111,8 @@ func TestSwapsUnderLoad(t *testing.T) {
 		swaps = n
 	}
 	folder := twoVersions(t)
-	s, admin := startAdmin(t, "--models", folder, "--model=pets@1")
+	// Whether a version has a second module is measured when it is loaded, unless it is said: two readings would differ by 40 MB.
+	s, admin := startAdmin(t, "--models", folder, "--model=pets@1", fmt.Sprintf("--threads-alone=%d", runtime.NumCPU()))
 	picture := read(t, torchtest.File(t, "examples/espresso.png"))
 	var answers [3]atomic.Int64
 	stop := make(chan struct{})
