@@ -102,26 +102,26 @@ func (m *Module) run(input *Tensor, forward func(cModule, cTensor) (cTensor, err
 }
 
 // warmRuns is how often a new kind of input must be seen before the engine is at full speed: the first run records shapes,
-// the second compiles, and the answers of the third are the first final ones. One more to spare.
-const warmRuns = 4
+// the second compiles, and the answers of the third are the first final ones.
+const warmRuns = 3
 
 // Warm runs the module on input until it is fully compiled for inputs like it: of its shape, element type and memory layout
 // (an input made by [NewInput] is channels-last, one made by [NewTensor] is not, and each is compiled anew). Whatever will be
 // used must be warmed by one goroutine before others share the module, on a thread with the thread count that they will
-// have ([Worker.Warm] sees to that): the count is compiled into the fused kernels.
-func (m *Module) Warm(input *Tensor) error {
+// have ([Worker.Warm] sees to that): the count is compiled into the fused kernels. The result is what [Module.Run] would give.
+func (m *Module) Warm(input *Tensor) (*Tensor, error) {
 	return warm(func() (*Tensor, error) { return m.Run(input) })
 }
 
-func warm(run func() (*Tensor, error)) error {
-	for range warmRuns {
+func warm(run func() (*Tensor, error)) (*Tensor, error) {
+	for range warmRuns - 1 {
 		output, err := run()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		output.Close()
 	}
-	return nil
+	return run()
 }
 
 // Close frees the module after calls under way have returned. Further calls do nothing.

@@ -31,7 +31,9 @@ func warm(t testing.TB, m *torchbind.Module) {
 	t.Helper()
 	x := inputFor(t, 0, m.InputDType())
 	defer x.Close()
-	must(t, m.Warm(x))
+	y, err := m.Warm(x)
+	must(t, err)
+	must(t, y.Close())
 }
 
 func distance(a, b []float32) float64 {
@@ -68,7 +70,7 @@ func TestLoadFromFileAndBytesAgree(t *testing.T) {
 func TestForkAnswersAlikeAndOutlivesItsOrigin(t *testing.T) {
 	torchtest.NoLeaks(t)
 	var origin, fork *torchbind.Module
-	var want []float32
+	var want, warmed []float32
 	onWorker(t, func() {
 		origin = loadTiny(t, torchbind.Options{Precision: torchbind.BF16, ExtraFile: "vidi.json"})
 		warm(t, origin)
@@ -83,7 +85,11 @@ func TestForkAnswersAlikeAndOutlivesItsOrigin(t *testing.T) {
 		must(t, err)
 		x := inputFor(t, 1, fork.InputDType())
 		defer x.Close()
-		return two.Warm(fork, x)
+		y, err := two.Warm(fork, x)
+		must(t, err)
+		defer y.Close()
+		warmed, err = y.Float32s()
+		return err
 	}))
 	defer fork.Close()
 	if fork.InputDType() != torchbind.BFloat16 || !slices.Equal(fork.Extra(), origin.Extra()) {
@@ -100,6 +106,9 @@ func TestForkAnswersAlikeAndOutlivesItsOrigin(t *testing.T) {
 		must(t, err)
 		if d := distance(got, want); d > 0.05 { // bf16 sums in another order: its steps here are up to 0.016
 			t.Errorf("the fork's answer differs by %g", d)
+		}
+		if !slices.Equal(got, warmed) {
+			t.Errorf("the last run of warming gave another answer, by %g", distance(got, warmed))
 		}
 		return nil
 	}))

@@ -125,7 +125,7 @@ func (w *Worker) Run(m *Module, input *Tensor) (*Tensor, error) {
 }
 
 // Warm is [Module.Warm] on the worker's threads; call it inside [Worker.Do].
-func (w *Worker) Warm(m *Module, input *Tensor) error {
+func (w *Worker) Warm(m *Module, input *Tensor) (*Tensor, error) {
 	return warm(func() (*Tensor, error) { return w.Run(m, input) })
 }
 

@@ -137,8 +137,10 @@ func TestWorkerRun(t *testing.T) {
 					return nil
 				}
 			}
-			must(t, w.Warm(m, x))
-			_, err := w.Run(throws, x)
+			y, err := w.Warm(m, x)
+			must(t, err)
+			y.Close()
+			_, err = w.Run(throws, x)
 			wantCode(t, err, torchbind.ForwardFailed)
 			_, err = w.Run(tuple, x)
 			wantCode(t, err, torchbind.BadModel)

@@ -13,7 +13,7 @@ import (
 func infer(ctx context.Context, worker *torchbind.Worker, module *torchbind.Module, rgb []byte, count int, in model.Input) ([]float32, error) {
 	var output []float32
 	err := worker.Do(ctx, func() (err error) {
-		output, err = forward(worker, module, rgb, count, in, nil)
+		output, err = forward(module, rgb, count, in, worker.Run)
 		return err
 	})
 	return output, err
@@ -22,22 +22,17 @@ func infer(ctx context.Context, worker *torchbind.Worker, module *torchbind.Modu
 // warm compiles the module for its input, with a grey picture, and returns what the output looks like. It must run inside the Do of
 // a worker with the thread count that the module will have.
 func warm(worker *torchbind.Worker, module *torchbind.Module, in model.Input) ([]float32, error) {
-	return forward(worker, module, bytes.Repeat([]byte{128}, in.Crop*in.Crop*3), 1, in, worker.Warm)
+	return forward(module, bytes.Repeat([]byte{128}, in.Crop*in.Crop*3), 1, in, worker.Warm)
 }
 
-// forward computes count rows of outputs, after giving the input to first, if that is not nil. It must run inside the worker's Do.
-func forward(worker *torchbind.Worker, module *torchbind.Module, rgb []byte, count int, in model.Input, first func(*torchbind.Module, *torchbind.Tensor) error) ([]float32, error) {
+// forward computes count rows of outputs by run, which is a worker's Run or Warm. It must run inside that worker's Do.
+func forward(module *torchbind.Module, rgb []byte, count int, in model.Input, run func(*torchbind.Module, *torchbind.Tensor) (*torchbind.Tensor, error)) ([]float32, error) {
 	input, err := torchbind.NewInput(rgb, count, in.Crop, in.Crop, in.Mean, in.Std, module.InputDType())
 	if err != nil {
 		return nil, err
 	}
 	defer input.Close()
-	if first != nil {
-		if err := first(module, input); err != nil {
-			return nil, err
-		}
-	}
-	output, err := worker.Run(module, input)
+	output, err := run(module, input)
 	if err != nil {
 		return nil, err
 	}

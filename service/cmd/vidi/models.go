@@ -11,6 +11,7 @@ import (
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/trial"
+	"github.com/vidi-vision/vidi/torchbind"
 )
 
 type modelsCmd struct {
@@ -61,6 +62,9 @@ func ensureTried(ctx context.Context, path string, precision engine.Precision, t
 	if model.BuiltIn().Has(path) {
 		return nil
 	}
+	// Who has a file tried loads it next. It is read for its fingerprint first, while libtorch can be opened, which takes longer; an
+	// error of that comes again where it is needed.
+	go func() { _ = torchbind.Open() }()
 	return tried().Ensure(ctx, path, precision, trying)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -203,7 +204,7 @@ func logReady(log *slog.Logger, url string, m *loaded, took time.Duration) {
 	list := m.models.List()
 	first := list[0]
 	log.Info("ready", "url", url, "model", first.Name, "version", first.Version, "precision", first.Precision, "models", len(list),
-		"plan", m.plan.String(), "seconds", took.Round(10*time.Millisecond).Seconds())
+		"plan", m.plan.String(), "seconds", math.Round(took.Seconds()*100)/100)
 }
 
 func (c *serveCmd) api(beside *operators) httpapi.Config {
