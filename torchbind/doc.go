@@ -14,8 +14,8 @@
 //
 //   - Image functions, errors and [Live] may be used from any goroutine.
 //   - libtorch keeps a pool of OpenMP threads for every OS thread it was ever called from, and goroutines move between OS
-//     threads. So run models by [Worker.Run] inside [Worker.Do]: a [Worker] is one goroutine on one OS thread for life, and where it
-//     has more than one thread, a C thread beside it. Workers × threads should not exceed the cores that the process may use
+//     threads. So run models by [Worker.Run] inside [Worker.Do]: a [Worker] is one goroutine on one OS thread for life, and a C
+//     thread beside it that computes. Workers × threads should not exceed the cores that the process may use
 //     (runtime.GOMAXPROCS knows a container's quota).
 //   - One [Module] may run on several workers at once after [Worker.Warm] has returned; they share the weights.
 //   - One [Tensor] must not be used by two goroutines at a time.

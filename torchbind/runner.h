@@ -1,8 +1,8 @@
-// A C thread that runs modules with several threads, so that no Go thread has to wait inside C for them.
+// A C thread that runs modules, so that no Go thread has to wait inside C for them.
 //
 // Go's runtime looks after threads that are inside C: for the first 10 ms of each call a thread of its own (sysmon) wakes up to
 // some 60 times to see whether the call has ended. That costs nothing while a core is free. When inference fills all cores, each time
-// one of its threads is interrupted, and all others wait for that one at the end of the layer.
+// it is interrupted; and where several threads share an inference, the others wait for that one at the end of the layer.
 #ifndef TB_RUNNER_H
 #define TB_RUNNER_H
 

@@ -47,7 +47,7 @@ func NewWorker(threads int) (*Worker, error) {
 		defer func() { w.runner.close() }()
 		w.tid = syscall.Gettid()
 		err := setThreadCount(threads) // refuses bad counts
-		if err == nil && threads > 1 {
+		if err == nil {
 			err = setThreadCount(1)
 		}
 		started <- err
@@ -100,9 +100,9 @@ func (w *Worker) Do(ctx context.Context, job func() error) error {
 	}
 }
 
-// Run is [Module.Run] on the worker's threads; only the worker's own jobs may call it, inside [Worker.Do]. With more than one thread they
-// are not the one that the job runs on but a C thread and its pool, which get that one's priority at the first call: Go's scheduler,
-// which would look after a thread inside C again and again, has nothing to do until the output is there.
+// Run is [Module.Run] on the worker's threads; only the worker's own jobs may call it, inside [Worker.Do]. They are not the one that the
+// job runs on but a C thread and its pool, which get that one's priority at the first call: Go's scheduler, which would look after a
+// thread inside C again and again, has nothing to do until the output is there.
 func (w *Worker) Run(m *Module, input *Tensor) (*Tensor, error) {
 	select {
 	case <-w.done:
@@ -111,9 +111,6 @@ func (w *Worker) Run(m *Module, input *Tensor) (*Tensor, error) {
 	}
 	if syscall.Gettid() != w.tid {
 		return nil, &Error{Op: "run", Code: InvalidArgument, Message: "this is not the worker's thread: call Worker.Run inside Do of the same worker"}
-	}
-	if w.threads == 1 {
-		return m.Run(input)
 	}
 	if w.runner == nil {
 		var err error

@@ -109,8 +109,7 @@ func TestWorkerRefusesBadThreadCounts(t *testing.T) {
 	}
 }
 
-// With one thread a worker runs modules itself, with more it has a C thread do it: the answers, the errors and what is left behind are
-// the same.
+// A worker has a C thread run modules: the answers, the errors and what is left behind are those of Module.Run.
 func TestWorkerRun(t *testing.T) {
 	torchtest.NoLeaks(t)
 	m := loadTiny(t, torchbind.Options{Engine: torchbind.EnginePlain})
@@ -166,11 +165,11 @@ func TestWorkerRun(t *testing.T) {
 	}
 }
 
-// While several threads compute, the goroutine waits as for a socket: no thread of Go's is inside C, which its scheduler would look after.
+// During an inference the goroutine waits as for a socket: no thread of Go's is inside C, which its scheduler would look after.
 func TestWorkerWaitsOutsideC(t *testing.T) {
 	torchtest.NoLeaks(t)
 	m := loadTiny(t, torchbind.Options{Engine: torchbind.EnginePlain})
-	w := newWorker(t, 2)
+	w := newWorker(t, 1)
 	seen := make(chan struct{})
 	var job sync.WaitGroup
 	job.Go(func() {
