@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZES = ((376, 263), (1920, 1440), (4032, 3024))
 STAGES = ("decode", "resize", "inference")
 REPEATS = 10
+ONE_THREAD = ("--workers", "1", "--threads", "1", "--threads-alone", "1")
 
 
 def main() -> int:
@@ -71,7 +72,9 @@ class Server:
     def __init__(self, model: Path):
         self.begun = time.monotonic()
         self.process = subprocess.Popen(
-            [ROOT / "bin/vidi", "serve", "--addr", "127.0.0.1:0", "--admin-addr", "", "--model", model, "--log-format", "json"], stderr=subprocess.PIPE, text=True
+            [ROOT / "bin/vidi", "serve", "--addr", "127.0.0.1:0", "--admin-addr", "", "--model", model, "--log-format", "json", *ONE_THREAD],
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for line in self.process.stderr:
             if json.loads(line)["msg"] == "ready":
