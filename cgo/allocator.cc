@@ -93,11 +93,15 @@ void unmap(Block* block) {
   munmap(block, bytes);
 }
 
-// A block whose first bytes will be written.
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23  // older headers lack it
+#endif
+
+// A block of which that many bytes will be written, nearly all.
 Block* map(uint32_t size, size_t written) {
   void* pages = mmap(nullptr, bytes_of(size), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return nullptr;
-  // Weights: the memory of all their pages at once costs less than a fault for each. Before Linux 5.14 it is refused, and they fault.
+  // Weights and activations: the memory of all pages at once costs less than a fault for each. Linux before 5.14 refuses, and they fault.
   if (written >= kPopulated) madvise(pages, written, MADV_POPULATE_WRITE);
   return new (pages) Block{size, {}};
 }

@@ -210,7 +210,7 @@ tb_status* tb_fuser_forget(void) {
     torch::jit::GraphOptimizerEnabledGuard optimise(true);
     tb::FuserGuard fuse(true);
     at::Tensor input = at::ones({1, 8, 8, 8});
-    for (int run = 0; run < 3; run++) tiny.forward({input});  // it is compiled in the third
+    for (int run = 0; run < 3; run++) tiny.forward({input});  // it is compiled in the second
   });
 }
 

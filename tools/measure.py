@@ -143,7 +143,7 @@ def report(args, starts, ours, theirs, after) -> str:
         "",
         "The normalisation of vidi is part of its inference time; the reference's stands with its resize.",
         "",
-        f"- From `vidi serve` to ready: {seconds[1]:.2f} s (median of {len(starts)} starts, files in the page cache).",
+        f"- From `vidi serve` to ready, one worker and no second module: {seconds[1]:.2f} s (median of {len(starts)} starts, files in the page cache).",
         f"- Resident memory when ready: {megabytes[1]:.0f} MB; after the {len(SIZES) * REPEATS * args.rounds} pictures of this run: {after:.0f} MB.",
         "",
     ]

@@ -23,7 +23,7 @@ var library struct {
 	open atomic.Bool
 }
 
-// Open finds and opens the shim, libtorchbind.so, and starts libtorch: some 0.3 s and 100 MB. Every function of this package
+// Open finds and opens the shim, libtorchbind.so, and starts libtorch: some 0.5 s and 100 MB. Every function of this package
 // that needs it calls Open by itself; call it to choose the moment, or to see the error. Only the first call does anything,
 // the others return its result. Safe for concurrent use.
 //

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -44,7 +45,7 @@ func (r *Registry) note(change Change, ref string, took time.Duration, err error
 	if err != nil {
 		r.cfg.Log.Warn("a change of the models was refused; everything is as before", "change", string(change), "model", ref, "error", err)
 	} else {
-		r.cfg.Log.Info("the models have changed", "change", string(change), "model", ref, "seconds", took.Round(10*time.Millisecond).Seconds(),
+		r.cfg.Log.Info("the models have changed", "change", string(change), "model", ref, "seconds", math.Round(took.Seconds()*100)/100,
 			"serving", r.table.Load().available())
 	}
 	if r.cfg.Changed != nil {

@@ -170,6 +170,15 @@ func listen(r io.Reader, stage func(string)) (*Report, *answer) {
 	}
 }
 
+// crashes says what the signals mean that a crash ends a process with.
+var crashes = map[syscall.Signal]string{
+	syscall.SIGSEGV: "libtorch crashed (segmentation fault)",
+	syscall.SIGBUS:  "libtorch crashed (bus error)",
+	syscall.SIGFPE:  "libtorch crashed (division by zero)",
+	syscall.SIGILL:  "libtorch crashed (illegal instruction)",
+	syscall.SIGABRT: "libtorch ended the process (abort)",
+}
+
 // death says what ended a process that has reported nothing.
 func death(state *os.ProcessState, exit error, timeout bool, stderr string, limits Limits) string {
 	if timeout {
@@ -178,18 +187,22 @@ func death(state *os.ProcessState, exit error, timeout bool, stderr string, limi
 	status, _ := state.Sys().(syscall.WaitStatus)
 	used := state.UserTime() + state.SystemTime()
 	for _, sign := range []struct{ text, means string }{
-		{"SIGSEGV", "libtorch crashed (segmentation fault)"},
-		{"SIGBUS", "libtorch crashed (bus error)"},
-		{"SIGFPE", "libtorch crashed (division by zero)"},
-		{"SIGILL", "libtorch crashed (illegal instruction)"},
+		{"SIGSEGV", crashes[syscall.SIGSEGV]},
+		{"SIGBUS", crashes[syscall.SIGBUS]},
+		{"SIGFPE", crashes[syscall.SIGFPE]},
+		{"SIGILL", crashes[syscall.SIGILL]},
 		{"out of memory", fmt.Sprintf("it needed more than %d MB of memory", limits.Memory>>20)},
 		{"bad_alloc", fmt.Sprintf("it needed more than %d MB of memory", limits.Memory>>20)},
 		{"cannot allocate memory", fmt.Sprintf("it needed more than %d MB of memory", limits.Memory>>20)},
-		{"SIGABRT", "libtorch ended the process (abort)"},
+		{"SIGABRT", crashes[syscall.SIGABRT]},
 	} {
 		if strings.Contains(stderr, sign.text) {
 			return sign.means
 		}
+	}
+	// A C thread, on which modules are run, ends the process without a word of Go's.
+	if means, crashed := crashes[status.Signal()]; crashed && status.Signaled() {
+		return means
 	}
 	switch {
 	case status.Signaled() && status.Signal() == syscall.SIGKILL && used >= limits.cpu()-time.Second:

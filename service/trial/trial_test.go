@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -159,6 +160,17 @@ func TestDeathsAreRefusals(t *testing.T) {
 		t.Errorf("nested parentheses: %v", err)
 	} else if !strings.Contains(refusal.Why, "crashed") {
 		t.Logf("nested parentheses did not crash libtorch, but: %v", err)
+	}
+}
+
+// A crash on a C thread, where modules are run, leaves a signal and no text.
+func TestSilentCrashIsNamed(t *testing.T) {
+	for signal, want := range map[string]string{"SEGV": "libtorch crashed (segmentation fault)", "ABRT": "libtorch ended the process (abort)"} {
+		cmd := exec.Command("sh", "-c", "ulimit -c 0; kill -s "+signal+" $$")
+		exit := cmd.Run()
+		if got := death(cmd.ProcessState, exit, false, "", patient); got != want {
+			t.Errorf("%s: %q, want %q", signal, got, want)
+		}
 	}
 }
 

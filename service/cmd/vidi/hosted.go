@@ -25,7 +25,7 @@ type hosted struct {
 	log      *slog.Logger
 
 	book    *rules.Book // nil without --rules
-	once    sync.Once   // opens libtorch, with the first model: the server listens before
+	once    sync.Once   // starts the workers, with the first model: the server listens before
 	workers *classify.Host
 	err     error
 	second  sync.WaitGroup // waits for second modules, to log
