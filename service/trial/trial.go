@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 )
@@ -170,15 +172,6 @@ func listen(r io.Reader, stage func(string)) (*Report, *answer) {
 	}
 }
 
-// crashes says what the signals mean that a crash ends a process with.
-var crashes = map[syscall.Signal]string{
-	syscall.SIGSEGV: "libtorch crashed (segmentation fault)",
-	syscall.SIGBUS:  "libtorch crashed (bus error)",
-	syscall.SIGFPE:  "libtorch crashed (division by zero)",
-	syscall.SIGILL:  "libtorch crashed (illegal instruction)",
-	syscall.SIGABRT: "libtorch ended the process (abort)",
-}
-
 // death says what ended a process that has reported nothing.
 func death(state *os.ProcessState, exit error, timeout bool, stderr string, limits Limits) string {
 	if timeout {
@@ -186,23 +179,22 @@ func death(state *os.ProcessState, exit error, timeout bool, stderr string, limi
 	}
 	status, _ := state.Sys().(syscall.WaitStatus)
 	used := state.UserTime() + state.SystemTime()
+	if status.Signaled() {
+		stderr += unix.SignalName(status.Signal()) // a crash on a C thread, where modules are run, leaves no text of Go's
+	}
 	for _, sign := range []struct{ text, means string }{
-		{"SIGSEGV", crashes[syscall.SIGSEGV]},
-		{"SIGBUS", crashes[syscall.SIGBUS]},
-		{"SIGFPE", crashes[syscall.SIGFPE]},
-		{"SIGILL", crashes[syscall.SIGILL]},
+		{"SIGSEGV", "libtorch crashed (segmentation fault)"},
+		{"SIGBUS", "libtorch crashed (bus error)"},
+		{"SIGFPE", "libtorch crashed (division by zero)"},
+		{"SIGILL", "libtorch crashed (illegal instruction)"},
 		{"out of memory", fmt.Sprintf("it needed more than %d MB of memory", limits.Memory>>20)},
 		{"bad_alloc", fmt.Sprintf("it needed more than %d MB of memory", limits.Memory>>20)},
 		{"cannot allocate memory", fmt.Sprintf("it needed more than %d MB of memory", limits.Memory>>20)},
-		{"SIGABRT", crashes[syscall.SIGABRT]},
+		{"SIGABRT", "libtorch ended the process (abort)"},
 	} {
 		if strings.Contains(stderr, sign.text) {
 			return sign.means
 		}
-	}
-	// A C thread, on which modules are run, ends the process without a word of Go's.
-	if means, crashed := crashes[status.Signal()]; crashed && status.Signaled() {
-		return means
 	}
 	switch {
 	case status.Signaled() && status.Signal() == syscall.SIGKILL && used >= limits.cpu()-time.Second:
