@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "allocator.h"
+#include "convolution.h"
 #include "fusion.h"
 #include "tensor.h"
 
@@ -101,6 +102,7 @@ void prepare(tb_module& module) {
   if (module.precision != at::kFloat) convert_constants(*module.value.get_method("forward").graph()->block(), module.precision);
   if (module.engine == TB_ENGINE_FUSED) {
     tb::register_fuser();
+    if (module.precision == at::kFloat) tb::use_winograd(module.value.get_method("forward").graph());
   } else {
     module.value = torch::jit::optimize_for_inference(module.value);
   }
