@@ -68,6 +68,123 @@ void run(const WinogradLoops& loops, const WinogradCall& call) {
   GOMP_parallel([](void* data) { static_cast<Pieces*>(data)->work(); }, &pieces, static_cast<unsigned>(threads), 0);
 }
 
+void register_operator() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    torch::jit::registerOperator(torch::jit::Operator(
+        std::string(kOperator) + "(Tensor x, Tensor weights, Tensor bias, Tensor? residual, bool relu) -> Tensor",
+        [](torch::jit::Stack& stack) {
+          at::Tensor y = convolve(torch::jit::peek(stack, 0, 5).toTensor(), torch::jit::peek(stack, 1, 5).toTensor(),
+                                  torch::jit::peek(stack, 2, 5).toTensor(), torch::jit::peek(stack, 3, 5).toOptional<at::Tensor>(),
+                                  torch::jit::peek(stack, 4, 5).toBool());
+          torch::jit::drop(stack, 5);
+          torch::jit::push(stack, std::move(y));
+        },
+        c10::AliasAnalysisKind::FROM_SCHEMA));
+  });
+}
+
+std::optional<std::vector<int64_t>> integers(const Value* value) {
+  std::optional<torch::jit::IValue> v = torch::jit::toIValue(value);
+  if (!v || !v->isIntList()) return std::nullopt;
+  std::vector<int64_t> list = v->toIntVector();
+  if (list.size() == 1) list.push_back(list[0]);  // for both directions
+  return list;
+}
+
+std::optional<at::Tensor> tensor(const Value* value) {
+  std::optional<torch::jit::IValue> v = torch::jit::toIValue(value);
+  if (!v || !v->isTensor()) return std::nullopt;
+  return v->toTensor();
+}
+
+// The transformed weights, and the bias, of a convolution that the loops can do.
+struct Constants {
+  at::Tensor weights, bias;
+};
+
+std::optional<Constants> constants_of(const Node& node) {
+  const bool traced = node.kind() == c10::Symbol::fromQualString("aten::_convolution");
+  if (!traced && !node.matches("aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, SymInt[2] dilation=1, SymInt groups=1) -> Tensor"))
+    return std::nullopt;
+  const std::vector<int64_t> ones = {1, 1}, zeros = {0, 0};
+  if (integers(node.input(3)) != ones || integers(node.input(4)) != ones || integers(node.input(5)) != ones) return std::nullopt;
+  if (traced && (torch::jit::constant_as<bool>(node.input(6)).value_or(true) || integers(node.input(7)) != zeros)) return std::nullopt;
+  if (torch::jit::constant_as<int64_t>(node.input(traced ? 8 : 6)) != 1) return std::nullopt;
+  const std::optional<at::Tensor> weights = tensor(node.input(1));
+  if (!weights) return std::nullopt;
+  at::Tensor bias;
+  if (node.input(2)->mustBeNone()) {
+    bias = at::zeros({weights->size(0)});
+  } else if (std::optional<at::Tensor> given = tensor(node.input(2)); given && given->scalar_type() == at::kFloat) {
+    bias = given->contiguous();
+  } else {
+    return std::nullopt;
+  }
+  at::Tensor transformed = transform_weights(*weights);
+  if (!transformed.defined()) return std::nullopt;
+  return Constants{std::move(transformed), std::move(bias)};
+}
+
+// The node that uses `value`, if it is the only one and in the same block.
+Node* only_user(const Value* value) {
+  if (value->uses().size() != 1) return nullptr;
+  Node* user = value->uses()[0].user;
+  return user->owningBlock() == value->node()->owningBlock() ? user : nullptr;
+}
+
+int use_winograd(torch::jit::Block& block, const torch::jit::AliasDb& aliases) {
+  int count = 0;
+  std::vector<Node*> nodes(block.nodes().begin(), block.nodes().end());  // the list changes below
+  for (Node* node : nodes) {
+    for (torch::jit::Block* inner : node->blocks()) count += use_winograd(*inner, aliases);
+    std::optional<Constants> constants = constants_of(*node);
+    if (!constants) continue;
+    // What is written to elsewhere may be another thing by the time of the last node that is replaced.
+    auto steady = [&aliases](const Value* value) { return !aliases.hasWriters(value); };
+    if (!steady(node->input(0)) || !steady(node->output())) continue;
+    Node* last = node;
+    Value* residual = nullptr;
+    if (Node* user = only_user(last->output());
+        user != nullptr && user->matches("aten::add(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor") &&
+        torch::jit::constant_as<at::Scalar>(user->input(2)).value_or(0).equal(1) && user->input(0) != user->input(1)) {
+      Value* other = user->input(user->input(0) == last->output() ? 1 : 0);
+      if (steady(other) && steady(user->output())) {
+        residual = other;
+        last = user;
+      }
+    }
+    bool relu = false;
+    if (Node* user = only_user(last->output()); user != nullptr && user->kind() == c10::aten::relu && steady(user->output())) {
+      relu = true;
+      last = user;
+    }
+    torch::jit::Graph& graph = *block.owningGraph();
+    torch::jit::WithInsertPoint here(last);
+    Value* addend = residual != nullptr ? residual : graph.insertConstant(torch::jit::IValue());
+    Node* replacement = graph.create(c10::Symbol::fromQualString(kOperator),
+                                     {node->input(0), graph.insertConstant(constants->weights), graph.insertConstant(constants->bias), addend,
+                                      graph.insertConstant(relu)});
+    replacement->copyMetadata(node);
+    graph.insertNode(replacement);
+    last->output()->replaceAllUsesWith(replacement->output());
+    count++;
+  }
+  return count;
+}
+
+}  // namespace
+
+at::Tensor transform_weights(const at::Tensor& weights) {
+  const WinogradLoops* loops = winograd_loops();
+  if (loops == nullptr || weights.scalar_type() != at::kFloat || weights.dim() != 4 || weights.size(2) != 3 || weights.size(3) != 3) return {};
+  const int64_t out = weights.size(0), in = weights.size(1);
+  if (!winograd_fits(*loops, in, out)) return {};
+  at::Tensor transformed = at::empty({out / loops->panel, 16, in, loops->panel}, at::kFloat);
+  winograd_weights(*loops, weights.contiguous().const_data_ptr<float>(), in, out, transformed.mutable_data_ptr<float>());
+  return transformed;
+}
+
 at::Tensor convolve(const at::Tensor& input, const at::Tensor& weights, const at::Tensor& bias, const std::optional<at::Tensor>& residual, bool relu) {
   if (input.dim() == 3) {  // one picture without its first dimension, which conv2d takes too
     std::optional<at::Tensor> one = residual ? std::optional(residual->dim() == 3 ? residual->unsqueeze(0) : *residual) : std::nullopt;
@@ -102,125 +219,15 @@ at::Tensor convolve(const at::Tensor& input, const at::Tensor& weights, const at
   return relu ? at::relu(y) : y;
 }
 
-void register_operator() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    torch::jit::registerOperator(torch::jit::Operator(
-        std::string(kOperator) + "(Tensor x, Tensor weights, Tensor bias, Tensor? residual, bool relu) -> Tensor",
-        [](torch::jit::Stack& stack) {
-          at::Tensor y = convolve(torch::jit::peek(stack, 0, 5).toTensor(), torch::jit::peek(stack, 1, 5).toTensor(),
-                                  torch::jit::peek(stack, 2, 5).toTensor(), torch::jit::peek(stack, 3, 5).toOptional<at::Tensor>(),
-                                  torch::jit::peek(stack, 4, 5).toBool());
-          torch::jit::drop(stack, 5);
-          torch::jit::push(stack, std::move(y));
-        },
-        c10::AliasAnalysisKind::FROM_SCHEMA));
-  });
-}
-
-std::optional<std::vector<int64_t>> integers(const Value* value) {
-  std::optional<torch::jit::IValue> v = torch::jit::toIValue(value);
-  if (!v || !v->isIntList()) return std::nullopt;
-  std::vector<int64_t> list = v->toIntVector();
-  if (list.size() == 1) list.push_back(list[0]);  // for both directions
-  return list;
-}
-
-std::optional<at::Tensor> tensor(const Value* value) {
-  std::optional<torch::jit::IValue> v = torch::jit::toIValue(value);
-  if (!v || !v->isTensor()) return std::nullopt;
-  return v->toTensor();
-}
-
-// The transformed weights and the bias of a convolution that the loops can do.
-struct Constants {
-  at::Tensor weights, bias;
-};
-
-std::optional<Constants> constants_of(const WinogradLoops& loops, const Node& node) {
-  const bool traced = node.kind() == c10::Symbol::fromQualString("aten::_convolution");
-  if (!traced && !node.matches("aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, SymInt[2] dilation=1, SymInt groups=1) -> Tensor"))
-    return std::nullopt;
-  const std::vector<int64_t> ones = {1, 1}, zeros = {0, 0};
-  if (integers(node.input(3)) != ones || integers(node.input(4)) != ones || integers(node.input(5)) != ones) return std::nullopt;
-  if (traced && (torch::jit::constant_as<bool>(node.input(6)).value_or(true) || integers(node.input(7)) != zeros)) return std::nullopt;
-  if (torch::jit::constant_as<int64_t>(node.input(traced ? 8 : 6)) != 1) return std::nullopt;
-  const std::optional<at::Tensor> weights = tensor(node.input(1));
-  if (!weights || weights->scalar_type() != at::kFloat || weights->dim() != 4 || weights->size(2) != 3 || weights->size(3) != 3) return std::nullopt;
-  const int64_t out = weights->size(0), in = weights->size(1);
-  if (!winograd_fits(loops, in, out)) return std::nullopt;
-  at::Tensor bias;
-  if (node.input(2)->mustBeNone()) {
-    bias = at::zeros({out});
-  } else if (std::optional<at::Tensor> given = tensor(node.input(2)); given && given->scalar_type() == at::kFloat && given->numel() == out) {
-    bias = given->contiguous();
-  } else {
-    return std::nullopt;
-  }
-  at::Tensor transformed = at::empty({out / loops.panel, 16, in, loops.panel}, at::kFloat);
-  winograd_weights(loops, weights->contiguous().const_data_ptr<float>(), in, out, transformed.mutable_data_ptr<float>());
-  return Constants{std::move(transformed), std::move(bias)};
-}
-
-// The node that uses `value`, if it is the only one and in the same block.
-Node* only_user(const Value* value) {
-  if (value->uses().size() != 1) return nullptr;
-  Node* user = value->uses()[0].user;
-  return user->owningBlock() == value->node()->owningBlock() ? user : nullptr;
-}
-
-int use_winograd(const WinogradLoops& loops, torch::jit::Block& block, const torch::jit::AliasDb& aliases) {
-  int count = 0;
-  std::vector<Node*> nodes(block.nodes().begin(), block.nodes().end());  // the list changes below
-  for (Node* node : nodes) {
-    for (torch::jit::Block* inner : node->blocks()) count += use_winograd(loops, *inner, aliases);
-    std::optional<Constants> constants = constants_of(loops, *node);
-    if (!constants) continue;
-    // What is written to elsewhere may be another thing by the time of the last node that is replaced.
-    auto steady = [&aliases](const Value* value) { return !aliases.hasWriters(value); };
-    if (!steady(node->input(0)) || !steady(node->output())) continue;
-    Node* last = node;
-    Value* residual = nullptr;
-    if (Node* user = only_user(last->output());
-        user != nullptr && user->matches("aten::add(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor") &&
-        torch::jit::constant_as<at::Scalar>(user->input(2)).value_or(0).equal(1) && user->input(0) != user->input(1)) {
-      Value* other = user->input(user->input(0) == last->output() ? 1 : 0);
-      if (steady(other) && steady(user->output())) {
-        residual = other;
-        last = user;
-      }
-    }
-    bool relu = false;
-    if (Node* user = only_user(last->output()); user != nullptr && user->kind() == c10::aten::relu && steady(user->output())) {
-      relu = true;
-      last = user;
-    }
-    torch::jit::Graph& graph = *block.owningGraph();
-    torch::jit::WithInsertPoint here(last);
-    Value* none = residual != nullptr ? residual : graph.insertConstant(torch::jit::IValue());
-    Node* replacement = graph.create(c10::Symbol::fromQualString(kOperator),
-                                     {node->input(0), graph.insertConstant(constants->weights), graph.insertConstant(constants->bias), none,
-                                      graph.insertConstant(relu)});
-    replacement->copyMetadata(node);
-    graph.insertNode(replacement);
-    last->output()->replaceAllUsesWith(replacement->output());
-    count++;
-  }
-  return count;
-}
-
-}  // namespace
-
 int use_winograd(const std::shared_ptr<torch::jit::Graph>& graph) {
-  const WinogradLoops* loops = winograd_loops();
-  if (loops == nullptr) return 0;
+  if (winograd_loops() == nullptr) return 0;
   register_operator();
   // torchvision's networks add and rectify in place.
   torch::jit::RemoveTensorMutation(graph, [](Node* node) { return node->kind() == c10::aten::add_ || node->kind() == c10::aten::relu_; });
   int count = 0;
   {
     torch::jit::AliasDb aliases(graph);
-    count = use_winograd(*loops, *graph->block(), aliases);
+    count = use_winograd(*graph->block(), aliases);
   }
   torch::jit::EliminateDeadCode(graph);  // and with it the weights as they were
   return count;
