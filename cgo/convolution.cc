@@ -103,20 +103,25 @@ struct Constants {
   at::Tensor weights, bias;
 };
 
+bool is_traced(const Node& node) { return node.kind() == c10::Symbol::fromQualString("aten::_convolution"); }
+
+bool is_convolution(const Node& node) {
+  return is_traced(node) || node.matches("aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, "
+                                         "SymInt[2] dilation=1, SymInt groups=1) -> Tensor");
+}
+
 std::optional<Constants> constants_of(const Node& node) {
-  const bool traced = node.kind() == c10::Symbol::fromQualString("aten::_convolution");
-  if (!traced && !node.matches("aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, SymInt[2] dilation=1, SymInt groups=1) -> Tensor"))
-    return std::nullopt;
+  const bool traced = is_traced(node);
   const std::vector<int64_t> ones = {1, 1}, zeros = {0, 0};
   if (integers(node.input(3)) != ones || integers(node.input(4)) != ones || integers(node.input(5)) != ones) return std::nullopt;
   if (traced && (torch::jit::constant_as<bool>(node.input(6)).value_or(true) || integers(node.input(7)) != zeros)) return std::nullopt;
   if (torch::jit::constant_as<int64_t>(node.input(traced ? 8 : 6)) != 1) return std::nullopt;
   const std::optional<at::Tensor> weights = tensor(node.input(1));
-  if (!weights) return std::nullopt;
+  if (!weights || weights->dim() == 0) return std::nullopt;
   at::Tensor bias;
   if (node.input(2)->mustBeNone()) {
     bias = at::zeros({weights->size(0)});
-  } else if (std::optional<at::Tensor> given = tensor(node.input(2)); given && given->scalar_type() == at::kFloat) {
+  } else if (std::optional<at::Tensor> given = tensor(node.input(2)); given && given->scalar_type() == at::kFloat && given->sizes() == at::IntArrayRef(weights->size(0))) {
     bias = given->contiguous();
   } else {
     return std::nullopt;
@@ -138,11 +143,11 @@ int use_winograd(torch::jit::Block& block, const torch::jit::AliasDb& aliases) {
   std::vector<Node*> nodes(block.nodes().begin(), block.nodes().end());  // the list changes below
   for (Node* node : nodes) {
     for (torch::jit::Block* inner : node->blocks()) count += use_winograd(*inner, aliases);
-    std::optional<Constants> constants = constants_of(*node);
-    if (!constants) continue;
     // What is written to elsewhere may be another thing by the time of the last node that is replaced.
     auto steady = [&aliases](const Value* value) { return !aliases.hasWriters(value); };
-    if (!steady(node->input(0)) || !steady(node->output())) continue;
+    if (!is_convolution(*node) || !steady(node->input(0)) || !steady(node->output())) continue;
+    std::optional<Constants> constants = constants_of(*node);
+    if (!constants) continue;
     Node* last = node;
     Value* residual = nullptr;
     if (Node* user = only_user(last->output());
@@ -189,12 +194,21 @@ at::Tensor convolve(const at::Tensor& input, const at::Tensor& weights, const at
   if (input.dim() == 3) {  // one picture without its first dimension, which conv2d takes too
     std::optional<at::Tensor> one = residual ? std::optional(residual->dim() == 3 ? residual->unsqueeze(0) : *residual) : std::nullopt;
     at::Tensor y = convolve(input.unsqueeze(0), weights, bias, one, relu);
-    return residual && residual->dim() == 4 ? y : y.squeeze(0);
+    return residual && residual->dim() >= 4 ? y : y.squeeze(0);
   }
-  const int64_t in = weights.size(2), out = bias.size(0);
+  // A model's file can name this operator too, and give it anything.
+  const WinogradLoops* loops = winograd_loops();
+  TORCH_CHECK(loops != nullptr, kOperator, " is not for this CPU");
+  TORCH_CHECK(weights.scalar_type() == at::kFloat && weights.dim() == 4 && weights.size(1) == 16 && weights.size(3) == loops->panel && weights.is_contiguous() &&
+                  winograd_fits(*loops, weights.size(2), weights.size(0) * loops->panel),
+              "These are no weights for ", kOperator);
+  const int64_t in = weights.size(2), out = weights.size(0) * loops->panel;
+  TORCH_CHECK(bias.scalar_type() == at::kFloat && bias.dim() == 1 && bias.size(0) == out && bias.is_contiguous(), "The bias of a convolution to ", out,
+              " channels is ", bias.scalar_type(), " ", bias.sizes());
   TORCH_CHECK(input.dim() == 4 && input.scalar_type() == at::kFloat, "Expected a float32 picture of 3 or 4 dimensions for a convolution, but got ",
               input.scalar_type(), " of ", input.dim());
-  TORCH_CHECK(input.size(1) == in, "Given a convolution of ", in, " channels, expected input", input.sizes(), " to have ", in, " channels");
+  TORCH_CHECK(input.size(1) == in && input.size(2) > 0 && input.size(3) > 0, "Given a convolution of ", in, " channels, expected input", input.sizes(),
+              " to have ", in, " channels of one pixel or more");
   const at::Tensor x = channels_last(input);
   at::Tensor y = at::empty({x.size(0), out, x.size(2), x.size(3)}, x.options().memory_format(at::MemoryFormat::ChannelsLast));
   at::Tensor addend;
@@ -213,7 +227,7 @@ at::Tensor convolve(const at::Tensor& input, const at::Tensor& weights, const at
   call.in = in;
   call.out = out;
   call.relu = relu && (inside || !residual);
-  run(*winograd_loops(), call);
+  run(*loops, call);
   if (!residual || inside) return y;
   y = at::add(y, *residual);
   return relu ? at::relu(y) : y;

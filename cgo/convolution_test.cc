@@ -6,6 +6,9 @@
 #include "testing_module.h"
 #include "winograd.h"
 
+// As convolution.cc has it.
+extern "C" __attribute__((weak)) void GOMP_parallel(void (*)(void*), void*, unsigned, unsigned);
+
 namespace {
 
 using namespace tb::testing;
@@ -21,6 +24,7 @@ torch::jit::Module network(const std::string& body) {
   m.register_parameter("grouped", at::randn({32, 1, 3, 3}) * 0.3, false);
   m.register_parameter("double", at::randn({32, 32, 3, 3}, at::kDouble) * 0.08, false);
   m.register_parameter("b", at::randn({32}), false);
+  m.register_parameter("short", at::randn({31}), false);
   m.register_parameter("each", at::randn({1, 32, 1, 1}), false);
   m.define("def forward(self, x):\n" + body);
   m.eval();
@@ -117,6 +121,7 @@ TEST_F(ConvolutionTest, AnswersStayWhateverIsReplaced) {
 
 // Large enough that every thread gets pieces, of tiles and of channels.
 TEST_F(ConvolutionTest, ThreadsShareTheWork) {
+  ASSERT_NE(GOMP_parallel, nullptr) << "libtorch's OpenMP was not found, so all is done on one thread";
   for (int64_t side : {7, 40}) {
     at::Tensor x = at::randn({1, 128, side, side}), w = at::randn({192, 128, 3, 3}) * 0.03;
     torch::jit::Module m("Net");
@@ -140,9 +145,28 @@ TEST_F(ConvolutionTest, WrongChannelsAreRefusedAsByLibtorch) {
   EXPECT_FAILS(TB_FORWARD_FAILED, "to have 32 channels", forward(module, at::zeros({1, 3, 8, 8}), &out));
   EXPECT_FAILS(TB_FORWARD_FAILED, "float32", forward(module, at::zeros({1, 32, 8, 8}, at::kDouble), &out));
   EXPECT_FAILS(TB_FORWARD_FAILED, "dimensions", forward(module, at::zeros({32}), &out));
+  EXPECT_FAILS(TB_FORWARD_FAILED, "one pixel or more", forward(module, at::zeros({1, 32, 0, 8}), &out));
   EXPECT_EQ(answer(module, at::zeros({0, 32, 8, 8})).sizes(), (std::vector<int64_t>{0, 32, 8, 8}));
 }
 
+// A file of somebody else's may call the operator itself, by its name, or have a bias that does not fit the weights.
+TEST_F(ConvolutionTest, NothingIsReadBeyondWhatIsThere) {
+  at::Tensor x = at::zeros({1, 32, 8, 8}), weights = tb::transform_weights(at::ones({64, 32, 3, 3})), bias = at::zeros({64});
+  EXPECT_EQ(tb::convolve(x, weights, bias, {}, false).size(1), 64);
+  EXPECT_THROW(tb::convolve(x, weights, at::zeros({128}), {}, false), c10::Error);
+  EXPECT_THROW(tb::convolve(x, weights, at::zeros({128}).slice(0, 0, 128, 2), {}, false), c10::Error);
+  EXPECT_THROW(tb::convolve(x, weights, bias.to(at::kDouble), {}, false), c10::Error);
+  EXPECT_THROW(tb::convolve(x, weights.slice(1, 0, 15), bias, {}, false), c10::Error);
+  EXPECT_THROW(tb::convolve(x, weights.slice(2, 0, 16), bias, {}, false), c10::Error);
+  EXPECT_THROW(tb::convolve(x, weights.to(at::kInt), bias, {}, false), c10::Error);
+  EXPECT_THROW(tb::convolve(x, at::ones({64, 32, 3, 3}), bias, {}, false), c10::Error);
+  EXPECT_THROW(tb::convolve(x, weights.slice(0, 0, 0), at::zeros({0}), {}, false), c10::Error);
+  torch::jit::Module net = network("    return torch.conv2d(x, self.w, self.short, [1, 1], [1, 1])\n");
+  at::Tensor out;
+  EXPECT_FAILS(TB_FORWARD_FAILED, "bias", forward(loaded(archive(net), TB_ENGINE_FUSED), x, &out));
+}
+
+// convolve() takes float32 alone, so that a bfloat16 network in which it stood would not run at all.
 TEST_F(ConvolutionTest, OtherPrecisionsAndEnginesKeepTheirOwn) {
   torch::jit::Module net = network("    return torch.relu(torch.conv2d(x, self.w, self.b, [1, 1], [1, 1]))\n");
   at::Tensor x = at::randn({1, 32, 9, 9});

@@ -2,7 +2,9 @@
 
 namespace tb {
 
-bool winograd_fits(const WinogradLoops& loops, int64_t in, int64_t out) { return in % loops.lanes == 0 && out % loops.panel == 0; }
+bool winograd_fits(const WinogradLoops& loops, int64_t in, int64_t out) {
+  return in > 0 && out > 0 && in % loops.lanes == 0 && out % loops.panel == 0;
+}
 
 // G g Gᵀ, in panels: [out / panel][16][in][panel], in the order in which WinogradLoops::run reads them.
 void winograd_weights(const WinogradLoops& loops, const float* weights, int64_t in, int64_t out, float* to) {

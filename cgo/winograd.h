@@ -1,7 +1,8 @@
 // 3×3 convolutions with fewer multiplications: Winograd's minimal filtering F(2×2, 3×3), as Lavin and Gray describe it ("Fast
 // Algorithms for Convolutional Neural Networks", 2015, section 4.1). Four neighbouring outputs need 16 multiplications for each
-// pair of channels instead of 36. The transforms only add, subtract and halve, so that the result is no less exact than that of
-// oneDNN's direct kernels; winograd_test.cc holds both against float64.
+// pair of channels instead of 36. The transforms only add, subtract and halve, and the sums are shorter than direct ones, so that the
+// errors are as small as those of oneDNN's direct kernels (winograd_test.cc holds both against float64), though an output also
+// takes part in the rounding of its neighbours. What is not a number, or infinite, spreads as NaN to all outputs of its tiles.
 #pragma once
 
 #include <cstdint>
@@ -55,7 +56,7 @@ inline const WinogradLoops* winograd_loops() {
   return widest != nullptr ? widest : winograd_avx2();
 }
 
-// Whether `loops` can do such a convolution, and faster than a direct one would.
+// Whether `loops` can do such a convolution.
 bool winograd_fits(const WinogradLoops& loops, int64_t in, int64_t out);
 
 // Transforms weights [out, in, 3, 3], without gaps, to `to`, which has room for 16 × in × out floats. Computed in float64 and rounded once.

@@ -79,13 +79,23 @@ TEST_P(WinogradTest, IsAsExactAsADirectConvolution) {
   RecordProperty("worst_direct", std::to_string(worst_direct));
 }
 
-// Rectified linear units would make a NaN a zero if they were written the other way round, and nobody would see that a model is broken.
-TEST_P(WinogradTest, ANaNStaysOne) {
-  at::Tensor x = last(at::zeros({1, 16, 6, 6})), w = at::ones({loops().panel, 16, 3, 3}), bias = at::zeros({loops().panel});
+// One tap, of which a direct convolution would make a copy: the other pixels of a tile come and go, and leave their rounding.
+TEST_P(WinogradTest, ASparseFilterIsRoundedAtTheScaleOfTheTile) {
+  const int64_t panel = loops().panel;
+  at::Tensor x = last(at::randn({1, panel, 10, 10})), w = at::zeros({panel, panel, 3, 3}), bias = at::zeros({panel});
+  w.index_put_({at::arange(panel), at::arange(panel), at::tensor(1), at::tensor(1)}, at::ones({panel}));
+  // A handful of additions of numbers up to 16, each right to 2⁻²⁴ of that.
+  EXPECT_LT((convolve(x, w, bias, {}, false, 24, 1) - x).abs().max().item<double>(), 8e-6);
+}
+
+// A ReLU would make a NaN a zero if it were written the other way round, and nobody would see that a model is broken.
+TEST_P(WinogradTest, ANaNStaysOneAndStaysInItsTiles) {
+  at::Tensor x = last(at::zeros({1, 16, 8, 8})), w = at::ones({loops().panel, 16, 3, 3}), bias = at::zeros({loops().panel});
   x.index_put_({at::tensor(0), at::tensor(3), at::tensor(2), at::tensor(2)}, NAN);
-  at::Tensor y = convolve(x, w, bias, {}, true, 24, 1);
-  EXPECT_TRUE(y.isnan().any().item<bool>());
-  EXPECT_FALSE(y.isnan().all().item<bool>()) << "it spread to tiles that do not see it";
+  at::Tensor nan = convolve(x, w, bias, {}, true, 24, 1).isnan();
+  auto square = [&nan](int64_t from, int64_t to) { return nan.slice(2, from, to).slice(3, from, to); };
+  EXPECT_TRUE(square(1, 4).all().item<bool>());  // the outputs that it is a part of
+  EXPECT_EQ(nan.sum().item<int64_t>(), square(0, 4).sum().item<int64_t>()) << "it spread to tiles that do not see it";
 }
 
 TEST(Winograd, FitsWholeVectorsAndPanels) {
@@ -93,6 +103,8 @@ TEST(Winograd, FitsWholeVectorsAndPanels) {
   EXPECT_TRUE(tb::winograd_fits(eight, 64, 64));
   EXPECT_FALSE(tb::winograd_fits(eight, 3, 64));
   EXPECT_FALSE(tb::winograd_fits(eight, 64, 24));
+  EXPECT_FALSE(tb::winograd_fits(eight, 0, 16));
+  EXPECT_FALSE(tb::winograd_fits(eight, 8, 0));
 }
 
 }  // namespace

@@ -31,6 +31,13 @@ var chrome struct {
 }
 
 func TestMain(m *testing.M) {
+	if target := os.Getenv(overheadClientEnv); target != "" {
+		if err := overheadClient(target); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	code := m.Run()
 	if chrome.stop != nil {
 		chrome.stop()
