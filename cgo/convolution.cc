@@ -39,7 +39,7 @@ at::Tensor channels_last(const at::Tensor& t) { return t.contiguous(at::MemoryFo
 struct Pieces {
   const WinogradLoops& loops;
   const WinogradCall& call;
-  int64_t tiles, panels;  // in all
+  int64_t tiles, panels;   // in all
   int64_t across, groups;  // pieces: of up to kWinogradTiles tiles, and of panels; of even sizes, since each reads all of its weights
   float* scratch;          // one for each thread
   int64_t scratch_size;
@@ -106,8 +106,9 @@ struct Constants {
 bool is_traced(const Node& node) { return node.kind() == c10::Symbol::fromQualString("aten::_convolution"); }
 
 bool is_convolution(const Node& node) {
-  return is_traced(node) || node.matches("aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, "
-                                         "SymInt[2] dilation=1, SymInt groups=1) -> Tensor");
+  return is_traced(node) || node.matches(
+                                "aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, "
+                                "SymInt[2] dilation=1, SymInt groups=1) -> Tensor");
 }
 
 std::optional<Constants> constants_of(const Node& node) {
@@ -121,7 +122,8 @@ std::optional<Constants> constants_of(const Node& node) {
   at::Tensor bias;
   if (node.input(2)->mustBeNone()) {
     bias = at::zeros({weights->size(0)});
-  } else if (std::optional<at::Tensor> given = tensor(node.input(2)); given && given->scalar_type() == at::kFloat && given->sizes() == at::IntArrayRef(weights->size(0))) {
+  } else if (std::optional<at::Tensor> given = tensor(node.input(2));
+             given && given->scalar_type() == at::kFloat && given->sizes() == at::IntArrayRef(weights->size(0))) {
     bias = given->contiguous();
   } else {
     return std::nullopt;
@@ -167,9 +169,9 @@ int use_winograd(torch::jit::Block& block, const torch::jit::AliasDb& aliases) {
     torch::jit::Graph& graph = *block.owningGraph();
     torch::jit::WithInsertPoint here(last);
     Value* addend = residual != nullptr ? residual : graph.insertConstant(torch::jit::IValue());
-    Node* replacement = graph.create(c10::Symbol::fromQualString(kOperator),
-                                     {node->input(0), graph.insertConstant(constants->weights), graph.insertConstant(constants->bias), addend,
-                                      graph.insertConstant(relu)});
+    Node* replacement =
+        graph.create(c10::Symbol::fromQualString(kOperator), {node->input(0), graph.insertConstant(constants->weights),
+                                                              graph.insertConstant(constants->bias), addend, graph.insertConstant(relu)});
     replacement->copyMetadata(node);
     graph.insertNode(replacement);
     last->output()->replaceAllUsesWith(replacement->output());
@@ -182,15 +184,19 @@ int use_winograd(torch::jit::Block& block, const torch::jit::AliasDb& aliases) {
 
 at::Tensor transform_weights(const at::Tensor& weights) {
   const WinogradLoops* loops = winograd_loops();
-  if (loops == nullptr || weights.scalar_type() != at::kFloat || weights.dim() != 4 || weights.size(2) != 3 || weights.size(3) != 3) return {};
+  if (loops == nullptr || weights.scalar_type() != at::kFloat || weights.dim() != 4 || weights.size(2) != 3 || weights.size(3) != 3)
+    return {};
   const int64_t out = weights.size(0), in = weights.size(1);
   if (!winograd_fits(*loops, in, out)) return {};
   at::Tensor transformed = at::empty({out / loops->panel, 16, in, loops->panel}, at::kFloat);
-  winograd_weights(*loops, weights.contiguous().const_data_ptr<float>(), in, out, transformed.mutable_data_ptr<float>());
+  const at::Tensor rows = weights.stride(2) == 3 * weights.stride(3) ? weights : weights.contiguous();
+  winograd_weights(*loops, {rows.const_data_ptr<float>(), rows.stride(0), rows.stride(1), rows.stride(3)}, in, out,
+                   transformed.mutable_data_ptr<float>());
   return transformed;
 }
 
-at::Tensor convolve(const at::Tensor& input, const at::Tensor& weights, const at::Tensor& bias, const std::optional<at::Tensor>& residual, bool relu) {
+at::Tensor convolve(const at::Tensor& input, const at::Tensor& weights, const at::Tensor& bias, const std::optional<at::Tensor>& residual,
+                    bool relu) {
   if (input.dim() == 3) {  // one picture without its first dimension, which conv2d takes too
     std::optional<at::Tensor> one = residual ? std::optional(residual->dim() == 3 ? residual->unsqueeze(0) : *residual) : std::nullopt;
     at::Tensor y = convolve(input.unsqueeze(0), weights, bias, one, relu);
@@ -199,16 +205,16 @@ at::Tensor convolve(const at::Tensor& input, const at::Tensor& weights, const at
   // A model's file can name this operator too, and give it anything.
   const WinogradLoops* loops = winograd_loops();
   TORCH_CHECK(loops != nullptr, kOperator, " is not for this CPU");
-  TORCH_CHECK(weights.scalar_type() == at::kFloat && weights.dim() == 4 && weights.size(1) == 16 && weights.size(3) == loops->panel && weights.is_contiguous() &&
-                  winograd_fits(*loops, weights.size(2), weights.size(0) * loops->panel),
+  TORCH_CHECK(weights.scalar_type() == at::kFloat && weights.dim() == 4 && weights.size(1) == 16 && weights.size(3) == loops->panel &&
+                  weights.is_contiguous() && winograd_fits(*loops, weights.size(2), weights.size(0) * loops->panel),
               "These are no weights for ", kOperator);
   const int64_t in = weights.size(2), out = weights.size(0) * loops->panel;
-  TORCH_CHECK(bias.scalar_type() == at::kFloat && bias.dim() == 1 && bias.size(0) == out && bias.is_contiguous(), "The bias of a convolution to ", out,
-              " channels is ", bias.scalar_type(), " ", bias.sizes());
-  TORCH_CHECK(input.dim() == 4 && input.scalar_type() == at::kFloat, "Expected a float32 picture of 3 or 4 dimensions for a convolution, but got ",
-              input.scalar_type(), " of ", input.dim());
-  TORCH_CHECK(input.size(1) == in && input.size(2) > 0 && input.size(3) > 0, "Given a convolution of ", in, " channels, expected input", input.sizes(),
-              " to have ", in, " channels of one pixel or more");
+  TORCH_CHECK(bias.scalar_type() == at::kFloat && bias.dim() == 1 && bias.size(0) == out && bias.is_contiguous(),
+              "The bias of a convolution to ", out, " channels is ", bias.scalar_type(), " ", bias.sizes());
+  TORCH_CHECK(input.dim() == 4 && input.scalar_type() == at::kFloat,
+              "Expected a float32 picture of 3 or 4 dimensions for a convolution, but got ", input.scalar_type(), " of ", input.dim());
+  TORCH_CHECK(input.size(1) == in && input.size(2) > 0 && input.size(3) > 0, "Given a convolution of ", in, " channels, expected input",
+              input.sizes(), " to have ", in, " channels of one pixel or more");
   const at::Tensor x = channels_last(input);
   at::Tensor y = at::empty({x.size(0), out, x.size(2), x.size(3)}, x.options().memory_format(at::MemoryFormat::ChannelsLast));
   at::Tensor addend;

@@ -15,7 +15,8 @@ at::Tensor transform_weights(const at::Tensor& weights);
 // relu(x * weights + bias + residual), with stride 1 and a border of one zero. x is float32, [images, in, height, width] or without
 // the first dimension; bias has `out` numbers. It runs on as many threads as ATen's next operator would. Throws c10::Error
 // if the shapes or types do not go together.
-at::Tensor convolve(const at::Tensor& x, const at::Tensor& transformed_weights, const at::Tensor& bias, const std::optional<at::Tensor>& residual, bool relu);
+at::Tensor convolve(const at::Tensor& x, const at::Tensor& transformed_weights, const at::Tensor& bias,
+                    const std::optional<at::Tensor>& residual, bool relu);
 
 // Rewrites, in a frozen float32 graph, each 3×3 convolution with stride 1 and a border of one whose channels fit the CPU's loops,
 // together with an addition and a ReLU that follow it and see nothing else of it. Their weights are kept transformed, once

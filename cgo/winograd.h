@@ -26,8 +26,8 @@ struct WinogradLoops {
   const char* name;
   int lanes;  // the input's channels come in multiples of these
   int panel;  // and the output's of these
-  // The outputs of tiles [tile, tile_end), kWinogradTiles at most and counted through all images, for panels of channels [panel, panel_end).
-  // `scratch` holds winograd_scratch floats, which are the caller's again afterwards.
+  // The outputs of tiles [tile, tile_end), kWinogradTiles at most and counted through all images, for panels of channels [panel,
+  // panel_end). `scratch` holds winograd_scratch floats, which are the caller's again afterwards.
   void (*run)(const WinogradCall& call, int64_t tile, int64_t tile_end, int64_t panel, int64_t panel_end, float* scratch);
 };
 
@@ -36,9 +36,7 @@ struct WinogradLoops {
 constexpr int64_t kWinogradTiles = 24;
 
 // Tiles of 2×2 outputs in all images of a call.
-inline int64_t winograd_tiles(const WinogradCall& call) {
-  return call.images * ((call.height + 1) / 2) * ((call.width + 1) / 2);
-}
+inline int64_t winograd_tiles(const WinogradCall& call) { return call.images * ((call.height + 1) / 2) * ((call.width + 1) / 2); }
 
 // Floats that a call of WinogradLoops::run needs for itself. Rows are set apart by a cache line: with powers of two between them
 // they would compete for the same few places in the cache.
@@ -59,7 +57,13 @@ inline const WinogradLoops* winograd_loops() {
 // Whether `loops` can do such a convolution.
 bool winograd_fits(const WinogradLoops& loops, int64_t in, int64_t out);
 
-// Transforms weights [out, in, 3, 3], without gaps, to `to`, which has room for 16 × in × out floats. Computed in float64 and rounded once.
-void winograd_weights(const WinogradLoops& loops, const float* weights, int64_t in, int64_t out, float* to);
+// Filters [out, in, 3, 3] in any order; the distances are in floats.
+struct WinogradFilters {
+  const float* data;
+  int64_t out_stride, in_stride, tap_stride;  // between filters, their channels, and the nine weights of one of them
+};
+
+// Transforms filters to `to`, which has room for 16 × in × out floats. Computed in float64 and rounded once.
+void winograd_weights(const WinogradLoops& loops, const WinogradFilters& filters, int64_t in, int64_t out, float* to);
 
 }  // namespace tb

@@ -1,6 +1,7 @@
 // The loops of winograd.h, once for each kind of CPU: a file that is compiled for one defines TB_LANES, the floats in a vector,
 // TB_VECTORS, the vectors in a panel of output channels, and TB_ROWS, the tiles whose sums are in registers together. It may
-// include nothing else that has code in it: the linker keeps one copy of an inline function, and must not keep one for a CPU that is not there.
+// include nothing else that has code in it: the linker keeps one copy of an inline function, and must not keep one for a CPU that is not
+// there.
 #include "winograd.h"
 
 namespace {
@@ -12,7 +13,7 @@ using tb::WinogradCall;
 constexpr int kAhead = 512, kCacheLine = 16;
 
 constexpr int kLanes = TB_LANES, kVectors = TB_VECTORS, kRows = TB_ROWS, kPanel = kLanes * kVectors;
-static_assert(tb::kWinogradTiles % kRows == 0);
+static_assert(tb::kWinogradTiles % kRows == 0 && kPanel <= 32);  // winograd_weights counts on the latter
 
 typedef float Vector __attribute__((vector_size(kLanes * sizeof(float)), aligned(alignof(float)), may_alias));
 inline Vector load(const float* from) { return *reinterpret_cast<const Vector*>(from); }

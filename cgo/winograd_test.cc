@@ -29,7 +29,8 @@ class WinogradTest : public ::testing::TestWithParam<const tb::WinogradLoops*> {
                       int64_t tiles, int64_t panels) {
     at::Tensor y = last(at::full({x.size(0), w.size(0), x.size(2), x.size(3)}, NAN));
     at::Tensor packed = at::full({16 * w.size(0) * w.size(1)}, NAN), scratch = at::full({tb::winograd_scratch(loops(), w.size(1))}, NAN);
-    tb::winograd_weights(loops(), w.const_data_ptr<float>(), w.size(1), w.size(0), packed.mutable_data_ptr<float>());
+    tb::winograd_weights(loops(), {w.const_data_ptr<float>(), w.stride(0), w.stride(1), w.stride(3)}, w.size(1), w.size(0),
+                         packed.mutable_data_ptr<float>());
     tb::WinogradCall call{x.const_data_ptr<float>(),
                           packed.const_data_ptr<float>(),
                           bias.const_data_ptr<float>(),
