@@ -15,8 +15,10 @@
 #include <atomic>
 #include <mutex>
 #include <optional>
+#include <unordered_set>
 #include <vector>
 
+#include "allocator.h"
 #include "winograd.h"
 
 // From the OpenMP library that libtorch brings. A `#pragma omp`, and with it at::parallel_for, would have the linker look for one
@@ -98,9 +100,15 @@ std::optional<at::Tensor> tensor(const Value* value) {
   return v->toTensor();
 }
 
-// The transformed weights, and the bias, of a convolution that the loops can do.
+bool fits(const at::Tensor& filters) {
+  const WinogradLoops* loops = winograd_loops();
+  return loops != nullptr && filters.scalar_type() == at::kFloat && filters.dim() == 4 && filters.size(2) == 3 && filters.size(3) == 3 &&
+         winograd_fits(*loops, filters.size(1), filters.size(0));
+}
+
+// Of a convolution that the loops can do.
 struct Constants {
-  at::Tensor weights, bias;
+  at::Tensor filters, bias;
 };
 
 bool is_traced(const Node& node) { return node.kind() == c10::Symbol::fromQualString("aten::_convolution"); }
@@ -117,20 +125,18 @@ std::optional<Constants> constants_of(const Node& node) {
   if (integers(node.input(3)) != ones || integers(node.input(4)) != ones || integers(node.input(5)) != ones) return std::nullopt;
   if (traced && (torch::jit::constant_as<bool>(node.input(6)).value_or(true) || integers(node.input(7)) != zeros)) return std::nullopt;
   if (torch::jit::constant_as<int64_t>(node.input(traced ? 8 : 6)) != 1) return std::nullopt;
-  const std::optional<at::Tensor> weights = tensor(node.input(1));
-  if (!weights || weights->dim() == 0) return std::nullopt;
+  const std::optional<at::Tensor> filters = tensor(node.input(1));
+  if (!filters || !fits(*filters)) return std::nullopt;
   at::Tensor bias;
   if (node.input(2)->mustBeNone()) {
-    bias = at::zeros({weights->size(0)});
+    bias = at::zeros({filters->size(0)});
   } else if (std::optional<at::Tensor> given = tensor(node.input(2));
-             given && given->scalar_type() == at::kFloat && given->sizes() == at::IntArrayRef(weights->size(0))) {
+             given && given->scalar_type() == at::kFloat && given->sizes() == at::IntArrayRef(filters->size(0))) {
     bias = given->contiguous();
   } else {
     return std::nullopt;
   }
-  at::Tensor transformed = transform_weights(*weights);
-  if (!transformed.defined()) return std::nullopt;
-  return Constants{std::move(transformed), std::move(bias)};
+  return Constants{*filters, std::move(bias)};
 }
 
 // The node that uses `value`, if it is the only one and in the same block.
@@ -140,57 +146,65 @@ Node* only_user(const Value* value) {
   return user->owningBlock() == value->node()->owningBlock() ? user : nullptr;
 }
 
-int use_winograd(torch::jit::Block& block, const torch::jit::AliasDb& aliases) {
-  int count = 0;
-  std::vector<Node*> nodes(block.nodes().begin(), block.nodes().end());  // the list changes below
-  for (Node* node : nodes) {
-    for (torch::jit::Block* inner : node->blocks()) count += use_winograd(*inner, aliases);
-    // What is written to elsewhere may be another thing by the time of the last node that is replaced.
-    auto steady = [&aliases](const Value* value) { return !aliases.hasWriters(value); };
+// A convolution with what follows it and sees nothing else of it; NULL where there is no such thing.
+struct Match {
+  Node* convolution = nullptr;
+  Constants constants;
+  Node* add = nullptr;
+  Node* relu = nullptr;
+};
+
+// `adds` are those that another convolution has taken: two that are added to each other both end there.
+void find(torch::jit::Block& block, const torch::jit::AliasDb& aliases, std::unordered_set<const Node*>& adds, std::vector<Match>& found) {
+  // What is written to elsewhere may be another thing by the time of the last node that is replaced.
+  auto steady = [&aliases](const Value* value) { return !aliases.hasWriters(value); };
+  for (Node* node : block.nodes()) {
+    for (torch::jit::Block* inner : node->blocks()) find(*inner, aliases, adds, found);
     if (!is_convolution(*node) || !steady(node->input(0)) || !steady(node->output())) continue;
     std::optional<Constants> constants = constants_of(*node);
     if (!constants) continue;
-    Node* last = node;
-    Value* residual = nullptr;
-    if (Node* user = only_user(last->output());
+    Match match;
+    match.convolution = node;
+    match.constants = *constants;
+    const Value* last = node->output();
+    if (Node* user = only_user(last);
         user != nullptr && user->matches("aten::add(Tensor self, Tensor other, *, Scalar alpha=1) -> Tensor") &&
-        torch::jit::constant_as<at::Scalar>(user->input(2)).value_or(0).equal(1) && user->input(0) != user->input(1)) {
-      Value* other = user->input(user->input(0) == last->output() ? 1 : 0);
-      if (steady(other) && steady(user->output())) {
-        residual = other;
-        last = user;
-      }
+        torch::jit::constant_as<at::Scalar>(user->input(2)).value_or(0).equal(1) && user->input(0) != user->input(1) &&
+        steady(user->input(0)) && steady(user->input(1)) && steady(user->output()) && adds.insert(user).second) {
+      match.add = user;
+      last = user->output();
     }
-    bool relu = false;
-    if (Node* user = only_user(last->output()); user != nullptr && user->kind() == c10::aten::relu && steady(user->output())) {
-      relu = true;
-      last = user;
-    }
-    torch::jit::Graph& graph = *block.owningGraph();
-    torch::jit::WithInsertPoint here(last);
-    Value* addend = residual != nullptr ? residual : graph.insertConstant(torch::jit::IValue());
-    Node* replacement =
-        graph.create(c10::Symbol::fromQualString(kOperator), {node->input(0), graph.insertConstant(constants->weights),
-                                                              graph.insertConstant(constants->bias), addend, graph.insertConstant(relu)});
-    replacement->copyMetadata(node);
-    graph.insertNode(replacement);
-    last->output()->replaceAllUsesWith(replacement->output());
-    count++;
+    if (Node* user = only_user(last); user != nullptr && user->kind() == c10::aten::relu && steady(user->output())) match.relu = user;
+    found.push_back(std::move(match));
   }
-  return count;
+}
+
+void replace(torch::jit::Graph& graph, const Match& match) {
+  Node* last = match.relu != nullptr ? match.relu : match.add != nullptr ? match.add : match.convolution;
+  torch::jit::WithInsertPoint here(last);
+  const Value* sums = match.convolution->output();
+  Value* addend = match.add == nullptr ? graph.insertConstant(torch::jit::IValue()) : match.add->input(match.add->input(0) == sums ? 1 : 0);
+  Node* replacement = graph.create(c10::Symbol::fromQualString(kOperator),
+                                   {match.convolution->input(0), graph.insertConstant(transform_weights(match.constants.filters)),
+                                    graph.insertConstant(match.constants.bias), addend, graph.insertConstant(match.relu != nullptr)});
+  replacement->copyMetadata(match.convolution);
+  graph.insertNode(replacement);
+  last->output()->replaceAllUsesWith(replacement->output());
+  Node* filters = match.convolution->input(1)->node();
+  for (Node* node : {match.relu, match.add, match.convolution})
+    if (node != nullptr) node->destroy();
+  if (!filters->hasUses()) filters->destroy();
 }
 
 }  // namespace
 
 at::Tensor transform_weights(const at::Tensor& weights) {
-  const WinogradLoops* loops = winograd_loops();
-  if (loops == nullptr || weights.scalar_type() != at::kFloat || weights.dim() != 4 || weights.size(2) != 3 || weights.size(3) != 3)
-    return {};
+  if (!fits(weights)) return {};
+  const WinogradLoops& loops = *winograd_loops();
   const int64_t out = weights.size(0), in = weights.size(1);
-  if (!winograd_fits(*loops, in, out)) return {};
-  at::Tensor transformed = at::empty({out / loops->panel, 16, in, loops->panel}, at::kFloat);
+  at::Tensor transformed = at::empty({out / loops.panel, 16, in, loops.panel}, at::kFloat);
   const at::Tensor rows = weights.stride(2) == 3 * weights.stride(3) ? weights : weights.contiguous();
-  winograd_weights(*loops, {rows.const_data_ptr<float>(), rows.stride(0), rows.stride(1), rows.stride(3)}, in, out,
+  winograd_weights(loops, {rows.const_data_ptr<float>(), rows.stride(0), rows.stride(1), rows.stride(3)}, in, out,
                    transformed.mutable_data_ptr<float>());
   return transformed;
 }
@@ -244,13 +258,16 @@ int use_winograd(const std::shared_ptr<torch::jit::Graph>& graph) {
   register_operator();
   // torchvision's networks add and rectify in place.
   torch::jit::RemoveTensorMutation(graph, [](Node* node) { return node->kind() == c10::aten::add_ || node->kind() == c10::aten::relu_; });
-  int count = 0;
-  {
-    torch::jit::AliasDb aliases(graph);
-    count = use_winograd(*graph->block(), aliases);
+  std::vector<Match> found;
+  std::unordered_set<const Node*> adds;
+  find(*graph->block(), torch::jit::AliasDb(graph), adds, found);
+  for (Match& match : found) {
+    replace(*graph, match);
+    match = {};
+    trim_allocator();  // the filters as they were, which no other tensor fits into: a large network should not need room for both
   }
-  torch::jit::EliminateDeadCode(graph);  // and with it the weights as they were
-  return count;
+  torch::jit::EliminateDeadCode(graph);
+  return static_cast<int>(found.size());
 }
 
 }  // namespace tb
