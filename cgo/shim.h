@@ -78,9 +78,9 @@ typedef struct tb_live {
 } tb_live;
 void tb_live_counts(tb_live* out);
 
-// How long one convolution of the kind that image networks are made of takes on this thread, in milliseconds: 3 × 3, 64 to 64
-// channels, 56 × 56 positions; the shortest of a few runs, some 50 ms in all. dtype is TB_FLOAT32 or TB_BFLOAT16; their ratio
-// tells what this CPU gains from bfloat16 without loading a model twice.
+// How long one convolution of the kind that image networks are made of takes on this thread, as TB_ENGINE_FUSED computes it, in
+// milliseconds: 3 × 3, 64 to 64 channels, 56 × 56 positions; the shortest of a few runs, some 50 ms in all. dtype is TB_FLOAT32
+// or TB_BFLOAT16; their ratio tells what this CPU gains from bfloat16 without loading a model twice.
 tb_status* tb_runtime_time_convolution(int32_t dtype, double* milliseconds);
 
 // Sets how many threads libtorch uses for one operation called from this OS thread, 1 ≤ n ≤ 1024.
@@ -154,7 +154,7 @@ typedef struct tb_module tb_module;
 
 typedef enum tb_engine {
   TB_ENGINE_AUTO = 0,       // fused where the fuser exists, else optimized
-  TB_ENGINE_FUSED = 1,      // frozen, and fused by oneDNN Graph on the second forward of each input shape
+  TB_ENGINE_FUSED = 1,      // frozen, with winograd.h in float32, and fused by oneDNN Graph on the second forward of each shape
   TB_ENGINE_OPTIMIZED = 2,  // torch::jit::optimize_for_inference
   TB_ENGINE_PLAIN = 3,      // as saved, no optimisation: the reference to compare the others with
 } tb_engine;

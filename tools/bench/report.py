@@ -163,9 +163,8 @@ def room(run: Run) -> Iterator[str]:
     """Where vidi's CPU time goes, and how far ahead of the best peer a server could be that spent none outside the network."""
     yield from section("Where the time goes")
     yield "CPU milliseconds per answer at 16 connections, of vidi and of the peer of the same class that needs least, and what of vidi's"
-    yield "is the network alone (one thread). The network costs every server about the same. So the last column bounds every ratio"
-    yield "above: it is how many times as many answers a server could give that spent nothing at all on the rest. Where the network takes"
-    yield "nearly everything, as it does for small pictures on a CPU without AMX, no server can be far ahead of another."
+    yield "is the network alone (one thread). The last column bounds every ratio above: it is how many times"
+    yield "as many answers as the peer a server with that network could give if it spent nothing at all on the rest."
     yield ""
 
     def work(name: str, kind: str, facts: dict) -> tuple[float | None, float | None]:
