@@ -94,12 +94,6 @@ std::optional<std::vector<int64_t>> integers(const Value* value) {
   return list;
 }
 
-std::optional<at::Tensor> tensor(const Value* value) {
-  std::optional<torch::jit::IValue> v = torch::jit::toIValue(value);
-  if (!v || !v->isTensor()) return std::nullopt;
-  return v->toTensor();
-}
-
 bool fits(const at::Tensor& filters) {
   const WinogradLoops* loops = winograd_loops();
   return loops != nullptr && filters.scalar_type() == at::kFloat && filters.dim() == 4 && filters.size(2) == 3 && filters.size(3) == 3 &&
@@ -111,26 +105,25 @@ struct Constants {
   at::Tensor filters, bias;
 };
 
-bool is_traced(const Node& node) { return node.kind() == c10::Symbol::fromQualString("aten::_convolution"); }
-
 bool is_convolution(const Node& node) {
-  return is_traced(node) || node.matches(
-                                "aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, "
-                                "SymInt[2] dilation=1, SymInt groups=1) -> Tensor");
+  return node.kind() == c10::aten::_convolution ||
+         node.matches(
+             "aten::conv2d(Tensor input, Tensor weight, Tensor? bias=None, SymInt[2] stride=1, SymInt[2] padding=0, "
+             "SymInt[2] dilation=1, SymInt groups=1) -> Tensor");
 }
 
 std::optional<Constants> constants_of(const Node& node) {
-  const bool traced = is_traced(node);
+  const bool traced = node.kind() == c10::aten::_convolution;
   const std::vector<int64_t> ones = {1, 1}, zeros = {0, 0};
   if (integers(node.input(3)) != ones || integers(node.input(4)) != ones || integers(node.input(5)) != ones) return std::nullopt;
   if (traced && (torch::jit::constant_as<bool>(node.input(6)).value_or(true) || integers(node.input(7)) != zeros)) return std::nullopt;
   if (torch::jit::constant_as<int64_t>(node.input(traced ? 8 : 6)) != 1) return std::nullopt;
-  const std::optional<at::Tensor> filters = tensor(node.input(1));
+  const std::optional<at::Tensor> filters = torch::jit::constant_as<at::Tensor>(node.input(1));
   if (!filters || !fits(*filters)) return std::nullopt;
   at::Tensor bias;
   if (node.input(2)->mustBeNone()) {
     bias = at::zeros({filters->size(0)});
-  } else if (std::optional<at::Tensor> given = tensor(node.input(2));
+  } else if (std::optional<at::Tensor> given = torch::jit::constant_as<at::Tensor>(node.input(2));
              given && given->scalar_type() == at::kFloat && given->sizes() == at::IntArrayRef(filters->size(0))) {
     bias = given->contiguous();
   } else {

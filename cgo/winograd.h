@@ -23,7 +23,6 @@ struct WinogradCall {
 
 // The inner loops for one kind of CPU.
 struct WinogradLoops {
-  const char* name;
   int lanes;  // the input's channels come in multiples of these
   int panel;  // and the output's of these
   // The outputs of tiles [tile, tile_end), kWinogradTiles at most and counted through all images, for panels of channels [panel,

@@ -6,7 +6,7 @@
 #include "winograd_loops.h"
 
 const tb::WinogradLoops* tb::winograd_avx2() {
-  static constexpr WinogradLoops loops = {"AVX2", kLanes, kPanel, run};
+  static constexpr WinogradLoops loops = {kLanes, kPanel, run};
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &loops : nullptr;
 }
 #else

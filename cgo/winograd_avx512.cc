@@ -6,7 +6,7 @@
 #include "winograd_loops.h"
 
 const tb::WinogradLoops* tb::winograd_avx512() {
-  static constexpr WinogradLoops loops = {"AVX-512", kLanes, kPanel, run};
+  static constexpr WinogradLoops loops = {kLanes, kPanel, run};
   return __builtin_cpu_supports("avx512f") ? &loops : nullptr;
 }
 #else

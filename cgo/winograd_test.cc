@@ -100,7 +100,7 @@ TEST_P(WinogradTest, ANaNStaysOneAndStaysInItsTiles) {
 }
 
 TEST(Winograd, FitsWholeVectorsAndPanels) {
-  const tb::WinogradLoops eight{"eight", 8, 16, nullptr};
+  const tb::WinogradLoops eight{8, 16, nullptr};
   EXPECT_TRUE(tb::winograd_fits(eight, 64, 64));
   EXPECT_FALSE(tb::winograd_fits(eight, 3, 64));
   EXPECT_FALSE(tb::winograd_fits(eight, 64, 24));
