@@ -15,12 +15,12 @@ import (
 // Do and Close are safe for concurrent use; a Worker does one job at a time.
 type Worker struct {
 	threads int
-	tid     int // of the worker's OS thread
 	jobs    chan func()
 	stop    chan struct{}
 	done    chan struct{}
 	once    sync.Once
-	runner  *runner // belongs to the worker's goroutine; nil until it is needed
+	running sync.Mutex // guards runner, of which nobody may ask two things at a time
+	runner  *runner    // nil when the worker has ended
 }
 
 // PanicError is what [Worker.Do] returns when the job panicked; the worker goes on.
@@ -44,12 +44,8 @@ func NewWorker(threads int) (*Worker, error) {
 		// Never unlocked: when this goroutine ends, its thread ends with it, and libtorch's pool of that thread too.
 		runtime.LockOSThread()
 		defer close(w.done)
-		defer func() { w.runner.close() }()
-		w.tid = syscall.Gettid()
-		err := setThreadCount(threads) // refuses bad counts
-		if err == nil {
-			err = setThreadCount(1)
-		}
+		defer func() { _ = w.replaceRunner(nil) }()
+		err := w.begin()
 		started <- err
 		if err != nil {
 			return
@@ -68,6 +64,41 @@ func NewWorker(threads int) (*Worker, error) {
 		return nil, err
 	}
 	return w, nil
+}
+
+// begin prepares the worker's thread, on which it runs, and starts the others.
+func (w *Worker) begin() error {
+	if err := setThreadCount(w.threads); err != nil { // refuses bad counts
+		return err
+	}
+	if err := setThreadCount(1); err != nil {
+		return err
+	}
+	return w.replaceRunner(func() (*runner, error) { return newRunner(w.threads) })
+}
+
+// replaceRunner ends the runner after a Run that is under way, and has start, which may be nil, make the next.
+func (w *Worker) replaceRunner(start func() (*runner, error)) (err error) {
+	w.running.Lock()
+	defer w.running.Unlock()
+	w.runner.close()
+	w.runner = nil
+	if start != nil {
+		w.runner, err = start()
+	}
+	return err
+}
+
+// SetNice lowers the priority of the worker's threads: nice is Linux's value, from 0 to 19. A worker that has run a module already
+// starts its threads anew.
+func (w *Worker) SetNice(nice int) error {
+	return w.Do(context.Background(), func() error {
+		// In Linux a priority is each thread's own, 0 is the thread that asks, and those that it starts inherit it.
+		if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, nice); err != nil {
+			return fmt.Errorf("torchbind: cannot lower the priority of inference: %w", err)
+		}
+		return w.replaceRunner(func() (*runner, error) { return newRunner(w.threads) })
+	})
 }
 
 // Do runs job on the worker's thread and returns its error. ctx counts only while the job waits for its turn: once begun it
@@ -100,28 +131,19 @@ func (w *Worker) Do(ctx context.Context, job func() error) error {
 	}
 }
 
-// Run is [Module.Run] on the worker's threads; only the worker's own jobs may call it, inside [Worker.Do]. They are not the one that the
-// job runs on but a C thread and its pool, which get that one's priority at the first call: Go's scheduler, which would look after a
-// thread inside C again and again, has nothing to do until the output is there.
+// Run is [Module.Run] on the worker's threads, from any goroutine; it waits while another Run is under way. These threads are not the
+// one of [Worker.Do] but a C thread and its pool: Go's scheduler, which would look after a thread inside C again and again, has nothing to
+// do until the output is there. A goroutine that calls Run itself, and not inside Do, saves two changes of thread.
 func (w *Worker) Run(m *Module, input *Tensor) (*Tensor, error) {
-	select {
-	case <-w.done:
-		return nil, ErrClosed
-	default:
-	}
-	if syscall.Gettid() != w.tid {
-		return nil, &Error{Op: "run", Code: InvalidArgument, Message: "this is not the worker's thread: call Worker.Run inside Do of the same worker"}
-	}
+	w.running.Lock()
+	defer w.running.Unlock()
 	if w.runner == nil {
-		var err error
-		if w.runner, err = newRunner(w.threads); err != nil {
-			return nil, err
-		}
+		return nil, ErrClosed
 	}
 	return m.run(input, w.runner.forward)
 }
 
-// Warm is [Module.Warm] on the worker's threads; call it inside [Worker.Do].
+// Warm is [Module.Warm] on the worker's threads.
 func (w *Worker) Warm(m *Module, input *Tensor) (*Tensor, error) {
 	return warm(func() (*Tensor, error) { return w.Run(m, input) })
 }

@@ -157,23 +157,22 @@ func TestWorkerRun(t *testing.T) {
 		}
 		return nil
 	}))
-	_, err = w.Run(throws, nil)
-	wantCode(t, err, torchbind.InvalidArgument) // not inside Do
 	w.Close()
 	if _, err := w.Run(throws, nil); !errors.Is(err, torchbind.ErrClosed) {
 		t.Errorf("a closed worker: %v", err)
 	}
 }
 
-// During an inference the goroutine waits as for a socket: no thread of Go's is inside C, which its scheduler would look after.
+// During an inference the goroutine waits as for a socket: no thread of Go's is inside C, which its scheduler would look after. It need
+// not be the worker's own goroutine, and several take turns.
 func TestWorkerWaitsOutsideC(t *testing.T) {
 	torchtest.NoLeaks(t)
 	m := loadTiny(t, torchbind.Options{Engine: torchbind.EnginePlain})
 	w := newWorker(t, 1)
 	seen := make(chan struct{})
-	var job sync.WaitGroup
-	job.Go(func() {
-		must(t, w.Do(context.Background(), func() error {
+	var callers sync.WaitGroup
+	for range 2 {
+		callers.Go(func() {
 			x := inputFor(t, 1, torchbind.Float32)
 			defer x.Close()
 			for {
@@ -182,14 +181,14 @@ func TestWorkerWaitsOutsideC(t *testing.T) {
 				y.Close()
 				select {
 				case <-seen:
-					return nil
+					return
 				default:
 				}
 			}
-		}))
-	})
+		})
+	}
 	stacks := make([]byte, 1<<16)
-	waiting := regexp.MustCompile(`\[IO wait[^\n]*locked to thread[^\n]*\]:\n(?:[^\n]+\n)*[^\n]*\(\*runner\)\.forward`)
+	waiting := regexp.MustCompile(`\[IO wait[^\n]*\]:\n(?:[^\n]+\n)*[^\n]*\(\*runner\)\.forward`)
 	found := false
 	for range 10_000 {
 		if found = waiting.Match(stacks[:runtime.Stack(stacks, true)]); found {
@@ -197,28 +196,60 @@ func TestWorkerWaitsOutsideC(t *testing.T) {
 		}
 	}
 	close(seen)
-	job.Wait()
+	callers.Wait()
 	if !found {
 		t.Errorf("it was never seen to wait; the last look:\n%s", stacks)
 	}
 }
 
-// A worker's priority is also that of the thread that it computes on.
-func TestWorkerThreadsInheritItsPriority(t *testing.T) {
+// All threads of a worker have its priority, those that it has started already too.
+func TestWorkerThreadsHaveItsPriority(t *testing.T) {
 	torchtest.NoLeaks(t)
 	m := loadTiny(t, torchbind.Options{Engine: torchbind.EnginePlain})
 	w := newWorker(t, 3)
-	must(t, w.Do(context.Background(), func() error {
-		must(t, syscall.Setpriority(syscall.PRIO_PROCESS, 0, 7))
-		x := inputFor(t, 1, torchbind.Float32)
-		defer x.Close()
+	x := inputFor(t, 1, torchbind.Float32)
+	defer x.Close()
+	for _, nice := range []int{7, 9} {
+		must(t, w.SetNice(nice))
 		y, err := w.Run(m, x)
 		must(t, err)
-		return y.Close()
-	}))
-	if !hasThread(t, "tb-runner", 7) {
-		t.Error("no thread that computes has the worker's priority")
+		must(t, y.Close())
+		if !hasThread(t, "tb-runner", nice) {
+			t.Errorf("no thread that computes has the nice value %d", nice)
+		}
 	}
+	if hasThread(t, "tb-runner", 7) {
+		t.Error("threads of the old priority are left")
+	}
+}
+
+// Close waits for a Run that is under way, and one that comes later is told.
+func TestWorkerClosesBehindARun(t *testing.T) {
+	torchtest.NoLeaks(t)
+	m := loadTiny(t, torchbind.Options{Engine: torchbind.EnginePlain})
+	w := newWorker(t, 2)
+	running := make(chan struct{})
+	var caller sync.WaitGroup
+	caller.Go(func() {
+		x := inputFor(t, 1, torchbind.Float32)
+		defer x.Close()
+		for n := 0; ; n++ {
+			y, err := w.Run(m, x)
+			if err != nil {
+				if n == 0 || !errors.Is(err, torchbind.ErrClosed) {
+					t.Errorf("run %d: %v", n, err)
+				}
+				return
+			}
+			y.Close()
+			if n == 0 {
+				close(running)
+			}
+		}
+	})
+	<-running
+	w.Close()
+	caller.Wait()
 }
 
 // hasThread reports whether this process has a thread of that name and nice value.

@@ -9,14 +9,12 @@ import (
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// infer computes the outputs for count pictures, one row after the other, on the worker's threads.
+// infer computes the outputs for count pictures, one row after the other, on the worker's threads. ctx counts until that begins.
 func infer(ctx context.Context, worker *torchbind.Worker, module *torchbind.Module, rgb []byte, count int, in model.Input) ([]float32, error) {
-	var output []float32
-	err := worker.Do(ctx, func() (err error) {
-		output, err = forward(module, rgb, count, in, worker.Run)
-		return err
-	})
-	return output, err
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return forward(module, rgb, count, in, worker.Run)
 }
 
 // warm compiles the module for its input, with a grey picture, and returns what the output looks like. It must run inside the Do of

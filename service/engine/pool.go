@@ -2,10 +2,7 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/vidi-vision/vidi/torchbind"
 )
@@ -64,17 +61,15 @@ func NewPool(cfg Config) (*Pool, error) {
 	return p, nil
 }
 
-// newWorker starts a worker of the pool's priority, which the threads inherit that it computes on: they are started by its first Run.
+// newWorker starts a worker of the pool's priority.
 func (p *Pool) newWorker(threads int) (*torchbind.Worker, error) {
 	worker, err := torchbind.NewWorker(threads)
 	if err != nil || p.nice == 0 {
 		return worker, err
 	}
-	// In Linux a priority is each thread's own, and 0 is the thread that asks.
-	err = worker.Do(context.Background(), func() error { return unix.Setpriority(unix.PRIO_PROCESS, 0, p.nice) })
-	if err != nil {
+	if err := worker.SetNice(p.nice); err != nil {
 		worker.Close()
-		return nil, fmt.Errorf("cannot lower the priority of inference: %w", err)
+		return nil, err
 	}
 	return worker, nil
 }
