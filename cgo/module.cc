@@ -14,6 +14,7 @@
 #include "allocator.h"
 #include "convolution.h"
 #include "fusion.h"
+#include "quantised.h"
 #include "tensor.h"
 
 struct tb_module {
@@ -102,6 +103,7 @@ void prepare(tb_module& module) {
   if (module.precision != at::kFloat) convert_constants(*module.value.get_method("forward").graph()->block(), module.precision);
   if (module.engine == TB_ENGINE_FUSED) {
     tb::register_fuser();
+    tb::fuse_quantised_additions(module.value.get_method("forward").graph());
     if (module.precision == at::kFloat) tb::use_winograd(module.value.get_method("forward").graph());
   } else {
     module.value = torch::jit::optimize_for_inference(module.value);
@@ -167,6 +169,7 @@ tb_status* tb_module_fork(const tb_module* module, tb_module** out) {
     auto fork = std::make_unique<tb_module>();
     // Copies the graphs, whose constants are references to the same tensors, and none of what was compiled from them.
     fork->value = module->value.clone();
+    tb::repack_quantised_weights(*fork->value.get_method("forward").graph());
     fork->extra = module->extra;
     fork->engine = module->engine;
     fork->precision = module->precision;
