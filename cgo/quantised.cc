@@ -10,6 +10,7 @@
 
 #include <mutex>
 #include <optional>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -37,7 +38,8 @@ torch::jit::CustomClassHolder* object_in(const IValue& value, c10::intrusive_ptr
   return owner.get();
 }
 
-// A convolution that can add. A model's file cannot hold or make one, unlike packed weights; so its shape is what it says.
+// A convolution that can add. Only this file makes one, unlike packed weights, which a model's file can exchange; so its shape is what it
+// says.
 struct Convolution : torch::jit::CustomClassHolder {
   IValue packed;
   std::vector<int64_t> filters, stride, padding, dilation;
@@ -78,9 +80,9 @@ void convolution_add(Stack& stack) {
                      call(relu ? "quantized::conv2d_add_relu" : "quantized::conv2d_add", {x, addend, convolution->packed, in[5], in[6]}));
     return;
   }
-  // As it was in the file.
+  // As it was in the file, but that either side may be the one that is stretched.
   at::Tensor first = call("quantized::conv2d", {x, convolution->packed, in[3], in[4]}, "new").toTensor(), second = addend;
-  if (first.numel() < second.numel()) std::swap(first, second);  // the other way round libtorch does not stretch the smaller
+  if (first.numel() < second.numel()) std::swap(first, second);
   torch::jit::push(stack, call(relu ? "quantized::add_relu" : "quantized::add", {first, second, in[5], in[6]}));
 }
 
@@ -92,29 +94,29 @@ std::optional<IValue> convolution_of(const IValue& packed) {
   return IValue(c10::make_intrusive<Convolution>(packed, *weights));
 }
 
-void register_operator() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    static const torch::class_<Convolution> known("vidi", "QuantizedConvolution");
-    torch::jit::registerOperator(torch::jit::Operator(
-        std::string(kOperator) +
-            "(Tensor x, Tensor(a!) addend, __torch__.torch.classes.vidi.QuantizedConvolution convolution, float convolution_scale, "
-            "int convolution_zero_point, float scale, int zero_point, bool relu) -> Tensor(a!)",
-        convolution_add, c10::AliasAnalysisKind::FROM_SCHEMA));
-  });
-}
-
 bool is(const Node& node, const char* name) { return node.kind() == c10::Symbol::fromQualString(name); }
 
 bool is_convolution(const Node& node) { return is(node, "quantized::conv2d") && node.inputs().size() == 4; }
 
-// Reads its quantised inputs, and its output shows no part of them.
-bool only_reads(const Node& node) {
-  return is_convolution(node) || is(node, "quantized::conv2d_relu") || is(node, "quantized::add") || is(node, "quantized::add_relu");
+bool is_sum(const Node& node) {  // other overloads, with more inputs, write to one of them
+  return (is(node, "quantized::add") || is(node, "quantized::add_relu")) && node.inputs().size() == 4;
 }
+
+// Reads its quantised inputs, and its output shows no part of them.
+bool only_reads(const Node& node) { return is_convolution(node) || is_sum(node) || is(node, "quantized::conv2d_relu"); }
 
 // Its output is memory that no other value shows, but perhaps one that nobody looks at any more.
 bool makes_new(const Node& node) { return only_reads(node) || is(node, kOperator) || is(node, "aten::max_pool2d"); }
+
+// Whether the convolution would find its input as it is if it ran where `sum` is.
+bool can_wait(const Node* convolution, const Node* sum) {
+  for (const Node* node = convolution->next(); node != sum; node = node->next()) {
+    const bool writes_elsewhere = is(*node, kOperator) && node->input(1) != convolution->input(0);
+    const bool writes_nowhere = !is(*node, kOperator) && makes_new(*node);
+    if (!writes_nowhere && !writes_elsewhere && node->kind() != c10::prim::Constant) return false;
+  }
+  return true;
+}
 
 // Whether `sum`, with the convolution in it, may write to `addend`: all others have read what that was.
 bool is_spent(const Value* addend, const Node* sum, const Node* convolution) {
@@ -133,7 +135,7 @@ std::optional<int> convolution_in(const Node* sum) {
     const Value* addend = sum->input(1 - side);
     const Node* convolution = sum->input(side)->node();
     if (!is_convolution(*convolution) || convolution->owningBlock() != sum->owningBlock()) continue;
-    if (convolution->output()->uses().size() == 1 && is_spent(addend, sum, convolution)) return side;
+    if (convolution->output()->uses().size() == 1 && is_spent(addend, sum, convolution) && can_wait(convolution, sum)) return side;
   }
   return std::nullopt;
 }
@@ -141,7 +143,7 @@ std::optional<int> convolution_in(const Node* sum) {
 void find(torch::jit::Block& block, std::vector<Node*>& sums) {
   for (Node* node : block.nodes()) {
     for (torch::jit::Block* inner : node->blocks()) find(*inner, sums);
-    if ((is(*node, "quantized::add") || is(*node, "quantized::add_relu")) && node->inputs().size() == 4) sums.push_back(node);
+    if (is_sum(*node)) sums.push_back(node);
   }
 }
 
@@ -149,11 +151,12 @@ void find(torch::jit::Block& block, std::vector<Node*>& sums) {
 std::optional<IValue> repacked(const IValue& packed) {
   c10::intrusive_ptr<torch::jit::CustomClassHolder> owner;
   torch::jit::CustomClassHolder* object = object_in(packed, owner);
+  if (auto* sum = dynamic_cast<Convolution*>(object)) return convolution_of(*repacked(sum->packed));
   if (auto* linear = dynamic_cast<LinearPackedParamsBase*>(object)) {
     auto [weight, bias] = linear->unpack();
+    if (!weight.is_quantized()) return std::nullopt;  // float16
     return call("quantized::linear_prepack", {weight, bias});
   }
-  if (auto* sum = dynamic_cast<Convolution*>(object)) return convolution_of(*repacked(sum->packed));
   auto* convolution = dynamic_cast<ConvPackedParamsBase<2>*>(object);
   if (convolution == nullptr || convolution->transpose()) return std::nullopt;
   auto [weight, bias] = convolution->unpack();
@@ -161,27 +164,32 @@ std::optional<IValue> repacked(const IValue& packed) {
               {weight, bias, convolution->stride(), convolution->padding(), convolution->dilation(), convolution->groups()});
 }
 
-int repack(torch::jit::Block& block) {
+using Repacked = std::unordered_map<const void*, std::optional<IValue>>;  // by the object that was
+
+int repack(torch::jit::Block& block, Repacked& done) {
   int count = 0;
   for (auto it = block.nodes().begin(); it != block.nodes().end();) {
     Node* node = *it++;  // which may go
-    for (torch::jit::Block* inner : node->blocks()) count += repack(*inner);
+    for (torch::jit::Block* inner : node->blocks()) count += repack(*inner, done);
     if (node->kind() != c10::prim::Constant || node->output()->type()->kind() != c10::TypeKind::ClassType) continue;
-    const std::optional<IValue> again = repacked(*torch::jit::toIValue(node->output()));
-    if (!again) continue;
+    const IValue packed = *torch::jit::toIValue(node->output());
+    auto [known, is_new] = done.try_emplace(packed.internalToPointer());
+    if (is_new) known->second = repacked(packed);
+    if (!known->second) continue;
     torch::jit::WithInsertPoint here(node);
-    node->output()->replaceAllUsesWith(node->owningGraph()->insertConstant(*again));
+    node->output()->replaceAllUsesWith(node->owningGraph()->insertConstant(*known->second));
     node->destroy();
     count++;
   }
   return count;
 }
 
+bool in_onednn() { return at::globalContext().qEngine() == at::QEngine::ONEDNN; }
+
 }  // namespace
 
 int fuse_quantised_additions(const std::shared_ptr<torch::jit::Graph>& graph) {
-  if (at::globalContext().qEngine() != at::QEngine::ONEDNN) return 0;
-  register_operator();
+  if (!in_onednn()) return 0;
   std::vector<Node*> sums;
   find(*graph->block(), sums);
   int count = 0;
@@ -189,7 +197,9 @@ int fuse_quantised_additions(const std::shared_ptr<torch::jit::Graph>& graph) {
     const std::optional<int> side = convolution_in(sum);
     if (!side) continue;
     Node* convolution = sum->input(*side)->node();
-    const std::optional<IValue> packed = torch::jit::toIValue(convolution->input(1));
+    std::optional<IValue> packed = torch::jit::toIValue(convolution->input(1));
+    // libtorch remembers one kind of work for packed weights, and does not tell one that adds from one that does not.
+    if (packed && convolution->input(1)->uses().size() > 1) packed = repacked(*packed);
     const std::optional<IValue> adding = packed ? convolution_of(*packed) : std::nullopt;
     if (!adding) continue;
     torch::jit::WithInsertPoint here(sum);
@@ -207,6 +217,21 @@ int fuse_quantised_additions(const std::shared_ptr<torch::jit::Graph>& graph) {
   return count;
 }
 
-int repack_quantised_weights(torch::jit::Graph& graph) { return repack(*graph.block()); }
+int repack_quantised_weights(torch::jit::Graph& graph) {
+  Repacked done;
+  return in_onednn() ? repack(*graph.block(), done) : 0;
+}
+
+void register_quantised_operator() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    static const torch::class_<Convolution> known("vidi", "QuantizedConvolution");
+    torch::jit::registerOperator(torch::jit::Operator(
+        std::string(kOperator) +
+            "(Tensor x, Tensor(a!) addend, __torch__.torch.classes.vidi.QuantizedConvolution convolution, float convolution_scale, "
+            "int convolution_zero_point, float scale, int zero_point, bool relu) -> Tensor(a!)",
+        convolution_add, c10::AliasAnalysisKind::FROM_SCHEMA));
+  });
+}
 
 }  // namespace tb

@@ -23,6 +23,7 @@
 #include "allocator.h"
 #include "convolution.h"
 #include "fusion.h"
+#include "quantised.h"
 #include "status.h"
 
 namespace {
@@ -30,8 +31,9 @@ namespace {
 void init_once() {
   static std::once_flag once;
   std::call_once(once, [] {
-    // Before any module runs: libtorch's list of passes has no lock.
+    // Before any module is loaded or runs: libtorch's lists of passes and of classes have no lock.
     tb::register_fuser();
+    tb::register_quantised_operator();
     tb::install_allocator();
     // Inter-op threads are for TorchScript's fork(), which traced classifiers do not use; they would only sit there.
     at::set_num_interop_threads(1);

@@ -172,7 +172,8 @@ tb_status* tb_module_load_bytes(const void* data, size_t size, const char* extra
 
 // A second module with the weights of `module`, which it shares, and compiled code of its own: the fuser compiles the number
 // of threads into its kernels, so one module serves one thread count. It must be warmed like a new one, costs the weights once
-// more, in the order of its kernels, and may outlive `module`. May be called while other threads run `module`, once that is warm.
+// more, in the order of its kernels (quantised ones are packed here, and cost twice), and may outlive `module`. May be called
+// while other threads run `module`, once that is warm.
 tb_status* tb_module_fork(const tb_module* module, tb_module** out);
 
 // The extra file named at load: *out points at *size bytes that live as long as the module; *size is 0 if there is none.

@@ -1,8 +1,10 @@
 #include "tensor.h"
 
 #include <ATen/ATen.h>
+#include <ATen/TensorIterator.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <vector>
@@ -129,8 +131,15 @@ tb_status* tb_tensor_copy_float32(const tb_tensor* tensor, float* dst, size_t co
     require(dst != nullptr || count == 0, TB_INVALID_ARGUMENT, "dst is NULL");
     require(!tensor->value.is_complex() && !tensor->value.is_quantized(), TB_SHAPE, "the tensor's elements are not real numbers");
     c10::InferenceMode guard;
-    at::Tensor rows = tensor->value.resolve_neg().to(at::kFloat).contiguous();
-    if (count > 0) std::memcpy(dst, rows.const_data_ptr(), count * sizeof(float));
+    const at::Tensor from = tensor->value.resolve_neg().contiguous().view({-1});
+    at::Tensor to = at::from_blob(dst, {from.numel()}, at::kFloat);
+    // In parts so small that ATen does them on one thread: for more it would start a pool of threads for the caller's. (What has
+    // gaps in memory, which no classifier's output has, may still get one in the line above.)
+    constexpr int64_t kPart = at::internal::GRAIN_SIZE / 2;
+    for (int64_t i = 0; i < from.numel(); i += kPart) {
+      const int64_t length = std::min(kPart, from.numel() - i);
+      to.narrow(0, i, length).copy_(from.narrow(0, i, length));
+    }
   });
 }
 

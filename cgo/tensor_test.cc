@@ -2,7 +2,10 @@
 #include <ATen/ATen.h>
 
 #include <cmath>
+#include <filesystem>
+#include <iterator>
 #include <limits>
+#include <thread>
 
 #include "testing.h"
 
@@ -196,6 +199,24 @@ TEST(TensorCopy, Float32FromEveryElementType) {
   EXPECT_EQ(as_float32(tensor_of<uint16_t>(TB_FLOAT16, {3}, {0x3C00, 0x0001, 0xFBFF})), (std::vector<float>{1, 0x1p-24f, -65504}));
   EXPECT_EQ(as_float32(tensor_of<double>(TB_FLOAT64, {2}, {1e300, 0.1})), (std::vector<float>{INFINITY, 0.1f}));
   EXPECT_TRUE(std::isnan(as_float32(tensor_of<double>(TB_FLOAT64, {1}, {std::numeric_limits<double>::quiet_NaN()}))[0]));
+}
+
+// Goroutines copy outputs on whatever thread they are, none of which shall get a pool of OpenMP's threads for it.
+TEST(TensorCopy, Float32StartsNoThreads) {
+  auto threads = [] {
+    const std::filesystem::directory_iterator tasks("/proc/self/task");
+    return std::distance(begin(tasks), end(tasks));
+  };
+  const at::Tensor value = at::arange(100'000).remainder(256).to(at::kBFloat16);
+  Tensor large = from_handle(value);
+  std::thread([&] {
+    EXPECT_OK(tb_thread_set_count(3));
+    const auto before = threads();
+    EXPECT_EQ(as_float32(large).at(99'999), 99'999 % 256);
+    EXPECT_LE(threads(), before);   // those of earlier tests may end
+    at::neg(value.to(at::kFloat));  // what would start them
+    EXPECT_GT(threads(), before);
+  }).join();
 }
 
 TEST(TensorCopy, Float32RefusesWhatAreNoRealNumbers) {

@@ -14,12 +14,12 @@
 //
 //   - Image functions, errors and [Live] may be used from any goroutine.
 //   - libtorch keeps a pool of OpenMP threads for every OS thread it was ever called from, and goroutines move between OS
-//     threads. So run models by [Worker.Run] inside [Worker.Do]: a [Worker] is one goroutine on one OS thread for life, and a C
-//     thread beside it that computes. Workers × threads should not exceed the cores that the process may use
-//     (runtime.GOMAXPROCS knows a container's quota).
+//     threads. So load and compile models inside [Worker.Do] and run them by [Worker.Run]: a [Worker] is one goroutine on one OS
+//     thread for life, for the former, and a C thread that computes, for the latter. Workers × threads should not exceed the cores that
+//     the process may use (runtime.GOMAXPROCS knows a container's quota).
 //   - One [Module] may run on several workers at once after [Worker.Warm] has returned; they share the weights.
 //   - One [Tensor] must not be used by two goroutines at a time.
-//   - Lock order: a Module's lock is the only one; it is held shared during Run and exclusively during Close, so Close waits.
+//   - Lock order: a Worker's, which Run holds, then a Module's, which it holds shared and Close exclusively, so Close waits.
 //
 // # Memory
 //

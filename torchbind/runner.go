@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// runner is a C thread that runs modules while a goroutine waits for it as for a socket. One goroutine uses it.
+// runner is a C thread that runs modules while a goroutine waits for it as for a socket. One goroutine at a time uses it.
 type runner struct {
 	ptr  cRunner
 	done *os.File // becomes readable at the end of a run

@@ -9,10 +9,11 @@ import (
 	"syscall"
 )
 
-// Worker is a goroutine that owns one OS thread for life, where its jobs run. libtorch keeps a pool of OpenMP threads for every OS
-// thread it was ever called from; with a fixed set of workers the number of threads is fixed too.
+// Worker is a goroutine that owns one OS thread for life, where its jobs run ([Worker.Do]), and a C thread that runs modules
+// ([Worker.Run]). libtorch keeps a pool of OpenMP threads for every OS thread it was ever called from; with a fixed set of workers the
+// number of threads is fixed too.
 //
-// Do and Close are safe for concurrent use; a Worker does one job at a time.
+// All methods are safe for concurrent use; a Worker does one job and one run at a time.
 type Worker struct {
 	threads int
 	jobs    chan func()
@@ -44,7 +45,7 @@ func NewWorker(threads int) (*Worker, error) {
 		// Never unlocked: when this goroutine ends, its thread ends with it, and libtorch's pool of that thread too.
 		runtime.LockOSThread()
 		defer close(w.done)
-		defer func() { _ = w.replaceRunner(nil) }()
+		defer w.replaceRunner(nil)
 		err := w.begin()
 		started <- err
 		if err != nil {
@@ -74,31 +75,37 @@ func (w *Worker) begin() error {
 	if err := setThreadCount(1); err != nil {
 		return err
 	}
-	return w.replaceRunner(func() (*runner, error) { return newRunner(w.threads) })
+	return w.startRunner()
 }
 
-// replaceRunner ends the runner after a Run that is under way, and has start, which may be nil, make the next.
-func (w *Worker) replaceRunner(start func() (*runner, error)) (err error) {
+// replaceRunner ends the runner, which may be nil, after a Run that is under way; next may be nil too.
+func (w *Worker) replaceRunner(next *runner) {
 	w.running.Lock()
 	defer w.running.Unlock()
 	w.runner.close()
-	w.runner = nil
-	if start != nil {
-		w.runner, err = start()
-	}
-	return err
+	w.runner = next
 }
 
-// SetNice lowers the priority of the worker's threads: nice is Linux's value, from 0 to 19. A worker that has run a module already
-// starts its threads anew.
+// SetNice lowers the priority of the worker's threads: nice is Linux's value, from 0 to 19. Those that run modules are started anew. It
+// must not be called inside [Worker.Do].
 func (w *Worker) SetNice(nice int) error {
 	return w.Do(context.Background(), func() error {
 		// In Linux a priority is each thread's own, 0 is the thread that asks, and those that it starts inherit it.
 		if err := syscall.Setpriority(syscall.PRIO_PROCESS, 0, nice); err != nil {
 			return fmt.Errorf("torchbind: cannot lower the priority of inference: %w", err)
 		}
-		return w.replaceRunner(func() (*runner, error) { return newRunner(w.threads) })
+		return w.startRunner()
 	})
+}
+
+// startRunner has a new runner take the place of the one that there may be, with the priority of this thread, which is the worker's.
+func (w *Worker) startRunner() error {
+	next, err := newRunner(w.threads)
+	if err != nil {
+		return err
+	}
+	w.replaceRunner(next)
+	return nil
 }
 
 // Do runs job on the worker's thread and returns its error. ctx counts only while the job waits for its turn: once begun it

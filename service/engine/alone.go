@@ -96,7 +96,10 @@ func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in
 		if all {
 			err = timed(&among, func() error { _, err := infer(ctx, worker, shared, grey, 1, in); return err })
 			if err == nil {
-				err = timed(&alone, func() error { _, err := infer(ctx, p.alone, second, grey, 1, in); return err })
+				// Inside Do, so that another model which is being warmed there is not in the middle of it.
+				err = p.alone.Do(ctx, func() error {
+					return timed(&alone, func() error { _, err := infer(ctx, p.alone, second, grey, 1, in); return err })
+				})
 			}
 		}
 		p.give(append(rest, worker))

@@ -255,7 +255,7 @@ func (r *Registry) open(ctx context.Context, path, wanted string) (*version, err
 	if err != nil {
 		return nil, because(NotFound, err)
 	}
-	need := Estimate(before.Size())
+	need := estimate(path, before.Size())
 	if err := r.reserve(ctx, path, need); err != nil {
 		return nil, err
 	}

@@ -249,7 +249,7 @@ func TestTheMemoryLimit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	need := Estimate(info.Size())
+	need := Estimate(info.Size(), false)
 	w.registry.cfg.Memory = need.Loaded + need.Loading - 4096 // two files of one network differ by some bytes of their cards
 	if err := w.registry.Start(t.Context(), []string{path}); err != nil {
 		t.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/vidi-vision/vidi/service/model"
 )
 
 // Need is the memory that a model takes, in bytes.
@@ -15,9 +17,19 @@ type Need struct {
 
 // Estimate is what a model whose file has that many bytes needs: from above, as measured (docs/operations.md has the table). Loaded,
 // there are the weights, a copy of them in the order that the compiled code wants, and the code of both modules; while loading, there
-// are the archive's weights too.
-func Estimate(fileBytes int64) Need {
-	return Need{Loaded: fileBytes*2 + 64<<20, Loading: fileBytes*3 + 64<<20}
+// are the archive's weights too. libtorch keeps quantised weights both ways for each of the modules.
+func Estimate(fileBytes int64, quantised bool) Need {
+	copies := int64(2)
+	if quantised {
+		copies = 4
+	}
+	return Need{Loaded: fileBytes*copies + 64<<20, Loading: fileBytes*(copies+1) + 64<<20}
+}
+
+// estimate is Estimate for the file at path. What is wrong with a file is said when it is opened.
+func estimate(path string, bytes int64) Need {
+	file, err := model.Inspect(path)
+	return Estimate(bytes, err == nil && file.Origin.Quantised)
 }
 
 // drainTime is how long a change waits for the memory of versions that are leaving.

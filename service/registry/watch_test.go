@@ -117,7 +117,7 @@ func TestWatchTriesAgainOnceThereIsMemory(t *testing.T) {
 	if err := w.registry.Start(t.Context(), []string{pets, cars}); err != nil {
 		t.Fatal(err)
 	}
-	need := Estimate(int64(len(w.read("pets-1.pt"))))
+	need := Estimate(int64(len(w.read("pets-1.pt"))), false)
 	w.registry.cfg.Memory = need.Loaded + need.Loading + 8192 // two versions of one of them, or one of each
 	watcher := newWatcher(w.registry)
 	w.place("pets", "2")
