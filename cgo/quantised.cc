@@ -151,7 +151,11 @@ void find(torch::jit::Block& block, std::vector<Node*>& sums) {
 std::optional<IValue> repacked(const IValue& packed) {
   c10::intrusive_ptr<torch::jit::CustomClassHolder> owner;
   torch::jit::CustomClassHolder* object = object_in(packed, owner);
-  if (auto* sum = dynamic_cast<Convolution*>(object)) return convolution_of(*repacked(sum->packed));
+  if (auto* sum = dynamic_cast<Convolution*>(object)) {
+    auto again = c10::make_intrusive<Convolution>(*sum);  // of the same shape
+    again->packed = *repacked(sum->packed);
+    return IValue(std::move(again));
+  }
   if (auto* linear = dynamic_cast<LinearPackedParamsBase*>(object)) {
     auto [weight, bias] = linear->unpack();
     if (!weight.is_quantized()) return std::nullopt;  // float16

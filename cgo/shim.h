@@ -154,7 +154,7 @@ typedef struct tb_module tb_module;
 
 typedef enum tb_engine {
   TB_ENGINE_AUTO = 0,       // fused where the fuser exists, else optimized
-  TB_ENGINE_FUSED = 1,      // frozen, with winograd.h in float32, and fused by oneDNN Graph on the second forward of each shape
+  TB_ENGINE_FUSED = 1,      // frozen, with winograd.h and quantised.h, and fused by oneDNN Graph on the second forward of each shape
   TB_ENGINE_OPTIMIZED = 2,  // torch::jit::optimize_for_inference
   TB_ENGINE_PLAIN = 3,      // as saved, no optimisation: the reference to compare the others with
 } tb_engine;

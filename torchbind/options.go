@@ -8,7 +8,7 @@ type Engine int
 // The engines. [EngineAuto] is right except for comparing.
 const (
 	EngineAuto      Engine = 0 // fused where libtorch has the fuser, else optimized
-	EngineFused     Engine = 1 // frozen, fused by oneDNN Graph, and with faster 3×3 convolutions in float32 (cgo/winograd.h)
+	EngineFused     Engine = 1 // frozen, fused by oneDNN Graph, with 3×3 convolutions in float32 and quantised additions of its own (cgo)
 	EngineOptimized Engine = 2 // torch::jit::optimize_for_inference
 	EnginePlain     Engine = 3 // as saved: the slow reference
 )
