@@ -89,7 +89,7 @@ func TestGoldens(t *testing.T) {
 // inferBothWays infers with both of the engine's modules: as a picture that has the machine to itself, and as one among others.
 func inferBothWays(t *testing.T, e *engine.Engine, rgb []byte) (alone, shared []float32) {
 	t.Helper()
-	if _, err := e.WaitAlone(); err != nil {
+	if _, err := e.WaitAlone(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	alone, err := e.Infer(context.Background(), rgb)

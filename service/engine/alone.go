@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,10 +16,10 @@ import (
 // since everything works without it.
 type alone struct {
 	module  atomic.Pointer[torchbind.Module] // nil until it is ready, and where it is not worth having
-	stop    context.CancelFunc               // ends the measurement; nil if there is no second module to be
-	loading sync.WaitGroup
-	outcome AloneOutcome // these two are read after loading
-	err     error        // why there is none
+	stop    context.CancelFunc               // ends the measurement
+	settled chan struct{}                    // closed when it is known what becomes of it; nil if there is none to be
+	outcome AloneOutcome                     // these two are read after that
+	err     error                            // why there is none
 	pace    pace
 }
 
@@ -28,7 +27,7 @@ type alone struct {
 type AloneOutcome struct {
 	Used bool
 	// Among and Alone are how long an inference takes on a worker, and with all threads; 0 where that was not measured, because the
-	// config asked for it or the machine was never idle.
+	// config asked for it or the engine was closed first.
 	Among, Alone time.Duration
 }
 
@@ -36,9 +35,10 @@ type AloneOutcome struct {
 func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
+	a.settled = make(chan struct{})
 	pool.compiling.Add(1)
-	a.loading.Go(func() {
-		defer pool.compiling.Add(-1)
+	go func() {
+		defer close(a.settled)
 		var second *torchbind.Module
 		err := pool.alone.Do(ctx, func() (err error) {
 			if second, err = shared.Fork(); err != nil {
@@ -47,8 +47,10 @@ func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
 			_, err = warm(pool.alone, second, in)
 			return err
 		})
+		pool.compiling.Add(-1)
+		outcome := AloneOutcome{Used: true}
 		if err == nil && pool.measuresAlone {
-			a.outcome, err = pool.compare(ctx, shared, second, in)
+			outcome, err = pool.judge(ctx, shared, second, in)
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -56,16 +58,17 @@ func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
 		case err != nil:
 			second.Close()
 			a.err = fmt.Errorf("the second module, for pictures that come alone: %w", err)
-		case a.outcome.Alone*100 > a.outcome.Among*worthwhilePercent:
+		case outcome.Used:
+			a.outcome = outcome
+			a.pace.among = outcome.Among
+			a.module.Store(second)
+		default:
+			a.outcome = outcome
 			second.Close()
 			a.err = torchbind.ForgetFused() // it remembers the last network that was compiled
-		default:
-			a.outcome.Used = true
-			a.pace.among = a.outcome.Among
-			a.module.Store(second)
 		}
 		torchbind.TrimMemory()
-	})
+	}()
 }
 
 const (
@@ -74,20 +77,38 @@ const (
 	// worthwhilePercent is how long an inference with all threads may take at most, of one on a worker: for less gain the second
 	// module is not worth its memory, nor keeping the other workers from pictures that may come.
 	worthwhilePercent = 95
-	// idlePatience is how long an idle machine is waited for.
-	idlePatience = 10 * time.Second
+	// busyPause is how long a machine that is not idle is left alone.
+	busyPause = 20 * time.Millisecond
 )
 
-// compare times an inference on a worker and one with all threads, one after the other while nothing else is inferred. More
-// threads are not always faster: each layer has to wait for the slowest, and read what the other cores have just written. Between
-// two comparisons pictures may come, and if they always do, nothing is found.
+// secondThoughts are the pauses before the modules are compared once more. On a virtual machine a neighbour may take one core, or the
+// units that two hyperthreads share, for seconds, and then all threads wait for that one. A no would hold for as long as the model is
+// loaded, and so it takes four; one yes is enough, for pace looks after a machine that gets busy later.
+var secondThoughts = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
+
+// judge decides whether a picture that is alone gets all threads. More of them are not always faster: each layer has to wait for the
+// slowest, and read what the other cores have just written.
+func (p *Pool) judge(ctx context.Context, shared, second *torchbind.Module, in model.Input) (found AloneOutcome, err error) {
+	for try := 0; ; try++ {
+		found, err = p.compare(ctx, shared, second, in)
+		found.Used = found.Alone*100 <= found.Among*worthwhilePercent
+		if err != nil || found.Used || try == len(secondThoughts) {
+			return found, err
+		}
+		select {
+		case <-ctx.Done():
+			return AloneOutcome{}, ctx.Err()
+		case <-time.After(secondThoughts[try]):
+		}
+	}
+}
+
+// compare times an inference on a worker and one with all threads, one after the other while nothing else is inferred. Between two
+// comparisons pictures may come, and as long as they come all the time, it waits: nobody is alone then.
 func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in model.Input) (found AloneOutcome, err error) {
 	grey := bytes.Repeat([]byte{128}, in.Crop*in.Crop*3)
 	var among, alone []time.Duration
-	for begun := time.Now(); len(among) < comparisons; {
-		if time.Since(begun) > idlePatience {
-			return AloneOutcome{}, nil
-		}
+	for len(among) < comparisons {
 		worker, err := p.take(ctx)
 		if err != nil {
 			return AloneOutcome{}, err
@@ -107,7 +128,7 @@ func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in
 			return AloneOutcome{}, err
 		}
 		if !all {
-			time.Sleep(idlePatience / 500)
+			time.Sleep(busyPause)
 		}
 	}
 	return AloneOutcome{Among: median(among), Alone: median(alone)}, nil
@@ -125,15 +146,23 @@ func median(times []time.Duration) time.Duration {
 	return times[len(times)/2]
 }
 
-func (a *alone) wait() (AloneOutcome, error) {
-	a.loading.Wait()
-	return a.outcome, a.err
+// wait returns when it is settled, or when ctx ends.
+func (a *alone) wait(ctx context.Context) (AloneOutcome, error) {
+	if a.settled == nil {
+		return AloneOutcome{}, nil
+	}
+	select {
+	case <-a.settled:
+		return a.outcome, a.err
+	case <-ctx.Done():
+		return AloneOutcome{}, ctx.Err()
+	}
 }
 
 func (a *alone) close() error {
-	if a.stop != nil {
+	if a.settled != nil {
 		a.stop()
+		<-a.settled
 	}
-	a.loading.Wait()
 	return a.module.Load().Close()
 }

@@ -231,8 +231,9 @@ func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float
 }
 
 // WaitAlone returns when it is settled whether a picture that is alone has a module of its own, and with an error if it could not
-// be made; everything then goes on without it. It returns at once if the plan has none.
-func (e *Engine) WaitAlone() (AloneOutcome, error) { return e.alone.wait() }
+// be made; everything then goes on without it. It returns at once if the plan has none, and with ctx's error if that ends before. On an
+// idle machine it takes a second, or ten where all threads turn out not to be worth it; on a busy one until there is a pause.
+func (e *Engine) WaitAlone(ctx context.Context) (AloneOutcome, error) { return e.alone.wait(ctx) }
 
 // BF16Gain is how many times as fast this CPU computes convolutions in bf16 as in fp32, measured now on one thread; it takes a
 // tenth of a second and one turn.

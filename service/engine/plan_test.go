@@ -44,7 +44,7 @@ func mustBegin(t *testing.T, e *Engine) *Turn {
 func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 	torchtest.NoLeaks(t)
 	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 3, Threads: 1, Alone: 2})
-	if outcome, err := e.WaitAlone(); err != nil || outcome != (AloneOutcome{Used: true}) { // asked for, so nothing is measured
+	if outcome, err := e.WaitAlone(context.Background()); err != nil || outcome != (AloneOutcome{Used: true}) { // asked for, so nothing is measured
 		t.Fatal(outcome, err)
 	}
 	if e.alone.module.Load() == nil {
@@ -88,7 +88,7 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 func TestOneThreadAloneNeedsNoSecondModule(t *testing.T) {
 	torchtest.NoLeaks(t)
 	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 2, Threads: 1, Alone: 1})
-	if _, err := e.WaitAlone(); err != nil || e.alone.module.Load() != nil {
+	if _, err := e.WaitAlone(context.Background()); err != nil || e.alone.module.Load() != nil {
 		t.Errorf("error %v, second module %v", err, e.alone.module.Load())
 	}
 }
@@ -101,20 +101,28 @@ func TestAllThreadsHaveToBeWorthIt(t *testing.T) {
 		t.Skip("a single core has no plan for pictures that are alone")
 	}
 	e := mustLoad(t, "fixtures/tiny.pt", Config{})
-	outcome, err := e.WaitAlone()
+	begun := time.Now()
+	outcome, err := e.WaitAlone(context.Background())
 	if err != nil || outcome.Among <= 0 || outcome.Alone <= 0 {
 		t.Fatalf("%+v, %v", outcome, err)
 	}
 	if worth := outcome.Alone.Seconds() <= outcome.Among.Seconds()*worthwhilePercent/100; outcome.Used != worth || (e.alone.module.Load() != nil) != worth {
 		t.Errorf("%+v, and the second module is %v", outcome, e.alone.module.Load())
 	}
+	var pauses time.Duration
+	for _, d := range secondThoughts {
+		pauses += d
+	}
+	if waited := time.Since(begun); !outcome.Used && waited < pauses {
+		t.Errorf("no was said after %v", waited)
+	}
 	if len(e.pool.free) != e.pool.plan.Workers {
 		t.Errorf("%d workers are free", len(e.pool.free))
 	}
 }
 
-// An engine that is closed while the machine is never idle does not wait for it to be.
-func TestCloseEndsTheComparison(t *testing.T) {
+// While the machine is never idle nothing is found out and no picture gets all threads; closing the engine does not wait for the end of that.
+func TestABusyMachineIsNotCompared(t *testing.T) {
 	torchtest.NoLeaks(t)
 	pool, err := NewPool(Config{Workers: 2, Threads: 1})
 	if err != nil {
@@ -132,12 +140,20 @@ func TestCloseEndsTheComparison(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	begun := time.Now()
-	if err := e.Close(); err != nil {
-		t.Error(err)
+	waiting, stop := context.WithTimeout(context.Background(), 2*time.Second) // compiling takes a second at most
+	defer stop()
+	if outcome, err := e.WaitAlone(waiting); err != context.DeadlineExceeded || e.alone.module.Load() != nil {
+		t.Errorf("with a worker in use: %+v, %v, second module %v", outcome, err, e.alone.module.Load())
 	}
-	if waited := time.Since(begun); waited > idlePatience/2 { // the compiling takes a second at most
-		t.Errorf("it closed after %v", waited)
+	closed := make(chan error, 1)
+	go func() { closed <- e.Close() }()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it waits for a worker to be free")
 	}
 	pool.give([]*torchbind.Worker{busy})
 }

@@ -134,7 +134,7 @@ func logAlone(log *slog.Logger, e *engine.Engine, card model.Card) {
 	if !plan.TwoModules() {
 		return
 	}
-	outcome, err := e.WaitAlone()
+	outcome, err := e.WaitAlone(context.Background()) // closing the engine ends it
 	log = log.With("model", card.Name, "version", card.Version, "threads", plan.Alone)
 	if outcome.Among > 0 {
 		log = log.With("ms", rounded(outcome.Alone), "ms_on_a_worker", rounded(outcome.Among))
@@ -158,7 +158,7 @@ func (h *hosted) complete(ctx context.Context, log *slog.Logger) {
 	case precision == string(engine.BF16) && !cpu.HasNativeBF16:
 		log.Warn("this CPU does not compute bf16 natively: it is emulated, several times slower than --precision fp32")
 	case precision == string(engine.FP32) && cpu.HasNativeBF16:
-		_, _ = h.first.Engine().WaitAlone() // its compiling would disturb the measurement
+		_, _ = h.first.Engine().WaitAlone(ctx) // its compiling would disturb the measurement
 		logBF16Gain(ctx, log, h.first.Engine())
 	}
 }
