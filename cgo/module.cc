@@ -3,6 +3,8 @@
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
+#include <torch/csrc/jit/passes/freeze_module.h>
+#include <torch/csrc/jit/passes/frozen_graph_optimizations.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
 
@@ -98,13 +100,16 @@ void prepare(tb_module& module) {
     return;
   }
   to_channels_last(module.value);
-  // Freezing folds each BatchNorm into its convolution. Rounding comes after it, once, and not before and after.
-  module.value = torch::jit::freeze(module.value);
-  if (module.precision != at::kFloat) convert_constants(*module.value.get_method("forward").graph()->block(), module.precision);
+  // As torch::jit::freeze, which copies the module first, int8 weights and their packing included. It folds each BatchNorm into its
+  // convolution. Rounding comes after that, once, and not before and after.
+  torch::jit::freeze_module_inplace(&module.value);
+  std::shared_ptr<torch::jit::Graph> graph = module.value.get_method("forward").graph();
+  torch::jit::OptimizeFrozenGraph(graph, /*optimize_numerics=*/true);
+  if (module.precision != at::kFloat) convert_constants(*graph->block(), module.precision);
   if (module.engine == TB_ENGINE_FUSED) {
     tb::register_fuser();
-    tb::fuse_quantised_additions(module.value.get_method("forward").graph());
-    if (module.precision == at::kFloat) tb::use_winograd(module.value.get_method("forward").graph());
+    tb::fuse_quantised_additions(graph);
+    if (module.precision == at::kFloat) tb::use_winograd(graph);
   } else {
     module.value = torch::jit::optimize_for_inference(module.value);
   }
