@@ -8,15 +8,15 @@ import (
 // pace watches whether all threads are still worth it: where another program keeps one core busy, all the others wait for that one
 // at every layer, and a single thread is done earlier. Its methods are safe for concurrent use; the zero pace always takes all threads.
 type pace struct {
-	mu      sync.Mutex
-	among   time.Duration // of an inference on a worker with nothing beside it, lately; 0 if nobody measures
-	skip    int           // pictures that go to a worker before all threads are tried again
-	skipped int           // how many that was the last time; 0 after an inference that was worth it
+	mu     sync.Mutex
+	among  time.Duration // of an inference on a worker with nothing beside it, lately; 0 if nobody measures
+	misses int           // inferences with all threads that were not worth it, since the last that was
+	skip   int           // pictures that go to a worker before all threads are tried again
 }
 
 const (
-	// mostSkipped bounds how long it takes to find out that the cores are free again.
-	mostSkipped = 64
+	// mostDoublings bounds how long it takes to find out that the cores are free again: 64 pictures.
+	mostDoublings = 6
 	// smoothing is the share of one inference in what counts as lately: one in so many.
 	smoothing = 8
 )
@@ -32,17 +32,19 @@ func (p *pace) allThreads() bool {
 	return false
 }
 
-// tookAll tells how long an inference with all threads took. Each time it was not worth it, twice as many pictures go to a worker
-// before the next try.
+// tookAll tells how long an inference with all threads took. One that was not worth it is forgiven: on a virtual machine any may be
+// interrupted, and a picture on a worker then costs more than it saves. After two in a row one picture goes to a worker before the next
+// try, and after each more twice as many.
 func (p *pace) tookAll(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.among == 0 || d*100 <= p.among*worthwhilePercent {
-		p.skipped = 0
+		p.misses = 0
 		return
 	}
-	p.skipped = min(max(1, 2*p.skipped), mostSkipped)
-	p.skip = p.skipped
+	if p.misses++; p.misses > 1 {
+		p.skip = 1 << min(p.misses-2, mostDoublings)
+	}
 }
 
 // tookAmong tells how long one on a worker took, of a picture that could have had all threads.

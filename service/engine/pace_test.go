@@ -27,12 +27,23 @@ func TestPaceFollowsTheMachine(t *testing.T) {
 	if n := p.run(100, 40*ms, 25*ms); n != 100 {
 		t.Errorf("on a quiet machine %d of 100 pictures had all threads", n)
 	}
-	if n := p.run(1000, 45*ms, 60*ms); n > 1000/mostSkipped+8 { // 1 + 2 + 4 + … + 64, then each 65th
+	const mostSkipped = 1 << mostDoublings
+	if n := p.run(1000, 45*ms, 60*ms); n > 1000/mostSkipped+9 { // two, then after 1 + 2 + 4 + … + 64, then each 65th
 		t.Errorf("on a busy machine %d of 1000 pictures had all threads", n)
 	}
 	p.run(mostSkipped+1, 40*ms, 25*ms)
 	if n := p.run(100, 40*ms, 25*ms); n != 100 {
 		t.Errorf("on a machine that is quiet again %d of 100 pictures had all threads", n)
+	}
+}
+
+// An inference that was interrupted once in a while sends no picture to a worker.
+func TestPaceForgivesOne(t *testing.T) {
+	p := pace{among: 40 * ms}
+	for range 100 {
+		if n := p.run(1, 40*ms, 90*ms) + p.run(1, 40*ms, 25*ms); n != 2 {
+			t.Fatalf("after a slow inference %d of two pictures had all threads", n)
+		}
 	}
 }
 
