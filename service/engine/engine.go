@@ -243,19 +243,12 @@ func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	defer turn.End()
-	var times [2]time.Duration
+	var gain float64
 	err = turn.worker.Do(ctx, func() (err error) {
-		for i, p := range []torchbind.Precision{torchbind.FP32, torchbind.BF16} {
-			if times[i], err = torchbind.TimeConvolution(p); err != nil {
-				return err
-			}
-		}
-		return nil
+		gain, err = bf16Gain()
+		return err
 	})
-	if err != nil {
-		return 0, err
-	}
-	return times[0].Seconds() / times[1].Seconds(), nil
+	return gain, err
 }
 
 // Card is the model's card, or the one assumed for it.

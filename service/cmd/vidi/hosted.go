@@ -157,7 +157,7 @@ func (h *hosted) complete(ctx context.Context, log *slog.Logger) {
 	switch precision := computesIn(h.first); {
 	case precision == string(engine.BF16) && !cpu.HasNativeBF16:
 		log.Warn("this CPU does not compute bf16 natively: it is emulated, several times slower than --precision fp32")
-	case precision == string(engine.FP32) && cpu.HasNativeBF16:
+	case precision != string(engine.Int8) && cpu.HasNativeBF16:
 		_, _ = h.first.Engine().WaitAlone(ctx) // its compiling would disturb the measurement
 		logBF16Gain(ctx, log, h.first.Engine())
 	}

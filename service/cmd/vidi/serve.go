@@ -18,6 +18,7 @@ import (
 	"github.com/vidi-vision/vidi/service/httpapi"
 	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
+	"github.com/vidi-vision/vidi/torchbind"
 )
 
 type serveCmd struct{ config.Serve }
@@ -54,17 +55,22 @@ type loaded struct {
 	complete func(ctx context.Context, log *slog.Logger)
 }
 
-// logBF16Gain tells, on a CPU that computes bf16 natively, what choosing it would bring.
+// logBF16Gain tells, on a CPU that has instructions for bf16, what choosing it would bring, or that it was no good choice.
 func logBF16Gain(ctx context.Context, log *slog.Logger, e *engine.Engine) {
 	gain, err := e.BF16Gain(ctx)
 	switch {
 	case err != nil:
 		log.Debug("bf16 was not measured", "error", err)
-	case gain > 1.2:
+	case e.Precision() == torchbind.BF16:
+		if gain < 1 {
+			log.Warn(fmt.Sprintf("--precision fp32 would be faster on this CPU, although it has bf16 instructions: 3 × 3 convolutions take 1/%.1f of the time of bf16; "+
+				"`vidi bench` measures a model", 1/gain))
+		}
+	case gain >= engine.WorthwhileGain:
 		log.Info(fmt.Sprintf("--precision bf16 would be faster on this CPU: 3 × 3 convolutions take 1/%.1f of the time of fp32, and "+
 			"probabilities differ slightly; `vidi bench` measures a model", gain))
 	default:
-		log.Info(fmt.Sprintf("--precision bf16 would gain little on this CPU, although it has bf16 instructions: 3 × 3 convolutions are %.1f × as fast; "+
+		log.Info(fmt.Sprintf("--precision bf16 would not be worth it on this CPU, although it has bf16 instructions: 3 × 3 convolutions are %.1f × as fast; "+
 			"`vidi bench` measures a model", gain))
 	}
 }
