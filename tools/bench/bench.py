@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import engines
@@ -36,10 +37,8 @@ def main() -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
     saved = BUILD / "results.json"
     if not args.report:
-        begun = time.monotonic()
-        data = measure(args)
-        data["seconds"] = time.monotonic() - begun
-        saved.write_text(json.dumps(data), encoding="utf-8")
+        for data in measure(args):  # after each part, so that a failure costs one only: --report writes what there is
+            saved.write_text(json.dumps(data), encoding="utf-8")
     run = Run(json.loads(saved.read_text(encoding="utf-8")))
     out = args.out or (ROOT / "docs" if run.data["plan"]["complete"] else BUILD)
     out.mkdir(parents=True, exist_ok=True)
@@ -66,14 +65,14 @@ def arguments() -> argparse.Namespace:
     return args
 
 
-def measure(args: argparse.Namespace) -> dict:
+def measure(args: argparse.Namespace) -> Iterator[dict]:
+    begun = time.monotonic()
     peers_models()
     lists = pictures.make(BUILD / "pictures")
     parts = args.parts or (("http",) if args.servers or args.cells else PARTS)
     rounds = args.rounds or (1 if args.quick else 3)
-    complete = not (args.quick or args.servers or args.cells or args.parts)
     data: dict = {
-        "plan": {"rounds": rounds, "quick": args.quick, "complete": complete},
+        "plan": {"rounds": rounds, "quick": args.quick, "complete": False},
         "machine": machine.describe(),
         "versions": machine.versions(),
     }
@@ -83,12 +82,15 @@ def measure(args: argparse.Namespace) -> dict:
         cells = [cell for cell in serving.CELLS if cell.key in args.cells] if args.cells else list(usual)
         lengths = serving.QUICK if args.quick else serving.FULL
         data["servers"] = serving.measure(servers, cells, rounds, lengths, lists, BUILD / "logs")
+        yield data | {"seconds": time.monotonic() - begun}
     if "engines" in parts:
         # Twice as many, because the engines cannot be stopped while others run: their turns are further apart.
         data["engines"] = engines.measure(2 * rounds, 0.3 if args.quick else 1.0)
+        yield data | {"seconds": time.monotonic() - begun}
     if "tensors" in parts:
         data["tensors"] = tensors.measure(rounds, 0.3 if args.quick else 1.0, BUILD / "pictures", BUILD)
-    return data
+    data["plan"]["complete"] = not (args.quick or args.servers or args.cells or args.parts)
+    yield data | {"seconds": time.monotonic() - begun}
 
 
 def available(server) -> bool:

@@ -2,6 +2,7 @@
 
 import random
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,10 +77,12 @@ def one_round(servers, cells, n, rounds, lengths, pictures, logs, picture, found
 
 
 def warm(one: Running, cells: list[Cell], pictures: dict[str, Path]) -> None:
-    """A second of every load that will come: batches of every size, pools at their full size."""
+    """A second of every load that will come: batches of every size, pools at their full size. And one of none, for what a server does when
+    it has time: vidi compares its modules then."""
     for connections in sorted({cell.connections for cell in cells}):
         load.run(one, Cell("small", connections), pictures["small"], Slice(0.1, 0.8, 1))
     one.drain()
+    time.sleep(1)
 
 
 def progress(line: str) -> None:
