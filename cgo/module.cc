@@ -100,7 +100,7 @@ void prepare(tb_module& module) {
     return;
   }
   to_channels_last(module.value);
-  // As torch::jit::freeze, which copies the module first, int8 weights and their packing included. It folds each BatchNorm into its
+  // As torch::jit::freeze, which copies the module first and with that packs int8 weights once more. It folds each BatchNorm into its
   // convolution. Rounding comes after that, once, and not before and after.
   torch::jit::freeze_module_inplace(&module.value);
   std::shared_ptr<torch::jit::Graph> graph = module.value.get_method("forward").graph();

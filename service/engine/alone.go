@@ -15,12 +15,13 @@ import (
 // alone is a model's second module, compiled for a picture that has the machine to itself. It is made in the background,
 // since everything works without it.
 type alone struct {
-	module  atomic.Pointer[torchbind.Module] // nil until it is ready, and where it is not worth having
-	stop    context.CancelFunc               // ends the measurement
-	settled chan struct{}                    // closed when it is known what becomes of it; nil if there is none to be
-	outcome AloneOutcome                     // these two are read after that
-	err     error                            // why there is none
-	pace    pace
+	module   atomic.Pointer[torchbind.Module] // nil until it is ready, and where it is not worth having
+	stop     context.CancelFunc               // ends the measurement
+	compiled chan struct{}                    // closed when it can be run; nil, as settled, if there is none to be
+	settled  chan struct{}                    // closed when it is known what becomes of it
+	outcome  AloneOutcome                     // these two are read after that
+	err      error                            // why there is none
+	pace     pace
 }
 
 // AloneOutcome is what became of the module for a picture that has the machine to itself.
@@ -35,7 +36,7 @@ type AloneOutcome struct {
 func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
 	ctx, stop := context.WithCancel(context.Background())
 	a.stop = stop
-	a.settled = make(chan struct{})
+	a.compiled, a.settled = make(chan struct{}), make(chan struct{})
 	pool.compiling.Add(1)
 	go func() {
 		defer close(a.settled)
@@ -48,9 +49,10 @@ func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
 			return err
 		})
 		pool.compiling.Add(-1)
+		close(a.compiled)
 		outcome := AloneOutcome{Used: true}
 		if err == nil && pool.measuresAlone {
-			outcome, err = pool.judge(ctx, shared, second, in)
+			outcome, err = judge(ctx, func() (AloneOutcome, error) { return pool.compare(ctx, shared, second, in) })
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -77,8 +79,8 @@ const (
 	// worthwhilePercent is how long an inference with all threads may take at most, of one on a worker: for less gain the second
 	// module is not worth its memory, nor keeping the other workers from pictures that may come.
 	worthwhilePercent = 95
-	// busyPause is how long a machine that is not idle is left alone.
-	busyPause = 20 * time.Millisecond
+	// busyPause is how long a machine that is not idle is left alone: each look at it takes a worker from the pictures, for a moment.
+	busyPause = 100 * time.Millisecond
 )
 
 // secondThoughts are the pauses before the modules are compared once more. On a virtual machine a neighbour may take one core, or the
@@ -88,50 +90,64 @@ var secondThoughts = []time.Duration{time.Second, 2 * time.Second, 4 * time.Seco
 
 // judge decides whether a picture that is alone gets all threads. More of them are not always faster: each layer has to wait for the
 // slowest, and read what the other cores have just written.
-func (p *Pool) judge(ctx context.Context, shared, second *torchbind.Module, in model.Input) (found AloneOutcome, err error) {
+func judge(ctx context.Context, compare func() (AloneOutcome, error)) (AloneOutcome, error) {
 	for try := 0; ; try++ {
-		found, err = p.compare(ctx, shared, second, in)
-		found.Used = found.Alone*100 <= found.Among*worthwhilePercent
-		if err != nil || found.Used || try == len(secondThoughts) {
-			return found, err
+		found, err := compare()
+		if err != nil {
+			return AloneOutcome{}, err
 		}
-		select {
-		case <-ctx.Done():
-			return AloneOutcome{}, ctx.Err()
-		case <-time.After(secondThoughts[try]):
+		found.Used = found.Alone*100 <= found.Among*worthwhilePercent
+		if found.Used || try == len(secondThoughts) {
+			return found, nil
+		}
+		if err := pause(ctx, secondThoughts[try]); err != nil {
+			return AloneOutcome{}, err
 		}
 	}
 }
 
 // compare times an inference on a worker and one with all threads, one after the other while nothing else is inferred. Between two
 // comparisons pictures may come, and as long as they come all the time, it waits: nobody is alone then.
-func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in model.Input) (found AloneOutcome, err error) {
+func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in model.Input) (AloneOutcome, error) {
 	grey := bytes.Repeat([]byte{128}, in.Crop*in.Crop*3)
 	var among, alone []time.Duration
-	for len(among) < comparisons {
-		worker, err := p.take(ctx)
-		if err != nil {
-			return AloneOutcome{}, err
-		}
-		rest, all := p.takeRest()
-		if all {
-			err = timed(&among, func() error { _, err := infer(ctx, worker, shared, grey, 1, in); return err })
-			if err == nil {
-				// Inside Do, so that another model which is being warmed there is not in the middle of it.
-				err = p.alone.Do(ctx, func() error {
-					return timed(&alone, func() error { _, err := infer(ctx, p.alone, second, grey, 1, in); return err })
-				})
+	for len(alone) < comparisons {
+		before := len(alone)
+		// Inside Do, because another model may be compiled there, and the workers are not to be held until that is done.
+		err := p.alone.Do(ctx, func() error {
+			worker := p.takeIdle()
+			if worker == nil {
+				return nil
 			}
-		}
-		p.give(append(rest, worker))
+			rest, all := p.takeRest()
+			defer func() { p.give(append(rest, worker)) }()
+			if !all {
+				return nil
+			}
+			if err := timed(&among, func() error { _, err := infer(ctx, worker, shared, grey, 1, in); return err }); err != nil {
+				return err
+			}
+			return timed(&alone, func() error { _, err := infer(ctx, p.alone, second, grey, 1, in); return err })
+		})
 		if err != nil {
 			return AloneOutcome{}, err
 		}
-		if !all {
-			time.Sleep(busyPause)
+		if len(alone) == before {
+			if err := pause(ctx, busyPause); err != nil {
+				return AloneOutcome{}, err
+			}
 		}
 	}
 	return AloneOutcome{Among: median(among), Alone: median(alone)}, nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
 }
 
 func timed(times *[]time.Duration, f func() error) error {
@@ -156,6 +172,17 @@ func (a *alone) wait(ctx context.Context) (AloneOutcome, error) {
 		return a.outcome, a.err
 	case <-ctx.Done():
 		return AloneOutcome{}, ctx.Err()
+	}
+}
+
+// waitCompiled returns when it can be run, or when ctx ends.
+func (a *alone) waitCompiled(ctx context.Context) {
+	if a.compiled == nil {
+		return
+	}
+	select {
+	case <-a.compiled:
+	case <-ctx.Done():
 	}
 }
 

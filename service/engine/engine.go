@@ -235,6 +235,9 @@ func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float
 // idle machine it takes a second, or ten where all threads turn out not to be worth it; on a busy one until there is a pause.
 func (e *Engine) WaitAlone(ctx context.Context) (AloneOutcome, error) { return e.alone.wait(ctx) }
 
+// WaitCompiled returns when nothing is being compiled for the model any more, or ctx ends.
+func (e *Engine) WaitCompiled(ctx context.Context) { e.alone.waitCompiled(ctx) }
+
 // BF16Gain is how many times as fast this CPU computes convolutions in bf16 as in fp32, measured now on one thread; it takes a
 // tenth of a second and one turn.
 func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
@@ -243,12 +246,19 @@ func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	defer turn.End()
-	var gain float64
+	var times [2]time.Duration
 	err = turn.worker.Do(ctx, func() (err error) {
-		gain, err = bf16Gain()
-		return err
+		for i, p := range []torchbind.Precision{torchbind.FP32, torchbind.BF16} {
+			if times[i], err = torchbind.TimeConvolution(p); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
-	return gain, err
+	if err != nil {
+		return 0, err
+	}
+	return times[0].Seconds() / times[1].Seconds(), nil
 }
 
 // Card is the model's card, or the one assumed for it.

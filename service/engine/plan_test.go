@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/vidi-vision/vidi/torchbind"
@@ -101,7 +102,6 @@ func TestAllThreadsHaveToBeWorthIt(t *testing.T) {
 		t.Skip("a single core has no plan for pictures that are alone")
 	}
 	e := mustLoad(t, "fixtures/tiny.pt", Config{})
-	begun := time.Now()
 	outcome, err := e.WaitAlone(context.Background())
 	if err != nil || outcome.Among <= 0 || outcome.Alone <= 0 {
 		t.Fatalf("%+v, %v", outcome, err)
@@ -109,16 +109,38 @@ func TestAllThreadsHaveToBeWorthIt(t *testing.T) {
 	if worth := outcome.Alone.Seconds() <= outcome.Among.Seconds()*worthwhilePercent/100; outcome.Used != worth || (e.alone.module.Load() != nil) != worth {
 		t.Errorf("%+v, and the second module is %v", outcome, e.alone.module.Load())
 	}
-	var pauses time.Duration
-	for _, d := range secondThoughts {
-		pauses += d
-	}
-	if waited := time.Since(begun); !outcome.Used && waited < pauses {
-		t.Errorf("no was said after %v", waited)
-	}
 	if len(e.pool.free) != e.pool.plan.Workers {
 		t.Errorf("%d workers are free", len(e.pool.free))
 	}
+}
+
+// One yes is enough, a no takes four comparisons with pauses, and nobody waits for the pauses of an engine that is closed.
+func TestJudge(t *testing.T) {
+	yes, no := AloneOutcome{Among: 100, Alone: 95}, AloneOutcome{Among: 100, Alone: 96}
+	for _, c := range []struct {
+		answers []AloneOutcome
+		used    bool
+		takes   time.Duration
+	}{
+		{[]AloneOutcome{yes}, true, 0},
+		{[]AloneOutcome{no, no, yes}, true, 3 * time.Second},
+		{[]AloneOutcome{no, no, no, no}, false, 7 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			asked, begun := 0, time.Now()
+			outcome, err := judge(t.Context(), func() (AloneOutcome, error) { asked++; return c.answers[asked-1], nil })
+			if err != nil || outcome.Used != c.used || asked != len(c.answers) || time.Since(begun) != c.takes {
+				t.Errorf("%v: %+v, %v after %d comparisons and %v", c.answers, outcome, err, asked, time.Since(begun))
+			}
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second/2, cancel)
+		if outcome, err := judge(ctx, func() (AloneOutcome, error) { return no, nil }); err != context.Canceled || outcome != (AloneOutcome{}) {
+			t.Errorf("closed in the first pause: %+v, %v", outcome, err)
+		}
+	})
 }
 
 // While the machine is never idle nothing is found out and no picture gets all threads; closing the engine does not wait for the end of that.
@@ -140,7 +162,8 @@ func TestABusyMachineIsNotCompared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	waiting, stop := context.WithTimeout(context.Background(), 2*time.Second) // compiling takes a second at most
+	e.WaitCompiled(context.Background())
+	waiting, stop := context.WithTimeout(context.Background(), 5*busyPause)
 	defer stop()
 	if outcome, err := e.WaitAlone(waiting); err != context.DeadlineExceeded || e.alone.module.Load() != nil {
 		t.Errorf("with a worker in use: %+v, %v, second module %v", outcome, err, e.alone.module.Load())

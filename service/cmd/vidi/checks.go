@@ -92,8 +92,9 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	}
 	warm := time.Since(begun)
 	e := classifier.Engine()
-	// What comes of it is no error: everything works without the second module, and serve says the same. It is there after a second; to
-	// hear that it is not worth having takes longer than people like to wait.
+	// What comes of the second module is no error: everything works without it, and serve says the same. To hear that it is not worth having
+	// takes longer than people like to wait.
+	e.WaitCompiled(ctx)
 	settled, stop := context.WithTimeout(ctx, 2*time.Second)
 	_, _ = e.WaitAlone(settled)
 	stop()

@@ -144,7 +144,7 @@ func logAlone(log *slog.Logger, e *engine.Engine, card model.Card) {
 		log.Warn("a picture that comes alone gets no more threads than others", "error", err)
 	case outcome.Used:
 		log.Info("a picture that comes alone now gets all its threads")
-	case outcome.Among > 0: // otherwise the server ended first
+	case outcome.Among > 0: // otherwise the model was unloaded first
 		log.Info("a picture that comes alone gets no more threads than others: this model is not faster with them here")
 	}
 }
@@ -158,7 +158,7 @@ func (h *hosted) complete(ctx context.Context, log *slog.Logger) {
 	case precision == string(engine.BF16) && !cpu.HasNativeBF16:
 		log.Warn("this CPU does not compute bf16 natively: it is emulated, several times slower than --precision fp32")
 	case precision != string(engine.Int8) && cpu.HasNativeBF16:
-		_, _ = h.first.Engine().WaitAlone(ctx) // its compiling would disturb the measurement
+		h.first.Engine().WaitCompiled(ctx) // its compiling would disturb the measurement
 		logBF16Gain(ctx, log, h.first.Engine())
 	}
 }
