@@ -33,10 +33,10 @@ TEST(Runtime, TheFuserIsInBuildsForX86) { EXPECT_EQ(initialised().has_fuser, 1);
 
 TEST(Runtime, CpuFlagsAreThoseTheKernelReports) {
   std::ifstream cpuinfo("/proc/cpuinfo");
-  std::string word;
+  std::string word, vendor;
   std::set<std::string> flags;
-  while (cpuinfo >> word && word != "flags") {
-  }
+  while (cpuinfo >> word && word != "flags")
+    if (word == "vendor_id") cpuinfo >> word >> vendor;  // after a colon
   std::getline(cpuinfo, word);
   std::istringstream line(word);
   while (line >> word) flags.insert(word);
@@ -44,6 +44,7 @@ TEST(Runtime, CpuFlagsAreThoseTheKernelReports) {
   tb_runtime r = initialised();
   EXPECT_EQ(r.has_amx, flags.count("amx_tile"));
   EXPECT_EQ(r.has_native_bf16, flags.count("avx512_bf16") || flags.count("amx_tile"));
+  EXPECT_EQ(r.has_fast_bf16, flags.count("amx_tile") || (flags.count("avx512_bf16") && vendor != "GenuineIntel"));
   EXPECT_EQ(r.has_vnni, flags.count("avx512_vnni"));
 }
 

@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 // Raised whenever a signature or a struct here changes; the Go side refuses a library with another number.
-#define TB_ABI_VERSION 2
+#define TB_ABI_VERSION 3
 
 // ---- Status -----------------------------------------------------------------------------------------------------------
 
@@ -59,6 +59,7 @@ typedef struct tb_runtime {
   int32_t abi_version;      // TB_ABI_VERSION of the library
   int32_t has_fuser;        // 1 if the oneDNN Graph fuser is in this libtorch (x86-64 builds)
   int32_t has_native_bf16;  // 1 if the CPU multiplies bfloat16 itself (AVX-512 BF16 or AMX)
+  int32_t has_fast_bf16;    // 1 if that is faster than fp32: with AMX, and with AVX-512 BF16 on other CPUs than Intel's
   int32_t has_amx;          // 1 if the CPU has AMX tiles
   int32_t has_vnni;         // 1 if the CPU has AVX-512 VNNI (8-bit dot products)
   int32_t jpeg_version;     // libjpeg-turbo's version number, 2001005 is 2.1.5; 0 if unknown

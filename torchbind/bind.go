@@ -69,6 +69,7 @@ func runtimeInit() (RuntimeInfo, error) {
 		JPEGVersion:   fmt.Sprintf("%d.%d.%d", v/1000000, v/1000%1000, v%1000),
 		HasFuser:      r.has_fuser != 0,
 		HasNativeBF16: r.has_native_bf16 != 0,
+		HasFastBF16:   r.has_fast_bf16 != 0,
 		HasAMX:        r.has_amx != 0,
 		HasVNNI:       r.has_vnni != 0,
 	}, nil

@@ -12,7 +12,8 @@ type RuntimeInfo struct {
 	JPEGVersion   string // libjpeg-turbo's, "2.1.5"
 	CPUCapability string // what ATen's own kernels use: "AVX512", "AVX2", "DEFAULT", …
 	HasFuser      bool   // the oneDNN Graph fuser is there (x86-64)
-	HasNativeBF16 bool   // the CPU multiplies bfloat16 natively, by AMX (then [BF16] is several times faster) or AVX-512 BF16 (then ask [TimeConvolution])
+	HasNativeBF16 bool   // the CPU multiplies bfloat16 natively (AVX-512 BF16 or AMX)
+	HasFastBF16   bool   // that is faster than fp32: with AMX several times, with AVX-512 BF16 on AMD's CPUs, not on Intel's
 	HasAMX        bool
 	HasVNNI       bool // AVX-512 VNNI: 8-bit models are fast
 }

@@ -182,22 +182,6 @@ func TestClassifyInt8(t *testing.T) {
 	}
 }
 
-// With kernels that cannot compute bf16 natively, auto stays with fp32, although the CPU may say that it has the instructions.
-func TestAutoPrecisionIsMeasured(t *testing.T) {
-	t.Setenv("ONEDNN_MAX_CPU_ISA", "AVX2")
-	picture := torchtest.File(t, "examples/espresso.png")
-	answer := func(precision string) string {
-		r := vidi(t, nil, "classify", lite0, "--format=json", "--top-k=1000", "--precision="+precision, picture)
-		if r.code != 0 {
-			t.Fatalf("%s: %+v", precision, r)
-		}
-		return r.stdout
-	}
-	if fp32, auto := answer("fp32"), answer("auto"); auto != fp32 {
-		t.Errorf("auto: %.200s, fp32: %.200s", auto, fp32)
-	}
-}
-
 func TestWrongUseExitsWithTwo(t *testing.T) {
 	for _, args := range [][]string{
 		{"classify"}, {"classify", "--top-k=0", "x"}, {"classify", "--top-k=x", "x"}, {"classify", "--format=xml", "x"}, {"classify", "--precision=fp16", "x"},
