@@ -1,6 +1,7 @@
 """The engines alone: one picture at a time through the same network, each engine in a process of its own, in turns."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -37,12 +38,16 @@ def commands(seconds: float) -> dict[str, list[str]]:
 def measure(rounds: int, seconds: float) -> dict[str, list[float]]:
     every = commands(seconds)
     found: dict[str, list[float]] = {}
+    cores = sorted(os.sched_getaffinity(0))
     for n in range(rounds):
+        # A single thread of every engine gets the same core in a round: a virtual machine's neighbours may slow one of them for seconds.
+        core = str(cores[n // 2 % len(cores)])
         print(f"engines, round {n + 1} of {rounds}", file=sys.stderr, flush=True)
         names = list(every)
         # Forwards and backwards in turn, so that a machine that grows slower or faster favours nobody.
         for name in names if n % 2 == 0 else reversed(names):
-            if (milliseconds := run(every[name])) is None:
+            pinned = ["taskset", "--cpu-list", core] if name.endswith("/1") else []
+            if (milliseconds := run(pinned + every[name])) is None:
                 # Said once, in the first round: the report has a dash there.
                 if n == 0:
                     print(f"  {name}: not measured; `{' '.join(every[name])}` gave no median_ms", file=sys.stderr)
