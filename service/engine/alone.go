@@ -112,19 +112,15 @@ func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in
 	grey := bytes.Repeat([]byte{128}, in.Crop*in.Crop*3)
 	var among, alone []time.Duration
 	for len(alone) < comparisons {
-		before := len(alone)
+		idle := false
 		// Inside Do, because another model may be compiled there, and the workers are not to be held until that is done.
 		err := p.alone.Do(ctx, func() error {
-			worker := p.takeIdle()
-			if worker == nil {
+			var workers []*torchbind.Worker
+			if workers, idle = p.takeFree(p.plan.Workers); !idle {
 				return nil
 			}
-			rest, all := p.takeRest()
-			defer func() { p.give(append(rest, worker)) }()
-			if !all {
-				return nil
-			}
-			if err := timed(&among, func() error { _, err := infer(ctx, worker, shared, grey, 1, in); return err }); err != nil {
+			defer p.give(workers)
+			if err := timed(&among, func() error { _, err := infer(ctx, workers[0], shared, grey, 1, in); return err }); err != nil {
 				return err
 			}
 			return timed(&alone, func() error { _, err := infer(ctx, p.alone, second, grey, 1, in); return err })
@@ -132,7 +128,7 @@ func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in
 		if err != nil {
 			return AloneOutcome{}, err
 		}
-		if len(alone) == before {
+		if !idle {
 			if err := pause(ctx, busyPause); err != nil {
 				return AloneOutcome{}, err
 			}

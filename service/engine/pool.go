@@ -101,17 +101,19 @@ func (p *Pool) takeIdle() *torchbind.Worker {
 }
 
 // takeRest takes all the workers but the caller's, or none if one of them is in use.
-func (p *Pool) takeRest() (rest []*torchbind.Worker, all bool) {
-	for range p.plan.Workers - 1 {
-		select {
-		case worker := <-p.free:
-			rest = append(rest, worker)
-		default:
-			p.give(rest) // at once: pictures that wait need them, not only after the caller's inference
+func (p *Pool) takeRest() (rest []*torchbind.Worker, all bool) { return p.takeFree(p.plan.Workers - 1) }
+
+// takeFree takes so many workers, or none if fewer are free.
+func (p *Pool) takeFree(count int) (workers []*torchbind.Worker, all bool) {
+	for range count {
+		worker := p.takeIdle()
+		if worker == nil {
+			p.give(workers) // at once: pictures that wait need them, not only after the caller's inference
 			return nil, false
 		}
+		workers = append(workers, worker)
 	}
-	return rest, true
+	return workers, true
 }
 
 func (p *Pool) give(workers []*torchbind.Worker) {

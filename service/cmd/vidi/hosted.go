@@ -157,7 +157,9 @@ func (h *hosted) complete(ctx context.Context, log *slog.Logger) {
 	switch precision := computesIn(h.first); {
 	case precision == string(engine.BF16) && !cpu.HasNativeBF16:
 		log.Warn("this CPU does not compute bf16 natively: it is emulated, several times slower than --precision fp32")
-	case precision != string(engine.Int8) && cpu.HasNativeBF16:
+	case precision == string(engine.BF16) && !cpu.HasFastBF16:
+		log.Warn("--precision fp32 would be faster on this CPU, although it has bf16 instructions; `vidi bench` measures a model")
+	case precision == string(engine.FP32) && cpu.HasNativeBF16:
 		h.first.Engine().WaitCompiled(ctx) // its compiling would disturb the measurement
 		logBF16Gain(ctx, log, h.first.Engine())
 	}

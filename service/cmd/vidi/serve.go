@@ -18,7 +18,6 @@ import (
 	"github.com/vidi-vision/vidi/service/httpapi"
 	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 type serveCmd struct{ config.Serve }
@@ -51,25 +50,17 @@ type loaded struct {
 	plan    engine.Plan
 	engine  func() telemetry.Engine
 	rules   *rules.Book // nil without --rules
-	// complete does what need not be waited for, and logs it: what bf16 gains or would gain here.
+	// complete does what need not be waited for, and logs it: what bf16 would gain here.
 	complete func(ctx context.Context, log *slog.Logger)
 }
 
-// worthwhileGain is how many times as fast a precision has to be to be spoken of.
-const worthwhileGain = 1.2
-
-// logBF16Gain tells, on a CPU that has instructions for bf16, what choosing it would bring, or that it was no good choice.
+// logBF16Gain tells, on a CPU that has instructions for bf16, what choosing it would bring.
 func logBF16Gain(ctx context.Context, log *slog.Logger, e *engine.Engine) {
 	gain, err := e.BF16Gain(ctx)
 	switch {
 	case err != nil:
 		log.Debug("bf16 was not measured", "error", err)
-	case e.Precision() == torchbind.BF16:
-		if gain*worthwhileGain <= 1 {
-			log.Warn(fmt.Sprintf("--precision fp32 would be faster on this CPU, although it has bf16 instructions: 3 × 3 convolutions take 1/%.1f of the time of bf16; "+
-				"`vidi bench` measures a model", 1/gain))
-		}
-	case gain >= worthwhileGain:
+	case gain > 1.2:
 		log.Info(fmt.Sprintf("--precision bf16 would be faster on this CPU: 3 × 3 convolutions take 1/%.1f of the time of fp32, and "+
 			"probabilities differ slightly; `vidi bench` measures a model", gain))
 	default:
