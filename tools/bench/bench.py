@@ -37,8 +37,9 @@ def main() -> int:
     BUILD.mkdir(parents=True, exist_ok=True)
     saved = BUILD / "results.json"
     if not args.report:
+        begun = time.monotonic()
         for data in measure(args):  # after each part, so that a failure costs one only: --report writes what there is
-            saved.write_text(json.dumps(data), encoding="utf-8")
+            saved.write_text(json.dumps(data | {"seconds": time.monotonic() - begun}), encoding="utf-8")
     run = Run(json.loads(saved.read_text(encoding="utf-8")))
     out = args.out or (ROOT / "docs" if run.data["plan"]["complete"] else BUILD)
     out.mkdir(parents=True, exist_ok=True)
@@ -66,7 +67,7 @@ def arguments() -> argparse.Namespace:
 
 
 def measure(args: argparse.Namespace) -> Iterator[dict]:
-    begun = time.monotonic()
+    """What was measured so far, after each part."""
     peers_models()
     lists = pictures.make(BUILD / "pictures")
     parts = args.parts or (("http",) if args.servers or args.cells else PARTS)
@@ -82,15 +83,15 @@ def measure(args: argparse.Namespace) -> Iterator[dict]:
         cells = [cell for cell in serving.CELLS if cell.key in args.cells] if args.cells else list(usual)
         lengths = serving.QUICK if args.quick else serving.FULL
         data["servers"] = serving.measure(servers, cells, rounds, lengths, lists, BUILD / "logs")
-        yield data | {"seconds": time.monotonic() - begun}
+        yield data
     if "engines" in parts:
         # Twice as many, because the engines cannot be stopped while others run: their turns are further apart.
         data["engines"] = engines.measure(2 * rounds, 0.3 if args.quick else 1.0)
-        yield data | {"seconds": time.monotonic() - begun}
+        yield data
     if "tensors" in parts:
         data["tensors"] = tensors.measure(rounds, 0.3 if args.quick else 1.0, BUILD / "pictures", BUILD)
     data["plan"]["complete"] = not (args.quick or args.servers or args.cells or args.parts)
-    yield data | {"seconds": time.monotonic() - begun}
+    yield data
 
 
 def available(server) -> bool:
