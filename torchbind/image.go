@@ -133,7 +133,12 @@ func ResizeJPEG(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, e
 	if len(data) == 0 || len(dst) == 0 {
 		return JPEGReport{}, &Error{Op: "resize JPEG", Code: InvalidArgument, Message: "no data, or no room for the crop"}
 	}
-	return jpegResize(data, o, r, dst)
+	var report JPEGReport
+	err := decode(func(on *runner) (err error) {
+		report, err = runnerJPEG(on.ptr, on.wait, data, o, r, dst)
+		return err
+	})
+	return report, err
 }
 
 // PNGOptions bound what one file may cost; a limit of 0 means none.
@@ -153,7 +158,12 @@ func ResizePNG(data []byte, o PNGOptions, r Resize, dst []byte) (time.Duration, 
 	if len(data) == 0 || len(dst) == 0 {
 		return 0, &Error{Op: "resize PNG", Code: InvalidArgument, Message: "no data, or no room for the crop"}
 	}
-	return pngResize(data, o, r, dst)
+	var resizeTime time.Duration
+	err := decode(func(on *runner) (err error) {
+		resizeTime, err = runnerPNG(on.ptr, on.wait, data, o, r, dst)
+		return err
+	})
+	return resizeTime, err
 }
 
 // NewInput makes a network's input, count × 3 × height × width in channels-last memory, from count pictures of

@@ -19,18 +19,52 @@ struct tb_runner {
   int32_t threads;
   bool counted;  // the thread's own: it has told libtorch how many threads to use
   // These belong to the thread while state is RUN, and else to the caller.
-  tb_module* module;
-  const tb_tensor* input;
-  tb_tensor* output;
+  void (*call)(tb_runner*);
   tb_status* status;
+  union {
+    struct {
+      tb_module* module;
+      const tb_tensor* input;
+      tb_tensor* output;
+    } forward;
+    struct {
+      const uint8_t* data;
+      size_t size;
+      tb_jpeg_limits limits;
+      int32_t eighths;
+      tb_resize resize;
+      uint8_t* dst;
+      size_t dst_bytes;
+      tb_jpeg_report report;
+    } jpeg;
+    struct {
+      const uint8_t* data;
+      size_t size;
+      int64_t max_pixels, max_cpu_ms;
+      tb_resize resize;
+      uint8_t* dst;
+      size_t dst_bytes;
+      int64_t resize_ns;
+    } png;
+  };
 };
 
-static void run(tb_runner* r) {
-  r->output = NULL;
+static void forward(tb_runner* r) {
+  r->forward.output = NULL;
   r->status = r->counted ? NULL : tb_thread_set_count(r->threads);
   if (r->status != NULL) return;
   r->counted = true;
-  r->status = tb_module_forward(r->module, r->input, &r->output);
+  r->status = tb_module_forward(r->forward.module, r->forward.input, &r->forward.output);
+}
+
+static void jpeg(tb_runner* r) {
+  r->status = tb_jpeg_resize(r->jpeg.data, r->jpeg.size, &r->jpeg.limits, r->jpeg.eighths, &r->jpeg.resize, r->jpeg.dst, r->jpeg.dst_bytes,
+                             &r->jpeg.report);
+}
+
+static void png(tb_runner* r) {
+  r->status = tb_png_resize(r->png.data, r->png.size, r->png.max_pixels, r->png.max_cpu_ms, &r->png.resize, r->png.dst, r->png.dst_bytes,
+                            &r->png.resize_ns);
 }
 
 static void set_state(tb_runner* r, int state) {
@@ -53,9 +87,9 @@ static void* loop(void* argument) {
   tb_runner* r = argument;
   prctl(PR_SET_NAME, "tb-runner");  // libtorch's threads get it too
   while (wait_for(r, RUN, STOP) == RUN) {
-    run(r);
+    r->call(r);
     set_state(r, ENDED);
-    // The counter cannot overflow, so this neither fails nor blocks; and if it did, tb_runner_result would still wait for the state.
+    // The counter cannot overflow, so this neither fails nor blocks; and if it did, tb_runner_end_… would still wait for the state.
     const uint64_t one = 1;
     if (write(r->done, &one, sizeof(one)) < 0) continue;
   }
@@ -86,16 +120,62 @@ tb_runner* tb_runner_new(int32_t threads, int* done) {
   return r;
 }
 
-void tb_runner_start(tb_runner* runner, tb_module* module, const tb_tensor* input) {
-  runner->module = module;
-  runner->input = input;
-  set_state(runner, RUN);
+static void start(tb_runner* r, void (*call)(tb_runner*)) {
+  r->call = call;
+  set_state(r, RUN);
 }
 
-tb_status* tb_runner_result(tb_runner* runner, tb_tensor** out) {
-  wait_for(runner, ENDED, STOP);
-  *out = runner->output;
-  return runner->status;
+static tb_status* end(tb_runner* r) {
+  wait_for(r, ENDED, STOP);
+  return r->status;
+}
+
+void tb_runner_start_forward(tb_runner* runner, tb_module* module, const tb_tensor* input) {
+  runner->forward.module = module;
+  runner->forward.input = input;
+  start(runner, forward);
+}
+
+tb_status* tb_runner_end_forward(tb_runner* runner, tb_tensor** out) {
+  tb_status* status = end(runner);
+  *out = runner->forward.output;
+  return status;
+}
+
+void tb_runner_start_jpeg(tb_runner* runner, const uint8_t* data, size_t size, const tb_jpeg_limits* limits, int32_t eighths,
+                          const tb_resize* resize, uint8_t* dst, size_t dst_bytes) {
+  runner->jpeg.data = data;
+  runner->jpeg.size = size;
+  runner->jpeg.limits = *limits;
+  runner->jpeg.eighths = eighths;
+  runner->jpeg.resize = *resize;
+  runner->jpeg.dst = dst;
+  runner->jpeg.dst_bytes = dst_bytes;
+  start(runner, jpeg);
+}
+
+tb_status* tb_runner_end_jpeg(tb_runner* runner, tb_jpeg_report* report) {
+  tb_status* status = end(runner);
+  *report = runner->jpeg.report;
+  return status;
+}
+
+void tb_runner_start_png(tb_runner* runner, const uint8_t* data, size_t size, int64_t max_pixels, int64_t max_cpu_ms,
+                         const tb_resize* resize, uint8_t* dst, size_t dst_bytes) {
+  runner->png.data = data;
+  runner->png.size = size;
+  runner->png.max_pixels = max_pixels;
+  runner->png.max_cpu_ms = max_cpu_ms;
+  runner->png.resize = *resize;
+  runner->png.dst = dst;
+  runner->png.dst_bytes = dst_bytes;
+  start(runner, png);
+}
+
+tb_status* tb_runner_end_png(tb_runner* runner, int64_t* resize_ns) {
+  tb_status* status = end(runner);
+  *resize_ns = runner->png.resize_ns;
+  return status;
 }
 
 void tb_runner_free(tb_runner* runner) {

@@ -51,9 +51,10 @@ func Live() LiveObjects {
 }
 
 // TrimMemory gives memory that libtorch no longer uses back to the system. Worth calling once after the models are warm: loading
-// leaves tens of megabytes behind. What inferences have used stays for the next one otherwise.
+// leaves tens of megabytes behind. What inferences have used stays for the next one otherwise, and so do threads that decoded pictures.
 func TrimMemory() {
 	if opened() {
+		endDecoders()
 		memoryTrim()
 	}
 }

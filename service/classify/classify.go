@@ -193,6 +193,7 @@ func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, data []byt
 	if err != nil {
 		return nil, err
 	}
+	defer c.preparer.Release(picture)
 	begun := time.Now()
 	output, err := turn.Infer(ctx, picture.RGB)
 	if err != nil {

@@ -108,7 +108,9 @@ func TestConcurrent(t *testing.T) {
 					got, err := p.Prepare(context.Background(), data, imagenet, Options{})
 					if err != nil || !bytes.Equal(got.RGB, want.RGB) {
 						t.Errorf("%s: %v, or other pixels", format, err)
+						return
 					}
+					p.Release(got) // and so the next picture of any format may get its memory
 				}
 			})
 		}

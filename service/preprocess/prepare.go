@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/semaphore"
@@ -16,6 +17,7 @@ import (
 type Preparer struct {
 	limits Limits
 	memory *semaphore.Weighted // limits.MaxMemory bytes
+	rgb    sync.Pool           // of *[]byte, from pictures that were released
 }
 
 // New returns a Preparer, or everything that is wrong with the limits.
@@ -47,7 +49,7 @@ func (p *Preparer) Prepare(ctx context.Context, data []byte, spec Spec, o Option
 	}
 	defer release()
 
-	picture := &Picture{Format: h.format, RGB: make([]byte, spec.Crop*spec.Crop*3)}
+	picture := &Picture{Format: h.format, RGB: p.room(spec.Crop * spec.Crop * 3)}
 	picture.Width, picture.Height = turn.size(h.width, h.height)
 	if min(picture.Width, picture.Height) < spec.Crop {
 		picture.Warnings = append(picture.Warnings, LowResolution)
@@ -66,6 +68,17 @@ func (p *Preparer) Prepare(ctx context.Context, data []byte, spec Spec, o Option
 	slices.Sort(picture.Warnings)
 	return picture, nil
 }
+
+// room is where a picture's pixels go. Without what Release has given back, these would be most of a server's garbage.
+func (p *Preparer) room(size int) []byte {
+	if old, _ := p.rgb.Get().(*[]byte); old != nil && cap(*old) >= size {
+		return (*old)[:size]
+	}
+	return make([]byte, size)
+}
+
+// Release gives the memory of a picture's RGB to pictures to come: neither may be used afterwards. It may be left out.
+func (p *Preparer) Release(picture *Picture) { p.rgb.Put(&picture.RGB) }
 
 // stream fills the picture without its pixels ever being in memory.
 func (p *Picture) stream(h header, data []byte, r torchbind.Resize) error {

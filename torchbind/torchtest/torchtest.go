@@ -23,6 +23,7 @@ type Usage struct {
 
 // Measure counts what the process holds now, after the garbage collector has run.
 func Measure() Usage {
+	torchbind.TrimMemory() // ends threads that wait for the next picture
 	runtime.GC()
 	return Usage{
 		Live:        torchbind.Live(),
