@@ -205,11 +205,16 @@ def bounds(run: Run, threads: int, figures: Callable) -> Iterator[str]:
 
 def verdicts(run: Run) -> Iterator[str]:
     yield from section("Targets")
+    yield "Undisturbed is what the machine gives while neighbours leave it alone: the ratio of the latencies that the soonest tenth of the"
+    yield "answers stay within, for a single connection and pictures that are all alike, or of the engines' best turns. On a virtual machine the"
+    yield "medians may be the neighbours' doing; on a machine of one's own both are alike."
+    yield ""
     rows = []
     for check in checks(run):
         bound = f"{'≤' if check.at_most else '≥'} {check.bound:g}"
-        rows.append([check.claim, bound, number(check.value, 2), check.verdict + (f" ({check.note})" if check.note else "")])
-    yield from table(["what", "target", "here", ""], rows)
+        verdict = check.verdict + (f" ({check.note})" if check.note else "")
+        rows.append([check.claim, bound, number(check.value, 2), number(check.undisturbed, 2), verdict])
+    yield from table(["what", "target", "here", "undisturbed", ""], rows)
 
 
 def invalid(run: Run) -> Iterator[str]:

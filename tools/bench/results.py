@@ -70,13 +70,20 @@ class Run:
             return None
         return median([a / b for a, b in zip(one["rates"], two["rates"]) if b])
 
+    def undisturbed_ms(self, server: str, key: str) -> float | None:
+        """The latency that the soonest tenth of the answers stay within: what the machine gives while its neighbours leave it alone. Only for
+        a single connection, where nobody waits for others, and pictures that are all alike."""
+        kind, connections = key.split("/")
+        cell = self.cell(server, key)
+        return percentile_ms(cell["latency_us"], 0.1) if cell and connections == "1" and kind != "typical" else None
+
+    def peers(self, **facts: str) -> list[str]:
+        """The servers that are not ours and have these facts (precision, decode)."""
+        return [name for name, server in self.servers.items() if not server["ours"] and all(server[fact] == value for fact, value in facts.items())]
+
     def best_peer(self, key: str, **facts: str) -> str | None:
-        """The fastest server in a cell that is not ours and has these facts (precision, decode); its name."""
-        names = [
-            name
-            for name, server in self.servers.items()
-            if not server["ours"] and all(server[fact] == value for fact, value in facts.items()) and self.rate(name, key)
-        ]
+        """The fastest of them in a cell; its name."""
+        names = [name for name in self.peers(**facts) if self.rate(name, key)]
         return max(names, key=lambda name: self.rate(name, key), default=None)
 
     def cpu(self, server: str, key: str) -> float | None:
@@ -86,8 +93,12 @@ class Run:
 
     def least_cpu(self, key: str, **facts: str) -> float | None:
         """That of the peer with these facts that needs least."""
-        peers = [name for name, server in self.servers.items() if not server["ours"] and all(server[k] == v for k, v in facts.items())]
-        return min((cpu for name in peers if (cpu := self.cpu(name, key))), default=None)
+        return min((cpu for name in self.peers(**facts) if (cpu := self.cpu(name, key))), default=None)
+
+    def undisturbed_ratio(self, server: str, peers: list[str], key: str) -> float | None:
+        """How many times as soon as the soonest peer the server answers, undisturbed."""
+        best = min((ms for name in peers if (ms := self.undisturbed_ms(name, key))), default=None)
+        return quotient(best, self.undisturbed_ms(server, key))
 
     def same_names(self, server: str, other: str) -> int | None:
         """How many of the typical pictures both give the same likeliest name."""
@@ -96,6 +107,10 @@ class Run:
 
     def engine(self, name: str, threads: int) -> float | None:
         return median(self.engines.get(f"{name}/{threads}", []))
+
+    def engine_undisturbed(self, name: str, threads: int) -> float | None:
+        """The best of its turns."""
+        return min(self.engines.get(f"{name}/{threads}", []), default=None)
 
     def tensor(self, name: str, picture: str) -> float | None:
         return median(self.tensors.get(f"{name}/{picture}", []))

@@ -79,6 +79,17 @@ class StatisticsTest(unittest.TestCase):
         self.assertIsNone(run.best_peer("small/1", precision="bf16", decode="exact"))
 
 
+    def test_undisturbed_is_the_soonest_tenth_over_one_connection(self):
+        run = a_run(vidi_bf16=[1], openvino_bf16=[1], mosec_bf16=[1])
+        for name, soonest, key in (("vidi-bf16", 4000, "small/1"), ("openvino-bf16", 8000, "small/1"), ("mosec-bf16", 6000, "small/1"), ("vidi-bf16", 4000, "typical/1")):
+            histogram = [[1000, 1], [soonest, 9], [50_000, 90]]
+            results.add(run.servers[name]["cells"], key, load.Outcome(100, 1, histogram, ""))
+        exact = run.peers(precision="bf16", decode="exact")
+        self.assertEqual(run.undisturbed_ratio("vidi-bf16", exact, "small/1"), 1.5)
+        self.assertIsNone(run.undisturbed_ms("vidi-bf16", "small/16"))
+        self.assertIsNone(run.undisturbed_ms("vidi-bf16", "typical/1"))  # its soonest tenth are the smallest pictures
+
+
 class TargetsTest(unittest.TestCase):
     def verdict(self, run: results.Run, claim: str) -> str:
         return next(check.verdict for check in targets.checks(run) if check.claim.startswith(claim))
@@ -101,6 +112,9 @@ class TargetsTest(unittest.TestCase):
         self.assertEqual(self.verdict(run, "engine, fp32, 1 thread"), "met")
         run.engines["vidi fp32/1"] = [21.5]
         self.assertEqual(self.verdict(run, "engine, fp32, 1 thread"), "**not met**")
+        run.engines["vidi fp32/1"] = [10.5, 21.5, 30.0]
+        check = next(check for check in targets.checks(run) if check.claim.startswith("engine, fp32, 1 thread"))
+        self.assertEqual((check.verdict, check.undisturbed), ("**not met**", 0.5))
 
     def test_every_server_named_exists(self):
         self.assertLessEqual(set(targets.EXPECTED), set(servers.servers("bf16")))
