@@ -1,7 +1,8 @@
 package torchbind
 
 // The border to C: the only file with import "C". Functions here translate types, copy texts, and turn statuses into
-// errors; they hold no policy. Pointers to Go memory are passed for the time of one call only, which cgo pins, or are pinned here.
+// errors; they hold no policy. Pointers to Go memory are passed for the time of one call only, which cgo pins, or pinned by the
+// caller.
 
 /*
 #cgo CFLAGS: -I${SRCDIR}/../cgo -std=c11
@@ -14,7 +15,6 @@ import "C"
 
 import (
 	"fmt"
-	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -209,43 +209,37 @@ func runnerNew(threads int) (r cRunner, done uintptr, err error) {
 	return r, uintptr(fd), err
 }
 
-// runnerForward is moduleForward on the runner's threads. wait returns when the runner says that the call has ended, or early: then the
-// call is waited for inside C; so do the next two.
-func runnerForward(r cRunner, wait func(), m cModule, input cTensor) (cTensor, error) {
-	C.tb_runner_start_forward(r, m, input)
-	wait()
+func runnerStartForward(r cRunner, m cModule, input cTensor) { C.tb_runner_start_forward(r, m, input) }
+
+func runnerEndForward(r cRunner) (cTensor, error) {
 	var out cTensor
 	err := check("run", "", C.tb_runner_end_forward(r, &out))
 	return out, err
 }
 
-// runnerJPEG decodes and resizes on the runner's thread.
-func runnerJPEG(r cRunner, wait func(), data []byte, o JPEGOptions, to Resize, dst []byte) (JPEGReport, error) {
-	var pinned runtime.Pinner // what C reads and writes after the first call has returned
-	defer pinned.Unpin()
-	pinned.Pin(unsafe.SliceData(data))
-	pinned.Pin(unsafe.SliceData(dst))
+// runnerStartJPEG needs data and dst pinned until runnerEndJPEG has returned.
+func runnerStartJPEG(r cRunner, data []byte, o JPEGOptions, to Resize, dst []byte) {
 	limits, spec := jpegLimits(o), resizeSpec(to)
 	C.tb_runner_start_jpeg(r, bytesPointer(data), C.size_t(len(data)), &limits, C.int32_t(o.Scale.eighths()), &spec, bytesPointer(dst), C.size_t(len(dst)))
-	wait()
+}
+
+func runnerEndJPEG(r cRunner) (JPEGReport, error) {
 	var report C.tb_jpeg_report
-	if err := check("resize JPEG", "", C.tb_runner_end_jpeg(r, &report)); err != nil {
+	if err := check(opResizeJPEG, "", C.tb_runner_end_jpeg(r, &report)); err != nil {
 		return JPEGReport{}, err
 	}
 	return jpegReport(&report), nil
 }
 
-// runnerPNG decodes and resizes on the runner's thread.
-func runnerPNG(r cRunner, wait func(), data []byte, o PNGOptions, to Resize, dst []byte) (resizeTime time.Duration, err error) {
-	var pinned runtime.Pinner
-	defer pinned.Unpin()
-	pinned.Pin(unsafe.SliceData(data))
-	pinned.Pin(unsafe.SliceData(dst))
+// runnerStartPNG needs data and dst pinned until runnerEndPNG has returned.
+func runnerStartPNG(r cRunner, data []byte, o PNGOptions, to Resize, dst []byte) {
 	spec := resizeSpec(to)
 	C.tb_runner_start_png(r, bytesPointer(data), C.size_t(len(data)), C.int64_t(o.MaxPixels), milliseconds(o.MaxCPU), &spec, bytesPointer(dst), C.size_t(len(dst)))
-	wait()
+}
+
+func runnerEndPNG(r cRunner) (resizeTime time.Duration, err error) {
 	var ns C.int64_t
-	err = check("resize PNG", "", C.tb_runner_end_png(r, &ns))
+	err = check(opResizePNG, "", C.tb_runner_end_png(r, &ns))
 	return time.Duration(ns), err
 }
 
@@ -293,6 +287,17 @@ func jpegDecode(data []byte, o JPEGOptions, dst []byte, stride int) (JPEGReport,
 	return jpegReport(&report), nil
 }
 
+func jpegResize(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, error) {
+	limits, spec := jpegLimits(o), resizeSpec(r)
+	var report C.tb_jpeg_report
+	err := check(opResizeJPEG, "", C.tb_jpeg_resize(bytesPointer(data), C.size_t(len(data)), &limits, C.int32_t(o.Scale.eighths()), &spec, bytesPointer(dst),
+		C.size_t(len(dst)), &report))
+	if err != nil {
+		return JPEGReport{}, err
+	}
+	return jpegReport(&report), nil
+}
+
 func resizeSpec(r Resize) C.tb_resize {
 	return C.tb_resize{
 		width:       C.int64_t(r.Width),
@@ -305,6 +310,14 @@ func resizeSpec(r Resize) C.tb_resize {
 		orientation: C.int32_t(min(max(r.Orientation, -1), 9)),
 		box:         C.tb_box{x0: C.double(r.Box.X0), y0: C.double(r.Box.Y0), x1: C.double(r.Box.X1), y1: C.double(r.Box.Y1)},
 	}
+}
+
+func pngResize(data []byte, o PNGOptions, r Resize, dst []byte) (resizeTime time.Duration, err error) {
+	spec := resizeSpec(r)
+	var ns C.int64_t
+	err = check(opResizePNG, "", C.tb_png_resize(bytesPointer(data), C.size_t(len(data)), C.int64_t(o.MaxPixels), milliseconds(o.MaxCPU), &spec,
+		bytesPointer(dst), C.size_t(len(dst)), &ns))
+	return time.Duration(ns), err
 }
 
 // milliseconds rounds up, so that no limit becomes none.

@@ -2,29 +2,34 @@ package torchbind
 
 import "runtime"
 
-// decoders are runners that decode pictures, while nobody needs them: as many as can be at work at the same time. Further ones end after
-// use.
-var decoders = make(chan *runner, runtime.NumCPU())
+// decoders are runners for pictures, while nobody needs them: no more than pictures can be decoded at full speed. Further ones end after
+// use. One that was made on a thread of low priority keeps that.
+var decoders = make(chan *runner, runtime.GOMAXPROCS(0))
 
-// decode has a runner do that.
-func decode(do func(*runner) error) error {
-	var r *runner
+// takeDecoder is nil where the system gives no more threads or descriptors: a picture is decoded on the caller's thread then.
+func takeDecoder() *runner {
 	select {
-	case r = <-decoders:
+	case r := <-decoders:
+		return r
 	default:
-		var err error
-		if r, err = newRunner(1); err != nil {
-			return err
-		}
 	}
-	defer func() {
-		select {
-		case decoders <- r:
-		default:
-			r.close()
-		}
-	}()
-	return do(r)
+	r, err := newRunner(1)
+	if err != nil {
+		return nil
+	}
+	return r
+}
+
+// giveBack is for a runner from takeDecoder.
+func (r *runner) giveBack() {
+	if r == nil {
+		return
+	}
+	select {
+	case decoders <- r:
+	default:
+		r.close()
+	}
 }
 
 // endDecoders ends those that nobody needs now.

@@ -7,21 +7,21 @@ import (
 	"runtime"
 	"sync"
 	"testing"
-	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/vidi-vision/vidi/torchbind"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
 
 // While a picture is decoded the goroutine waits as for a socket, as with inference. However many are decoded at once, no more threads
-// stay than the machine has cores.
+// stay than there are cores.
 func TestDecodingWaitsOutsideC(t *testing.T) {
 	torchtest.NoLeaks(t)
 	data := jpegOf(t, gradient(1230, 770))
 	want := make([]byte, 22*22*3)
 	_, err := torchbind.ResizeJPEG(data, torchbind.JPEGOptions{}, middle(1), want)
 	must(t, err)
-	before := threadsNow(t)
 	seen := make(chan struct{})
 	var callers sync.WaitGroup
 	for range 4 * runtime.NumCPU() {
@@ -54,18 +54,44 @@ func TestDecodingWaitsOutsideC(t *testing.T) {
 	if !found {
 		t.Errorf("it was never seen to wait; the last look:\n%s", stacks)
 	}
-	// Go's own threads may have become more, by one for each of these at most.
-	most := before + 2*runtime.NumCPU()
-	for begun := time.Now(); threadsNow(t) > most; time.Sleep(time.Millisecond) {
-		if time.Since(begun) > 10*time.Second {
-			t.Fatalf("%d threads are left, of %d before", threadsNow(t), before)
-		}
+	if left := threadsNamed(t, "tb-runner"); left > runtime.GOMAXPROCS(0) {
+		t.Errorf("%d threads that decode are left", left)
 	}
 }
 
-func threadsNow(t *testing.T) int {
+// Where no descriptor is to be had, and so no thread, the caller's decodes.
+func TestDecodingWithoutAThread(t *testing.T) {
+	torchtest.NoLeaks(t) // which ends those that wait
+	data := jpegOf(t, gradient(123, 77))
+	want, got := make([]byte, 22*22*3), make([]byte, 22*22*3)
+	_, err := torchbind.ResizeJPEG(data, torchbind.JPEGOptions{}, middle(1), want)
+	must(t, err)
+	torchbind.TrimMemory()
+	var files unix.Rlimit
+	must(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &files))
+	none := files
+	none.Cur = 3
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &none))
+	_, err = torchbind.ResizeJPEG(data, torchbind.JPEGOptions{}, middle(1), got)
+	_, open := os.Open("/dev/null")
+	must(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &files))
+	must(t, err)
+	if open == nil {
+		t.Error("there were descriptors left")
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("other pixels")
+	}
+}
+
+func threadsNamed(t *testing.T, name string) (count int) {
 	t.Helper()
 	tasks, err := os.ReadDir("/proc/self/task")
 	must(t, err)
-	return len(tasks)
+	for _, task := range tasks {
+		if comm, err := os.ReadFile("/proc/self/task/" + task.Name() + "/comm"); err == nil && string(comm) == name+"\n" {
+			count++
+		}
+	}
+	return count
 }

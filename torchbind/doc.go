@@ -17,6 +17,8 @@
 //     threads. So load and compile models inside [Worker.Do] and run them by [Worker.Run]: a [Worker] is one goroutine on one OS
 //     thread for life, for the former, and a C thread that computes, for the latter. Workers × threads should not exceed the cores that
 //     the process may use (runtime.GOMAXPROCS knows a container's quota).
+//   - [ResizeJPEG] and [ResizePNG] decode on C threads, of which as many as there are such cores stay for the next pictures, each with a
+//     descriptor; [TrimMemory] ends those that wait. A thread of Go's is not kept busy meanwhile.
 //   - One [Module] may run on several workers at once after [Worker.Warm] has returned; they share the weights.
 //   - One [Tensor] must not be used by two goroutines at a time.
 //   - Lock order: a Worker's, which Run holds, then a Module's, which it holds shared and Close exclusively, so Close waits.

@@ -120,6 +120,12 @@ func ResizeRGB(src *image.NRGBA, r Resize, dst []byte) error {
 	return imageResize(src.Pix, b.Dx(), b.Dy(), src.Stride, r, dst)
 }
 
+// What their errors name.
+const (
+	opResizeJPEG = "resize JPEG"
+	opResizePNG  = "resize PNG"
+)
+
 // ResizeJPEG writes the same bytes as [DecodeJPEG] and [ResizeRGB] one after the other, in less time and without the decoded
 // picture ever being in memory: only the rows and columns that the crop needs are decoded, and each is resized at once. Box is in
 // pixels of the file at full size, whatever o.Scale says.
@@ -131,14 +137,11 @@ func ResizeJPEG(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, e
 		return JPEGReport{}, err
 	}
 	if len(data) == 0 || len(dst) == 0 {
-		return JPEGReport{}, &Error{Op: "resize JPEG", Code: InvalidArgument, Message: "no data, or no room for the crop"}
+		return JPEGReport{}, &Error{Op: opResizeJPEG, Code: InvalidArgument, Message: "no data, or no room for the crop"}
 	}
-	var report JPEGReport
-	err := decode(func(on *runner) (err error) {
-		report, err = runnerJPEG(on.ptr, on.wait, data, o, r, dst)
-		return err
-	})
-	return report, err
+	decoder := takeDecoder()
+	defer decoder.giveBack()
+	return decoder.jpeg(data, o, r, dst)
 }
 
 // PNGOptions bound what one file may cost; a limit of 0 means none.
@@ -156,14 +159,11 @@ func ResizePNG(data []byte, o PNGOptions, r Resize, dst []byte) (time.Duration, 
 		return 0, err
 	}
 	if len(data) == 0 || len(dst) == 0 {
-		return 0, &Error{Op: "resize PNG", Code: InvalidArgument, Message: "no data, or no room for the crop"}
+		return 0, &Error{Op: opResizePNG, Code: InvalidArgument, Message: "no data, or no room for the crop"}
 	}
-	var resizeTime time.Duration
-	err := decode(func(on *runner) (err error) {
-		resizeTime, err = runnerPNG(on.ptr, on.wait, data, o, r, dst)
-		return err
-	})
-	return resizeTime, err
+	decoder := takeDecoder()
+	defer decoder.giveBack()
+	return decoder.png(data, o, r, dst)
 }
 
 // NewInput makes a network's input, count × 3 × height × width in channels-last memory, from count pictures of

@@ -157,6 +157,7 @@ void tb_runner_start_jpeg(tb_runner* runner, const uint8_t* data, size_t size, c
 tb_status* tb_runner_end_jpeg(tb_runner* runner, tb_jpeg_report* report) {
   tb_status* status = end(runner);
   *report = runner->jpeg.report;
+  runner->jpeg.data = runner->jpeg.dst = NULL;  // they are the caller's again
   return status;
 }
 
@@ -175,6 +176,7 @@ void tb_runner_start_png(tb_runner* runner, const uint8_t* data, size_t size, in
 tb_status* tb_runner_end_png(tb_runner* runner, int64_t* resize_ns) {
   tb_status* status = end(runner);
   *resize_ns = runner->png.resize_ns;
+  runner->png.data = runner->png.dst = NULL;
   return status;
 }
 

@@ -3,6 +3,7 @@ package torchbind
 import (
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 )
 
@@ -30,10 +31,40 @@ func newRunner(threads int) (*runner, error) {
 
 // forward is moduleForward on the runner's threads.
 func (r *runner) forward(m cModule, input cTensor) (cTensor, error) {
-	return runnerForward(r.ptr, r.wait, m, input)
+	runnerStartForward(r.ptr, m, input)
+	r.wait()
+	return runnerEndForward(r.ptr)
 }
 
-// wait returns when a call has ended, or where that cannot be waited for without a thread.
+// jpeg is jpegResize on the runner's thread, or if r is nil on the caller's.
+func (r *runner) jpeg(data []byte, o JPEGOptions, to Resize, dst []byte) (JPEGReport, error) {
+	if r == nil {
+		return jpegResize(data, o, to, dst)
+	}
+	var pinned runtime.Pinner // C reads and writes them after the first call has returned
+	defer pinned.Unpin()
+	pinned.Pin(&data[0])
+	pinned.Pin(&dst[0])
+	runnerStartJPEG(r.ptr, data, o, to, dst)
+	r.wait()
+	return runnerEndJPEG(r.ptr)
+}
+
+// png is pngResize on the runner's thread, or if r is nil on the caller's.
+func (r *runner) png(data []byte, o PNGOptions, to Resize, dst []byte) (time.Duration, error) {
+	if r == nil {
+		return pngResize(data, o, to, dst)
+	}
+	var pinned runtime.Pinner
+	defer pinned.Unpin()
+	pinned.Pin(&data[0])
+	pinned.Pin(&dst[0])
+	runnerStartPNG(r.ptr, data, o, to, dst)
+	r.wait()
+	return runnerEndPNG(r.ptr)
+}
+
+// wait returns when a call has ended, or early where that cannot be waited for: the end of the call waits then, inside C.
 func (r *runner) wait() {
 	var count [8]byte
 	_, _ = r.done.Read(count[:])

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net"
 	"net/url"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -126,8 +127,9 @@ func (s Serve) Engine() engine.Config {
 		Nice: inferenceNice}
 }
 
-// otherFiles are the descriptors that are not connections: libraries, the log, the admin port, a key file that is read.
-const otherFiles = 128
+// otherFiles are the descriptors that are not connections: libraries, the log, the admin port, a key file that is read, and one for each
+// thread of C's that infers or decodes.
+var otherFiles = 128 + 2*runtime.GOMAXPROCS(0)
 
 // Connections is how many may be open: what was asked for, or fewer where the process may not open that many files.
 func (s Serve) Connections() int {

@@ -71,14 +71,18 @@ func (p *Preparer) Prepare(ctx context.Context, data []byte, spec Spec, o Option
 
 // room is where a picture's pixels go. Without what Release has given back, these would be most of a server's garbage.
 func (p *Preparer) room(size int) []byte {
-	if old, _ := p.rgb.Get().(*[]byte); old != nil && cap(*old) >= size {
-		return (*old)[:size]
+	if old, _ := p.rgb.Get().(*[]byte); old != nil && len(*old) == size { // a larger one would be kept for ever by smaller pictures
+		return *old
 	}
 	return make([]byte, size)
 }
 
-// Release gives the memory of a picture's RGB to pictures to come: neither may be used afterwards. It may be left out.
-func (p *Preparer) Release(picture *Picture) { p.rgb.Put(&picture.RGB) }
+// Release takes the picture's RGB away from it and gives its memory to pictures to come. It may be left out.
+func (p *Preparer) Release(picture *Picture) {
+	rgb := picture.RGB
+	picture.RGB = nil
+	p.rgb.Put(&rgb)
+}
 
 // stream fills the picture without its pixels ever being in memory.
 func (p *Picture) stream(h header, data []byte, r torchbind.Resize) error {

@@ -205,9 +205,9 @@ def bounds(run: Run, threads: int, figures: Callable) -> Iterator[str]:
 
 def verdicts(run: Run) -> Iterator[str]:
     yield from section("Targets")
-    yield "Undisturbed is what the machine gives while neighbours leave it alone: the ratio of the latencies that the soonest tenth of the"
+    yield "Undisturbed is what the machine gives while neighbours leave it alone: the ratio of the latencies that the soonest hundredth of the"
     yield "answers stay within, for a single connection and pictures that are all alike, or of the engines' best turns. On a virtual machine the"
-    yield "medians may be the neighbours' doing; on a machine of one's own both are alike."
+    yield "medians may be the neighbours' doing; on a machine of one's own both are alike. Each of the two columns has its own best peer."
     yield ""
     rows = []
     for check in checks(run):

@@ -71,11 +71,11 @@ class Run:
         return median([a / b for a, b in zip(one["rates"], two["rates"]) if b])
 
     def undisturbed_ms(self, server: str, key: str) -> float | None:
-        """The latency that the soonest tenth of the answers stay within: what the machine gives while its neighbours leave it alone. Only for
+        """The latency that the soonest hundredth of the answers stay within: what the machine gives while its neighbours leave it alone. Only for
         a single connection, where nobody waits for others, and pictures that are all alike."""
         kind, connections = key.split("/")
         cell = self.cell(server, key)
-        return percentile_ms(cell["latency_us"], 0.1) if cell and connections == "1" and kind != "typical" else None
+        return percentile_ms(cell["latency_us"], 0.01) if cell and connections == "1" and kind != "typical" else None
 
     def peers(self, **facts: str) -> list[str]:
         """The servers that are not ours and have these facts (precision, decode)."""

@@ -21,9 +21,9 @@ type Usage struct {
 	Goroutines  int
 }
 
-// Measure counts what the process holds now, after the garbage collector has run.
+// Measure counts what the process holds now, after the garbage collector has run and threads that wait for pictures have ended.
 func Measure() Usage {
-	torchbind.TrimMemory() // ends threads that wait for the next picture
+	torchbind.TrimMemory()
 	runtime.GC()
 	return Usage{
 		Live:        torchbind.Live(),
