@@ -286,10 +286,10 @@ func TestOperatorsLeaveNothingBehind(t *testing.T) {
 		}
 	}
 	look(10)
-	before, descriptors := goroutines(), s.count(t, "fd")
+	before, descriptors := goroutines(), s.descriptors(t)
 	look(100)
 	waitFor(t, "goroutines that end", func() bool { return goroutines() <= before+2 })
-	if after := s.count(t, "fd"); after > descriptors+2 {
+	if after := s.descriptors(t); after > descriptors+2 {
 		t.Errorf("%d descriptors became %d", descriptors, after)
 	}
 }

@@ -162,6 +162,22 @@ func (s *server) count(t *testing.T, folder string) int {
 	return len(entries)
 }
 
+// descriptors is how many the process has open, but for those of C's threads that wait for work: these become as many as there are cores.
+func (s *server) descriptors(t *testing.T) (count int) {
+	t.Helper()
+	folder := fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		if to, err := os.Readlink(filepath.Join(folder, entry.Name())); err == nil && to != "anon_inode:[eventfd]" { // else it was closed meanwhile
+			count++
+		}
+	}
+	return count
+}
+
 func status(url string) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

@@ -55,7 +55,7 @@ func guarded(t *testing.T, a adminServer) *guard {
 	time.Sleep(2 * time.Second) // the module for a picture that is alone
 	http.DefaultClient.CloseIdleConnections()
 	fetch(t, g.admin+"/debug/pprof/heap?gc=1")
-	g.goroutines, g.descriptors, g.tasks, g.resident = g.countGoroutines(t), g.s.count(t, "fd"), g.s.count(t, "task"), g.s.memory(t, "RssAnon")
+	g.goroutines, g.descriptors, g.tasks, g.resident = g.countGoroutines(t), g.s.descriptors(t), g.s.count(t, "task"), g.s.memory(t, "RssAnon")
 	return g
 }
 
@@ -78,7 +78,7 @@ func (g *guard) wantAsBefore(t *testing.T) {
 	var descriptors, goroutines, tasks int
 	var resident int64
 	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		goroutines, descriptors, tasks, resident = g.countGoroutines(t), g.s.count(t, "fd"), g.s.count(t, "task"), g.s.memory(t, "RssAnon")
+		goroutines, descriptors, tasks, resident = g.countGoroutines(t), g.s.descriptors(t), g.s.count(t, "task"), g.s.memory(t, "RssAnon")
 		if descriptors <= g.descriptors+moreDescriptors && goroutines <= g.goroutines+moreGoroutines && tasks <= g.tasks+moreTasks && resident <= g.resident+moreResident {
 			return
 		}

@@ -151,10 +151,10 @@ func TestThousandRequestsLeaveNothingBehind(t *testing.T) {
 		http.DefaultClient.CloseIdleConnections()
 	}
 	send(200)
-	s.waitFor(t, "closed connections", func() bool { return s.count(t, "fd") < 20 })
-	descriptors, threads, memory := s.count(t, "fd"), s.count(t, "task"), s.memory(t, "VmRSS")
+	s.waitFor(t, "closed connections", func() bool { return s.descriptors(t) < 20 })
+	descriptors, threads, memory := s.descriptors(t), s.count(t, "task"), s.memory(t, "VmRSS")
 	send(1000)
-	s.waitFor(t, "closed connections", func() bool { return s.count(t, "fd") <= descriptors })
+	s.waitFor(t, "closed connections", func() bool { return s.descriptors(t) <= descriptors })
 	t.Logf("threads %d → %d, resident %d → %d MB", threads, s.count(t, "task"), memory>>20, s.memory(t, "VmRSS")>>20)
 	if now := s.count(t, "task"); now > threads+4 { // Go makes a thread for a call into C that finds none free
 		t.Errorf("threads: %d, then %d", threads, now)

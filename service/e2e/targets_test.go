@@ -297,7 +297,7 @@ func TestFewDescriptors(t *testing.T) {
 	for _, conn := range idle {
 		conn.Close()
 	}
-	s.waitFor(t, "descriptors again", func() bool { return s.count(t, "fd") < 30 })
+	s.waitFor(t, "descriptors again", func() bool { return s.descriptors(t) < 30 })
 	if code, answer := s.post(t, "image/jpeg", picture); code != http.StatusOK {
 		t.Errorf("a new client: %d %s", code, answer)
 	}
