@@ -21,6 +21,13 @@ struct tb_runner {
   // These belong to the thread while state is RUN, and else to the caller.
   void (*call)(tb_runner*);
   tb_status* status;
+  struct {
+    const uint8_t* data;
+    size_t size;
+    tb_resize resize;
+    uint8_t* dst;
+    size_t dst_bytes;
+  } picture;  // of jpeg and png
   union {
     struct {
       tb_module* module;
@@ -28,22 +35,12 @@ struct tb_runner {
       tb_tensor* output;
     } forward;
     struct {
-      const uint8_t* data;
-      size_t size;
       tb_jpeg_limits limits;
       int32_t eighths;
-      tb_resize resize;
-      uint8_t* dst;
-      size_t dst_bytes;
       tb_jpeg_report report;
     } jpeg;
     struct {
-      const uint8_t* data;
-      size_t size;
       int64_t max_pixels, max_cpu_ms;
-      tb_resize resize;
-      uint8_t* dst;
-      size_t dst_bytes;
       int64_t resize_ns;
     } png;
   };
@@ -58,13 +55,13 @@ static void forward(tb_runner* r) {
 }
 
 static void jpeg(tb_runner* r) {
-  r->status = tb_jpeg_resize(r->jpeg.data, r->jpeg.size, &r->jpeg.limits, r->jpeg.eighths, &r->jpeg.resize, r->jpeg.dst, r->jpeg.dst_bytes,
-                             &r->jpeg.report);
+  r->status = tb_jpeg_resize(r->picture.data, r->picture.size, &r->jpeg.limits, r->jpeg.eighths, &r->picture.resize, r->picture.dst,
+                             r->picture.dst_bytes, &r->jpeg.report);
 }
 
 static void png(tb_runner* r) {
-  r->status = tb_png_resize(r->png.data, r->png.size, r->png.max_pixels, r->png.max_cpu_ms, &r->png.resize, r->png.dst, r->png.dst_bytes,
-                            &r->png.resize_ns);
+  r->status = tb_png_resize(r->picture.data, r->picture.size, r->png.max_pixels, r->png.max_cpu_ms, &r->picture.resize, r->picture.dst,
+                            r->picture.dst_bytes, &r->png.resize_ns);
 }
 
 static void set_state(tb_runner* r, int state) {
@@ -142,41 +139,46 @@ tb_status* tb_runner_end_forward(tb_runner* runner, tb_tensor** out) {
   return status;
 }
 
+static void set_picture(tb_runner* r, const uint8_t* data, size_t size, const tb_resize* resize, uint8_t* dst, size_t dst_bytes) {
+  r->picture.data = data;
+  r->picture.size = size;
+  r->picture.resize = *resize;
+  r->picture.dst = dst;
+  r->picture.dst_bytes = dst_bytes;
+}
+
+// end, after which the bytes are the caller's again.
+static tb_status* end_picture(tb_runner* r) {
+  tb_status* status = end(r);
+  r->picture.data = r->picture.dst = NULL;
+  return status;
+}
+
 void tb_runner_start_jpeg(tb_runner* runner, const uint8_t* data, size_t size, const tb_jpeg_limits* limits, int32_t eighths,
                           const tb_resize* resize, uint8_t* dst, size_t dst_bytes) {
-  runner->jpeg.data = data;
-  runner->jpeg.size = size;
+  set_picture(runner, data, size, resize, dst, dst_bytes);
   runner->jpeg.limits = *limits;
   runner->jpeg.eighths = eighths;
-  runner->jpeg.resize = *resize;
-  runner->jpeg.dst = dst;
-  runner->jpeg.dst_bytes = dst_bytes;
   start(runner, jpeg);
 }
 
 tb_status* tb_runner_end_jpeg(tb_runner* runner, tb_jpeg_report* report) {
-  tb_status* status = end(runner);
+  tb_status* status = end_picture(runner);
   *report = runner->jpeg.report;
-  runner->jpeg.data = runner->jpeg.dst = NULL;  // they are the caller's again
   return status;
 }
 
 void tb_runner_start_png(tb_runner* runner, const uint8_t* data, size_t size, int64_t max_pixels, int64_t max_cpu_ms,
                          const tb_resize* resize, uint8_t* dst, size_t dst_bytes) {
-  runner->png.data = data;
-  runner->png.size = size;
+  set_picture(runner, data, size, resize, dst, dst_bytes);
   runner->png.max_pixels = max_pixels;
   runner->png.max_cpu_ms = max_cpu_ms;
-  runner->png.resize = *resize;
-  runner->png.dst = dst;
-  runner->png.dst_bytes = dst_bytes;
   start(runner, png);
 }
 
 tb_status* tb_runner_end_png(tb_runner* runner, int64_t* resize_ns) {
-  tb_status* status = end(runner);
+  tb_status* status = end_picture(runner);
   *resize_ns = runner->png.resize_ns;
-  runner->png.data = runner->png.dst = NULL;
   return status;
 }
 

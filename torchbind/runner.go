@@ -41,10 +41,7 @@ func (r *runner) jpeg(data []byte, o JPEGOptions, to Resize, dst []byte) (JPEGRe
 	if r == nil {
 		return jpegResize(data, o, to, dst)
 	}
-	var pinned runtime.Pinner // C reads and writes them after the first call has returned
-	defer pinned.Unpin()
-	pinned.Pin(&data[0])
-	pinned.Pin(&dst[0])
+	defer pin(data, dst).Unpin()
 	runnerStartJPEG(r.ptr, data, o, to, dst)
 	r.wait()
 	return runnerEndJPEG(r.ptr)
@@ -55,13 +52,18 @@ func (r *runner) png(data []byte, o PNGOptions, to Resize, dst []byte) (time.Dur
 	if r == nil {
 		return pngResize(data, o, to, dst)
 	}
-	var pinned runtime.Pinner
-	defer pinned.Unpin()
-	pinned.Pin(&data[0])
-	pinned.Pin(&dst[0])
+	defer pin(data, dst).Unpin()
 	runnerStartPNG(r.ptr, data, o, to, dst)
 	r.wait()
 	return runnerEndPNG(r.ptr)
+}
+
+// pin holds a picture's bytes in place, neither of them empty: C reads and writes them after the call that begins it has returned.
+func pin(data, dst []byte) *runtime.Pinner {
+	pinned := new(runtime.Pinner)
+	pinned.Pin(&data[0])
+	pinned.Pin(&dst[0])
+	return pinned
 }
 
 // wait returns when a call has ended, or early where that cannot be waited for: the end of the call waits then, inside C.

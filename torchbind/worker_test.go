@@ -188,19 +188,22 @@ func TestWorkerWaitsOutsideC(t *testing.T) {
 			}
 		})
 	}
-	stacks := make([]byte, 1<<16)
-	waiting := regexp.MustCompile(`\[IO wait[^\n]*\]:\n(?:[^\n]+\n)*[^\n]*\(\*runner\)\.forward`)
-	found := false
-	for range 10_000 {
-		if found = waiting.Match(stacks[:runtime.Stack(stacks, true)]); found {
-			break
-		}
-	}
+	wantWaiting(t, `\(\*runner\)\.forward`)
 	close(seen)
 	callers.Wait()
-	if !found {
-		t.Errorf("it was never seen to wait; the last look:\n%s", stacks)
+}
+
+// wantWaiting looks until some goroutine waits as for a socket inside the function, a regular expression.
+func wantWaiting(t *testing.T, function string) {
+	t.Helper()
+	stacks := make([]byte, 1<<18)
+	waiting := regexp.MustCompile(`\[IO wait[^\n]*\]:\n(?:[^\n]+\n)*[^\n]*` + function)
+	for range 10_000 {
+		if waiting.Match(stacks[:runtime.Stack(stacks, true)]) {
+			return
+		}
 	}
+	t.Errorf("it was never seen to wait; the last look:\n%s", stacks)
 }
 
 // All threads of a worker have its priority, those that it has started already too.

@@ -155,27 +155,32 @@ func (s *server) memory(t *testing.T, line string) int64 {
 // count is how many entries a folder of the process in /proc has: fd or task.
 func (s *server) count(t *testing.T, folder string) int {
 	t.Helper()
-	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/%s", s.cmd.Process.Pid, folder))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return len(entries)
+	return len(s.entries(t, folder))
 }
 
 // descriptors is how many the process has open, but for those of C's threads that wait for work: these become as many as there are cores.
 func (s *server) descriptors(t *testing.T) (count int) {
 	t.Helper()
-	folder := fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid)
+	for _, path := range s.entries(t, "fd") {
+		if to, err := os.Readlink(path); err == nil && to != "anon_inode:[eventfd]" { // else it was closed meanwhile
+			count++
+		}
+	}
+	return count
+}
+
+// entries are the paths in a folder of the process in /proc.
+func (s *server) entries(t *testing.T, folder string) (paths []string) {
+	t.Helper()
+	folder = fmt.Sprintf("/proc/%d/%s", s.cmd.Process.Pid, folder)
 	entries, err := os.ReadDir(folder)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, entry := range entries {
-		if to, err := os.Readlink(filepath.Join(folder, entry.Name())); err == nil && to != "anon_inode:[eventfd]" { // else it was closed meanwhile
-			count++
-		}
+		paths = append(paths, filepath.Join(folder, entry.Name()))
 	}
-	return count
+	return paths
 }
 
 func status(url string) int {
