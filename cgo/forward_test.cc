@@ -16,7 +16,7 @@ struct Engine {
   const char* name;
 };
 std::vector<Engine> engines() {
-  std::vector<Engine> all = {{TB_ENGINE_PLAIN, "Plain"}, {TB_ENGINE_OPTIMIZED, "Optimized"}, {TB_ENGINE_AUTO, "Auto"}};
+  std::vector<Engine> all = {{TB_ENGINE_PLAIN, "Plain"}, {TB_ENGINE_OPTIMIZED, "Optimized"}, {TB_ENGINE_FROZEN, "Frozen"}, {TB_ENGINE_AUTO, "Auto"}};
   if (tb::has_fuser()) all.push_back({TB_ENGINE_FUSED, "Fused"});
   return all;
 }
@@ -53,6 +53,13 @@ TEST_P(EngineTest, Bfloat16MovesTheAnswersALittle) {
   EXPECT_EQ(got.scalar_type(), at::kBFloat16);
   EXPECT_GT(largest_difference(got, want), 0);                                       // else it ran in float32
   EXPECT_LT(largest_difference(got, want), 0.02 * want.abs().max().item<double>());  // 8 bits of mantissa through three layers
+}
+
+TEST_P(EngineTest, TheModuleTellsItsEngine) {
+  const int32_t automatic = tb::has_fuser() ? TB_ENGINE_FUSED : TB_ENGINE_OPTIMIZED;
+  Module module = loaded(archive(classifier()), engine());
+  EXPECT_EQ(tb_module_engine(module.get()), engine() == TB_ENGINE_AUTO ? automatic : engine());
+  EXPECT_EQ(tb_module_engine(nullptr), TB_ENGINE_AUTO);
 }
 
 TEST_P(EngineTest, AForkAnswersAlikeAndOutlivesItsOrigin) {
@@ -195,6 +202,8 @@ TEST(Forward, FusedModulesAreFusedAndOthersAreNot) {
   EXPECT_NE(ran(TB_ENGINE_FUSED).find("oneDNNFusionG"), std::string::npos);
   EXPECT_NE(ran(TB_ENGINE_AUTO).find("oneDNNFusionG"), std::string::npos);
   EXPECT_EQ(ran(TB_ENGINE_OPTIMIZED).find("oneDNNFusionG"), std::string::npos);
+  for (const char* other : {"oneDNNFusionG", "mkldnn", "batch_norm", "vidi::"})
+    EXPECT_EQ(ran(TB_ENGINE_FROZEN).find(other), std::string::npos) << other;
   Module plain = loaded(bytes, TB_ENGINE_PLAIN);
   at::Tensor x = some_input();
   EXPECT_TRUE(at::equal(warmed_answer(plain, x), reference_answer(classifier(), x)));

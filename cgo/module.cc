@@ -58,6 +58,7 @@ tb_engine chosen_engine(int32_t engine) {
       return TB_ENGINE_FUSED;
     case TB_ENGINE_OPTIMIZED:
     case TB_ENGINE_PLAIN:
+    case TB_ENGINE_FROZEN:
       return static_cast<tb_engine>(engine);
     default:
       throw tb::Failure(TB_INVALID_ARGUMENT, "unknown engine " + std::to_string(engine));
@@ -110,7 +111,7 @@ void prepare(tb_module& module) {
     tb::register_fuser();
     tb::fuse_quantised_additions(graph);
     if (module.precision == at::kFloat) tb::use_winograd(graph);
-  } else {
+  } else if (module.engine == TB_ENGINE_OPTIMIZED) {
     module.value = torch::jit::optimize_for_inference(module.value);
   }
 }
@@ -186,6 +187,8 @@ void tb_module_extra(const tb_module* module, const char** out, size_t* size) {
   if (out != nullptr) *out = module ? module->extra.data() : nullptr;
   if (size != nullptr) *size = module ? module->extra.size() : 0;
 }
+
+tb_engine tb_module_engine(const tb_module* module) { return module ? module->engine : TB_ENGINE_AUTO; }
 
 tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tensor** out) {
   return tb::guarded(TB_FORWARD_FAILED, [&] {

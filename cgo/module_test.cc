@@ -191,7 +191,7 @@ TEST(LoadFails, AModuleThatCannotBeFrozen) {
 TEST(LoadFails, UnknownOptions) {
   std::string bytes = archive(kIdentity);
   Module module;
-  for (int32_t engine : {-1, 4, INT32_MAX}) EXPECT_FAILS(TB_INVALID_ARGUMENT, "unknown engine", load(bytes, engine, TB_FLOAT32, &module));
+  for (int32_t engine : {-1, 5, INT32_MAX}) EXPECT_FAILS(TB_INVALID_ARGUMENT, "unknown engine", load(bytes, engine, TB_FLOAT32, &module));
   for (int32_t precision : {-1, 0, 99, int{TB_FLOAT16}, int{TB_FLOAT64}, int{TB_INT8}})
     EXPECT_FAILS(TB_INVALID_ARGUMENT, "float32 or bfloat16", load(bytes, TB_ENGINE_AUTO, precision, &module));
 }

@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 // Raised whenever a signature or a struct here changes; the Go side refuses a library with another number.
-#define TB_ABI_VERSION 3
+#define TB_ABI_VERSION 4
 
 // ---- Status -----------------------------------------------------------------------------------------------------------
 
@@ -158,6 +158,7 @@ typedef enum tb_engine {
   TB_ENGINE_FUSED = 1,      // frozen, with winograd.h and quantised.h, and fused by oneDNN Graph on the second forward of each shape
   TB_ENGINE_OPTIMIZED = 2,  // torch::jit::optimize_for_inference
   TB_ENGINE_PLAIN = 3,      // as saved, no optimisation: the reference to compare the others with
+  TB_ENGINE_FROZEN = 4,     // weights as constants, batch norms folded, channels-last; nothing fused and no oneDNN layouts
 } tb_engine;
 
 typedef struct tb_module_options {
@@ -179,6 +180,9 @@ tb_status* tb_module_fork(const tb_module* module, tb_module** out);
 
 // The extra file named at load: *out points at *size bytes that live as long as the module; *size is 0 if there is none.
 void tb_module_extra(const tb_module* module, const char** out, size_t* size);
+
+// The engine that the module runs with, which is never TB_ENGINE_AUTO; TB_ENGINE_AUTO if module is NULL.
+tb_engine tb_module_engine(const tb_module* module);
 
 // Runs forward(input) and returns its output, which must be one tensor. The engine specialises on each new input shape and layout
 // during the first three calls: make them (the warm-up) from one thread before several threads share the module.

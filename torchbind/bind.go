@@ -180,6 +180,8 @@ func moduleFork(m cModule) (cModule, error) {
 	return out, err
 }
 
+func moduleEngine(m cModule) Engine { return Engine(C.tb_module_engine(m)) }
+
 // moduleExtra copies the extra file's content.
 func moduleExtra(m cModule) []byte {
 	var data *C.char

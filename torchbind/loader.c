@@ -28,6 +28,7 @@
   R(tb_status*, tb_module_load, (const char* a, const char* b, const tb_module_options* c, tb_module** d), (a, b, c, d))                 \
   R(tb_status*, tb_module_load_bytes, (const void* a, size_t b, const char* c, const tb_module_options* d, tb_module** e),               \
     (a, b, c, d, e))                                                                                                                     \
+  R(tb_engine, tb_module_engine, (const tb_module* a), (a))                                                                              \
   R(tb_status*, tb_module_fork, (const tb_module* a, tb_module** b), (a, b))                                                             \
   R(tb_status*, tb_module_forward, (tb_module * a, const tb_tensor* b, tb_tensor** c), (a, b, c))                                        \
   R(tb_status*, tb_jpeg_probe, (const uint8_t* a, size_t b, tb_jpeg_info* c), (a, b, c))                                                 \

@@ -14,6 +14,7 @@ type Module struct {
 	ptr       cModule
 	cleanup   runtime.Cleanup
 	precision Precision
+	engine    Engine
 	extra     []byte
 }
 
@@ -63,7 +64,7 @@ func ownModule(ptr cModule, o Options, err error) (*Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Module{ptr: ptr, precision: o.Precision, extra: moduleExtra(ptr)}
+	m := &Module{ptr: ptr, precision: o.Precision, engine: moduleEngine(ptr), extra: moduleExtra(ptr)}
 	if m.precision == "" {
 		m.precision = FP32
 	}
@@ -76,6 +77,9 @@ func ownModule(ptr cModule, o Options, err error) (*Module, error) {
 
 // Extra is the content of the archive's file that Options.ExtraFile named, nil if there is none. The caller may keep it.
 func (m *Module) Extra() []byte { return append([]byte(nil), m.extra...) }
+
+// Engine is the engine that the module runs with. It is what [EngineAuto] chose, never EngineAuto itself.
+func (m *Module) Engine() Engine { return m.engine }
 
 // InputDType is the element type that the module's input must have.
 func (m *Module) InputDType() DType { return m.precision.dtype() }

@@ -131,17 +131,26 @@ func TestEnginesAgree(t *testing.T) {
 	torchtest.NoLeaks(t)
 	onWorker(t, func() {
 		plain := loadTiny(t, torchbind.Options{Engine: torchbind.EnginePlain})
-		engines := map[string]torchbind.Engine{"auto": torchbind.EngineAuto, "optimized": torchbind.EngineOptimized}
+		engines := []torchbind.Engine{torchbind.EngineAuto, torchbind.EngineOptimized, torchbind.EngineFrozen}
+		auto := torchbind.EngineOptimized
 		if info, err := torchbind.Runtime(); err == nil && info.HasFuser {
-			engines["fused"] = torchbind.EngineFused
+			auto = torchbind.EngineFused
+			engines = append(engines, auto)
 		}
-		for name, engine := range engines {
+		for _, engine := range engines {
 			m := loadTiny(t, torchbind.Options{Engine: engine})
+			want := engine
+			if engine == torchbind.EngineAuto {
+				want = auto
+			}
+			if m.Engine() != want {
+				t.Errorf("a module loaded with %v runs with %v, want %v", engine, m.Engine(), want)
+			}
 			warm(t, m)
 			for seed := range 5 {
 				want, got := run(t, plain, seed), run(t, m, seed)
 				if d := distance(got, want); d > 1e-5 || len(got) != 5 {
-					t.Errorf("%s, seed %d: off by %g", name, seed, d)
+					t.Errorf("%v, seed %d: off by %g", engine, seed, d)
 				}
 			}
 		}

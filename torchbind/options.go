@@ -1,6 +1,10 @@
 package torchbind
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // Engine is how a module is prepared for running.
 type Engine int
@@ -11,7 +15,28 @@ const (
 	EngineFused     Engine = 1 // frozen, fused by oneDNN Graph, with 3×3 convolutions in float32 and quantised additions of its own (cgo)
 	EngineOptimized Engine = 2 // torch::jit::optimize_for_inference
 	EnginePlain     Engine = 3 // as saved: the slow reference
+	EngineFrozen    Engine = 4 // frozen, batch norms folded, nothing fused: between optimized and plain
 )
+
+// engineNames are indexed by Engine.
+var engineNames = [...]string{"auto", "fused", "optimized", "plain", "frozen"}
+
+// String is the engine's name in lower case, such as "fused".
+func (e Engine) String() string {
+	if e < 0 || int(e) >= len(engineNames) {
+		return fmt.Sprintf("engine %d", int(e))
+	}
+	return engineNames[e]
+}
+
+// ParseEngine is the engine that [Engine.String] gives that name. Error: [InvalidArgument].
+func ParseEngine(name string) (Engine, error) {
+	if i := slices.Index(engineNames[:], name); i >= 0 {
+		return Engine(i), nil
+	}
+	return 0, &Error{Op: "choose an engine", Subject: name, Code: InvalidArgument,
+		Message: "unknown engine: use " + strings.Join(engineNames[:], ", ")}
+}
 
 // Precision is the element type a module computes in.
 type Precision string
@@ -40,8 +65,8 @@ func (o Options) validate(subject string) error {
 	switch {
 	case o.Precision != "" && o.Precision != FP32 && o.Precision != BF16:
 		return &Error{Op: "load", Subject: subject, Code: InvalidArgument, Message: fmt.Sprintf("unknown precision %q: use fp32 or bf16", o.Precision)}
-	case o.Engine < EngineAuto || o.Engine > EnginePlain:
-		return &Error{Op: "load", Subject: subject, Code: InvalidArgument, Message: fmt.Sprintf("unknown engine %d", o.Engine)}
+	case o.Engine < EngineAuto || o.Engine > EngineFrozen:
+		return &Error{Op: "load", Subject: subject, Code: InvalidArgument, Message: fmt.Sprintf("unknown engine %d", int(o.Engine))}
 	}
 	return nil
 }
