@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -67,6 +70,45 @@ func TestStatsPageMovesUnderLoad(t *testing.T) {
 	p.click(`[data-language="zh"]`)
 	wantIn(t, "the page in Chinese", p.text("main"), "最近几分钟", "每秒请求", "就绪")
 	wantIn(t, "a chart for who cannot see it", eval[string](p, `document.querySelector("#chart-latency svg").getAttribute("aria-label")`), "响应时间", "p99")
+}
+
+// A slow client's upload is on a chart of its own, and no label of a chart is cut off.
+func TestStatsPageTellsUploadsApart(t *testing.T) {
+	s, admin := startAdmin(t, lite0)
+	picture := read(t, torchtest.File(t, "examples/cat.png"))
+	for range 3 {
+		s.post(t, "image/png", picture)
+	}
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const upload = 4 * time.Second
+	// Longer than the deadline: it counts from the end of the upload.
+	fmt.Fprintf(conn, "POST /predict?deadline_ms=3000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(picture))
+	for i := range 8 {
+		conn.Write(picture[len(picture)*i/8 : len(picture)*(i+1)/8])
+		time.Sleep(upload / 8)
+	}
+	if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200") {
+		t.Fatalf("%v %.300s", err, answer)
+	}
+	p := open(t, admin, desktop)
+	p.wait("the upload", `/^[34](\.\d)?\u00a0s$/.test(document.querySelector("#chart-uploads .p99 .value").textContent)`)
+	if got := p.text("#chart-latency .p99 .value"); strings.HasSuffix(got, "\u00a0s") && got > "3" {
+		t.Errorf("the time to answer has the upload in it: %s", got)
+	}
+	labels := `[...document.querySelectorAll(".chart svg text")]`
+	if cut := eval[[]string](p, labels+`.filter((label) => label.getBBox().x < 0).map((label) => label.textContent)`); len(cut) > 0 {
+		t.Errorf("labels are cut off: %q", cut)
+	}
+	eval[bool](p, `import("./web/format.js").then((format) => { window.times =
+		[0, 0.0421, 0.42, 4.24, 42.4, 999.4, 999.6, 10_000, 57_040, null].map(format.time).join(" ").replaceAll("\u00a0", "") }), true`)
+	p.wait("the times", `window.times !== undefined`)
+	if got, want := eval[string](p, `window.times`), "0ms 0.04ms 0.4ms 4.2ms 42ms 999ms 1s 10s 57s –"; got != want {
+		t.Errorf("times are written %q, want %q", got, want)
+	}
 }
 
 func quoted(text string) string {

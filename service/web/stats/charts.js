@@ -4,7 +4,8 @@ import { el } from "./dom.js";
 import { t } from "./i18n.js";
 
 const height = 190;
-const edge = { top: 10, right: 12, bottom: 24, left: 58 };
+const edge = { top: 10, right: 12, bottom: 24, left: 58 }; // left is wider where a label is longer
+const letter = 7; // pixels that a letter of a label takes, at most
 
 const svg = (tag, attributes = {}, ...children) => {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -40,19 +41,21 @@ export class Chart {
   draw(points, now, span) {
     this.last = [points, now, span];
     const width = Math.max(200, this.picture.clientWidth);
-    const inner = { width: width - edge.left - edge.right, height: height - edge.top - edge.bottom };
     const rows = points.map((point) => this.series.map((one) => one.of(point)));
     const tops = rows.map((row) => (this.stacked ? row.reduce((sum, value) => sum + (value ?? 0), 0) : Math.max(0, ...row.map((value) => value ?? 0))));
     const ticks = scale(Math.max(this.least, ...tops), this.binary);
     const most = ticks.at(-1);
-    const x = (time) => edge.left + inner.width * (1 - (now - time) / (span - 1));
+    const labels = ticks.map((tick) => this.format(tick));
+    const left = Math.max(edge.left, 12 + letter * Math.max(...labels.map((label) => label.length)));
+    const inner = { width: width - left - edge.right, height: height - edge.top - edge.bottom };
+    const x = (time) => left + inner.width * (1 - (now - time) / (span - 1));
     const y = (value) => edge.top + inner.height * (1 - value / most);
 
     const parts = [];
-    for (const tick of ticks) {
-      parts.push(svg("line", { class: "grid", x1: edge.left, x2: width - edge.right, y1: y(tick), y2: y(tick) }));
-      parts.push(svg("text", { class: "tick", x: edge.left - 8, y: y(tick) + 4, "text-anchor": "end" }, this.format(tick)));
-    }
+    ticks.forEach((tick, i) => {
+      parts.push(svg("line", { class: "grid", x1: left, x2: width - edge.right, y1: y(tick), y2: y(tick) }));
+      parts.push(svg("text", { class: "tick", x: left - 8, y: y(tick) + 4, "text-anchor": "end" }, labels[i]));
+    });
     for (let minutes = 0; minutes * 60 < span; minutes++) {
       const anchor = minutes === 0 ? "end" : "middle";
       parts.push(svg("text", { class: "tick", x: x(now - minutes * 60), y: height - 6, "text-anchor": anchor }, minutes === 0 ? t("now") : t("minutes_ago", { n: minutes })));

@@ -2,10 +2,8 @@
 // is more to say than the page's first line does.
 
 import { $, el } from "./dom.js";
+import { number, percent, time } from "./format.js";
 import { size, t } from "./i18n.js";
-
-const percent = (value, digits = 1) => `${value.toFixed(digits)}\u00a0%`;
-const ms = (value) => (value === null ? "–" : `${value.toFixed(1)}\u00a0ms`);
 
 // drawModels fills the section. It is only built anew when something has changed: a selection stays.
 export function drawModels(models) {
@@ -32,8 +30,8 @@ function comparison(model) {
   const c = model.shadow;
   const facts = [t("shadow_counts", { pictures: c.pictures, dropped: c.dropped, failed: c.failed })];
   if (c.pictures > 0) {
-    facts.unshift(t("shadow_agreement", { agreement: percent(c.agreement), difference: c.difference.toFixed(3) }));
-    facts.push(t("shadow_times", { shadow: ms(c.inference_ms), stable: ms(c.stable_inference_ms) }));
+    facts.unshift(t("shadow_agreement", { agreement: percent(c.agreement), difference: number(c.difference, 3) }));
+    facts.push(t("shadow_times", { shadow: time(c.inference_ms), stable: time(c.stable_inference_ms) }));
   }
   const name = (named) => `${named.label} ${percent(100 * named.probability, 0)}`;
   const rows = c.differences.map((d) => row("td", new Date(d.time).toLocaleTimeString(), name(d.stable), name(d.shadow), d.request_id));

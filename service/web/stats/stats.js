@@ -2,7 +2,8 @@
 
 import { Chart } from "./charts.js";
 import { $, el } from "./dom.js";
-import { addWords, applyLanguage, language, onLanguage, setLanguage, size, t } from "./i18n.js";
+import { number, percent, time } from "./format.js";
+import { addWords, applyLanguage, onLanguage, setLanguage, size, t } from "./i18n.js";
 import { askForKey, authorization } from "./key.js";
 import { drawModels } from "./models.js";
 import en from "./stats.words.en.js";
@@ -17,9 +18,6 @@ let points = [];
 let stats = null; // the last answer
 let banner = "";
 
-const number = (value, digits = 0) =>
-  value === null || value === undefined ? "–" : new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
-const ms = (value) => (value === null || value === undefined ? "–" : `${number(value, value < 10 ? 1 : 0)}\u00a0ms`);
 const stage = (name) => (point) => point.stages_ms?.[name] ?? null;
 
 const charts = [
@@ -32,7 +30,7 @@ const charts = [
     ],
   }),
   new Chart("latency", {
-    format: ms, least: 10,
+    format: time, least: 10,
     series: [
       { name: "p50", of: (point) => point.p50_ms },
       { name: "p95", of: (point) => point.p95_ms },
@@ -40,8 +38,15 @@ const charts = [
     ],
   }),
   new Chart("stages", {
-    stacked: true, format: ms, least: 10,
+    stacked: true, format: time, least: 10,
     series: ["inference", "decode", "preprocess", "queue"].map((name) => ({ name, of: stage(name) })),
+  }),
+  new Chart("uploads", {
+    format: time, least: 10,
+    series: [
+      { name: "p50", of: (point) => point.upload_p50_ms },
+      { name: "p99", of: (point) => point.upload_p99_ms },
+    ],
   }),
   new Chart("load", {
     format: (value) => number(value), least: 4,
@@ -113,10 +118,10 @@ function draw() {
   const bad = minute.refused + minute.failed;
   tiles([
     ["tile_rate", number(minute.per_second, 1), t("tile_rate_note", { n: number(minute.requests) })],
-    ["tile_errors", minute.requests ? `${number((100 * bad) / minute.requests, 1)}\u00a0%` : "–",
+    ["tile_errors", minute.requests ? percent((100 * bad) / minute.requests) : "–",
       t("tile_errors_note", { refused: number(minute.refused), failed: number(minute.failed) }), minute.failed > 0],
-    ["tile_p50", ms(minute.p50_ms), t("tile_p50_note")],
-    ["tile_p95", ms(minute.p95_ms), t("tile_p95_note", { p99: ms(minute.p99_ms) })],
+    ["tile_p50", time(minute.p50_ms), t("tile_p50_note", { upload: time(minute.upload_p50_ms) })],
+    ["tile_p95", time(minute.p95_ms), t("tile_p95_note", { p99: time(minute.p99_ms) })],
     ["tile_queue", number(stats.queue_length), t("tile_queue_note", { busy: stats.workers_busy, workers: model?.workers ?? "–" }), stats.queue_length > 0],
     ["tile_memory", size(stats.resident_bytes), t("tile_memory_note")],
   ]);
