@@ -25,7 +25,7 @@ type Params struct {
 	Model     string        // an error if another is served
 	Decode    string        // "exact", "fast"
 	EXIF      *bool         // turn the picture as its EXIF data says; new(false) is not to
-	Deadline  time.Duration // from the request's arrival; a picture that waits longer for a worker fails
+	Deadline  time.Duration // from the end of the upload; a picture that waits longer for a worker fails
 }
 
 // Picture is one of several to send.

@@ -77,9 +77,11 @@ type TimingMS struct {
 	Inference  float64 `json:"inference"`
 }
 
-// TotalMS is a request's whole time in the server, its upload included, in milliseconds rounded to 0.01.
+// TotalMS is a request's time in milliseconds, rounded to 0.01. Total is all of it, Upload included: from the headers to the last byte
+// of the body. The deadline counts what follows the upload.
 type TotalMS struct {
-	Total float64 `json:"total"`
+	Upload float64 `json:"upload"`
+	Total  float64 `json:"total"`
 }
 
 // Problem is why a request, or one picture of several, failed.

@@ -46,7 +46,8 @@ type Serve struct {
 	Queue          Count    `help:"Most pictures that wait or are worked on at one time; more get 429." default:"128" env:"VIDI_QUEUE"`
 	QueueMemory    Bytes    `help:"Largest sum of the uploads that are being received or worked on." default:"256MiB" env:"VIDI_QUEUE_MEMORY"`
 	MaxConnections Count    `help:"Most connections open at one time; fewer where the process may open fewer files." default:"10k" env:"VIDI_MAX_CONNECTIONS"`
-	Deadline       Duration `help:"How long a request may take that does not say deadline_ms; 0s is for ever." default:"30s" env:"VIDI_DEADLINE"`
+	UploadTimeout  Duration `help:"How long a request may take to arrive; a slower one is answered 408." default:"2m" env:"VIDI_UPLOAD_TIMEOUT"`
+	Deadline       Duration `help:"How long a request may take, from the end of its upload, that does not say deadline_ms; 0s is for ever." default:"30s" env:"VIDI_DEADLINE"`
 	DrainDelay     Duration `help:"How long to go on answering after SIGTERM, while /readyz says no: the time that load balancers need to notice." default:"1s" env:"VIDI_DRAIN_DELAY"`
 
 	Keys       string   `help:"File of the keys that requests need (vidi keys new); without it nobody is asked for one." env:"VIDI_KEYS" placeholder:"FILE"`
@@ -101,6 +102,7 @@ func (s Serve) Validate() error {
 	m.add("--queue", s.Queue.between(1, 1_000_000))
 	m.add("--queue-memory", s.QueueMemory.between(1<<20, 1<<50))
 	m.add("--max-connections", s.MaxConnections.between(1, 1_000_000))
+	m.add("--upload-timeout", s.UploadTimeout.between(time.Second, 24*time.Hour))
 	m.add("--deadline", s.Deadline.between(0, 24*time.Hour))
 	m.add("--drain-delay", s.DrainDelay.between(0, time.Hour))
 	m.add("--grace", s.Grace.between(0, time.Hour))

@@ -19,7 +19,8 @@ type upload struct {
 	length  int64 // as announced; -1 if it was not
 	limit   int64
 	read    int64
-	begun   bool // Read was called: a client that asked with Expect: 100-continue was told to go on
+	came    time.Time // when the last Read ended, or else when the request came
+	begun   bool      // Read was called: a client that asked with Expect: 100-continue was told to go on
 	ended   bool
 	failure *failure
 	room    *queue // that its bytes take; nil if they take none
@@ -28,7 +29,15 @@ type upload struct {
 }
 
 func newUpload(r *http.Request, limit int64) *upload {
-	return &upload{body: r.Body, length: r.ContentLength, limit: limit, ended: r.ContentLength == 0}
+	return &upload{body: r.Body, length: r.ContentLength, limit: limit, came: time.Now(), ended: r.ContentLength == 0}
+}
+
+// arrived is when the last of the body came, as far as it was read. Deadlines count from then.
+func (u *upload) arrived() time.Time { return u.came }
+
+// cut reports whether the body stopped coming before its end, so that there was nothing to answer.
+func (u *upload) cut() bool {
+	return u.failure != nil && (u.failure.gone || u.failure.code == api.RequestTimeout)
 }
 
 // within makes the bytes that arrive from now on take room in q; where there is none, reading fails with what refuse gives.
@@ -64,6 +73,7 @@ func (u *upload) Read(p []byte) (int, error) {
 		p = p[:rest] // one byte more than is allowed tells whether the body goes on
 	}
 	n, err := u.body.Read(p)
+	u.came = time.Now()
 	u.read += int64(n)
 	if u.room != nil && n > 0 {
 		if !u.room.take(int64(n)) {
@@ -79,7 +89,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		u.ended = true
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		u.failure = fail(api.RequestTimeout, "the request's body did not arrive in time").because(err)
+		u.failure = fail(api.RequestTimeout, "the request's body did not arrive in time; send a smaller picture, or over a faster line").because(err)
 		err = u.failure
 	case err != nil:
 		u.failure = fail(api.BadRequest, "the request's body could not be read to its end: it was cut short, or its chunks are malformed").because(err)

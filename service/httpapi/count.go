@@ -37,7 +37,8 @@ func (s *Server) expectRoutes() {
 	for code := range statusOf {
 		reasons = append(reasons, string(code))
 	}
-	s.cfg.Telemetry.Expect(append(slices.Sorted(maps.Keys(s.known)), otherRoute), reasons, pictureReasons)
+	routes := append(slices.Sorted(maps.Keys(s.known)), otherRoute)
+	s.cfg.Telemetry.Expect(routes, predictionRoutes, reasons, pictureReasons)
 }
 
 // route is the template that the request matched. echo's own word for it is the client's path where none did, and a metric of
@@ -49,12 +50,16 @@ func (s *Server) route(c echo.Context) string {
 	return otherRoute
 }
 
-func predicts(route string) bool { return route == "/predict" || route == "/api/v1/predict" }
+// predictionRoutes answer with predictions, which is what their clients wait for.
+var predictionRoutes = []string{"/predict", "/api/v1/predict"}
+
+func predicts(route string) bool { return slices.Contains(predictionRoutes, route) }
 
 // count tells the telemetry and the trace how the request went.
 func (s *Server) count(c echo.Context, r *request) {
 	route := s.route(c)
 	ended := telemetry.Ended{Route: route, Status: c.Response().Status, Took: time.Since(r.begun),
+		Upload: r.uploadTime(), Uploaded: r.upload.begun, Cut: r.upload.cut(),
 		Prediction: predicts(route) && c.Request().Method == http.MethodPost}
 	if f := r.failure; f != nil {
 		ended.Reason = string(f.code)
@@ -64,7 +69,7 @@ func (s *Server) count(c echo.Context, r *request) {
 	}
 	s.cfg.Telemetry.End(ended)
 	r.trace.End(tracing.Ended{Method: c.Request().Method, Route: route, Status: ended.Status, Code: ended.Reason, RequestID: r.id,
-		BytesIn: r.upload.read})
+		BytesIn: r.upload.read, Upload: r.uploadTime()})
 }
 
 // counted is a classifier whose pictures the telemetry, and the traces of their requests, hear of.

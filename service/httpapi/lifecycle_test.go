@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/classify"
 )
 
 func get(s *Server, path string) *httptest.ResponseRecorder {
@@ -238,11 +239,13 @@ func TestDeadline(t *testing.T) {
 // A deadline beyond the connection's time to write is kept, and so is none.
 func TestLongDeadlinesGetTheirAnswers(t *testing.T) {
 	slow := &fake{classify: func(context.Context, []byte) error {
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(900 * time.Millisecond)
 		return nil
 	}}
 	for _, deadline := range []time.Duration{0, time.Hour} {
-		s, _ := ready(slow, func(c *Config) { c.WriteTimeout, c.Deadline = 100*time.Millisecond, deadline })
+		s, _ := ready(slow, func(c *Config) {
+			c.ReadTimeout, c.WriteTimeout, c.Deadline = 500*time.Millisecond, 100*time.Millisecond, deadline
+		})
 		response, err := http.Post("http://"+listen(t, s)+"/predict", "image/jpeg", strings.NewReader("picture"))
 		if err != nil {
 			t.Fatalf("a deadline of %v: %v", deadline, err)
@@ -255,19 +258,45 @@ func TestLongDeadlinesGetTheirAnswers(t *testing.T) {
 	}
 }
 
-// What comes too late is not begun.
-func TestDeadlinePassedDuringTheUpload(t *testing.T) {
-	f := &fake{}
-	s, _ := ready(f, nil)
-	conn := dial(t, listen(t, s))
-	fmt.Fprintf(conn, "POST /predict?deadline_ms=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\npic")
-	eventually(t, "the request begins", func() bool { return s.Unfinished() == 1 })
-	time.Sleep(5 * time.Millisecond) // the deadline itself must pass
-	io.WriteString(conn, "ture")
-	status, header, body := readAnswer(t, bufio.NewReader(conn))
-	checkProblem(t, status, header, body, api.DeadlineExceeded)
-	if len(f.pictures()) != 0 {
-		t.Error("it was begun")
+// A deadline counts from the end of the upload, the server's own and a request's: a slow line takes none of it.
+func TestDeadlineDoesNotCountTheUpload(t *testing.T) {
+	const deadline, upload = 2 * time.Second, 2200 * time.Millisecond
+	for _, form := range []string{"", "multipart/form-data; boundary=b"} {
+		for _, query := range []string{"", "?deadline_ms=2000"} {
+			t.Run(form+query, func(t *testing.T) {
+				t.Parallel()
+				f := &fake{classify: func(ctx context.Context, _ []byte) error {
+					if end, ok := ctx.Deadline(); !ok || time.Until(end) < deadline/2 || time.Until(end) > deadline {
+						t.Errorf("%v are left", time.Until(end))
+					}
+					return ctx.Err()
+				}}
+				s, l := ready(f, func(c *Config) {
+					if query == "" {
+						c.Deadline = deadline
+					}
+				})
+				body := "picture"
+				if form != "" {
+					body = "--b\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\npicture\r\n--b--\r\n"
+				}
+				conn := dial(t, listen(t, s))
+				fmt.Fprintf(conn, "POST /predict%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", query, form, len(body), body[:3])
+				time.Sleep(upload)
+				io.WriteString(conn, body[3:])
+				status, _, raw := readAnswer(t, bufio.NewReader(conn))
+				var answer api.PredictResponse
+				if err := json.Unmarshal(raw, &answer); status != http.StatusOK || err != nil {
+					t.Fatalf("%d %s", status, raw)
+				}
+				if least := classify.Milliseconds(upload - 200*time.Millisecond); answer.Timing.Upload < least || answer.Timing.Total < answer.Timing.Upload {
+					t.Errorf("the times are %+v", answer.Timing)
+				}
+				if !strings.Contains(l.String(), "upload_ms=2") {
+					t.Errorf("the log has no upload: %s", l)
+				}
+			})
+		}
 	}
 }
 

@@ -8,12 +8,14 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/telemetry"
 )
 
 // unannounced hides its length, so that the client sends chunks.
@@ -235,14 +237,26 @@ func TestPipeliningAndHTTP10(t *testing.T) {
 
 // H12: slow senders are cut off, and told so where they had a request.
 func TestSlowUpload(t *testing.T) {
-	s, _ := ready(&fake{}, func(c *Config) {
-		c.ReadHeaderTimeout, c.ReadTimeout = 50*time.Millisecond, 100*time.Millisecond
+	counted := telemetry.New()
+	s, l := ready(&fake{}, func(c *Config) {
+		c.ReadHeaderTimeout, c.ReadTimeout, c.Telemetry = 50*time.Millisecond, 100*time.Millisecond, counted
 	})
 	addr := listen(t, s)
 	conn := dial(t, addr)
 	io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\npic")
 	status, header, body := readAnswer(t, bufio.NewReader(conn))
 	checkProblem(t, status, header, body, api.RequestTimeout)
+	metrics := httptest.NewRecorder()
+	counted.Handler().ServeHTTP(metrics, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{`vidi_http_rejections_total{reason="request_timeout"} 1`, `vidi_http_requests_total{code="408",route="/predict"} 1`,
+		`vidi_http_upload_duration_seconds_count{route="/predict"} 1`, `vidi_http_answer_duration_seconds_count{route="/predict"} 0`} {
+		if !strings.Contains(metrics.Body.String(), want) {
+			t.Errorf("the metrics have no %s", want)
+		}
+	}
+	if strings.Contains(l.String(), "level=ERROR") || !strings.Contains(l.String(), "upload_ms=1") {
+		t.Errorf("the log is %s", l)
+	}
 
 	conn = dial(t, addr)
 	io.WriteString(conn, "POST /predict HTT")

@@ -26,6 +26,9 @@ type request struct {
 	trace   *tracing.Request
 }
 
+// uploadTime is how long the body took to arrive, as far as it was read.
+func (r *request) uploadTime() time.Duration { return r.upload.arrived().Sub(r.begun) }
+
 const requestKey = "vidi.request"
 
 func requestOf(c echo.Context) *request { return c.Get(requestKey).(*request) }
@@ -34,7 +37,8 @@ func requestOf(c echo.Context) *request { return c.Get(requestKey).(*request) }
 func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		req := c.Request()
-		r := &request{id: requestID(req), begun: time.Now(), upload: newUpload(req, s.cfg.MaxBody)}
+		u := newUpload(req, s.cfg.MaxBody)
+		r := &request{id: requestID(req), begun: u.arrived(), upload: u}
 		req.Body = r.upload
 		defer r.upload.leave()
 		c.Set(requestKey, r)
@@ -109,6 +113,9 @@ func (s *Server) logRequest(c echo.Context, r *request) {
 		slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", 0),
 		slog.Float64("ms", classify.Milliseconds(time.Since(r.begun))), slog.Int64("bytes_in", r.upload.read), slog.Int64("bytes_out", res.Size),
 		slog.String("remote", req.RemoteAddr), slog.String("request_id", r.id),
+	}
+	if r.upload.begun {
+		attributes = append(attributes, slog.Float64("upload_ms", classify.Milliseconds(r.uploadTime())))
 	}
 	if r.key != "" {
 		attributes = append(attributes, slog.String("key", r.key))

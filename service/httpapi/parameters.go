@@ -23,7 +23,7 @@ type parameters struct {
 	options  classify.Options
 	language string        // "en" or "zh"
 	model    string        // "" is the default
-	deadline time.Duration // from the request's arrival; 0 is none
+	deadline time.Duration // from the end of the upload; 0 is none
 	given    []string
 }
 

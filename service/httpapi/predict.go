@@ -47,7 +47,7 @@ func (s *Server) predict(c echo.Context) error {
 	s.allowTime(c, in.parameters.deadline)
 	if in.parameters.deadline > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, r.begun.Add(in.parameters.deadline))
+		ctx, cancel = context.WithDeadline(ctx, r.upload.arrived().Add(in.parameters.deadline))
 		defer cancel()
 	}
 	answer := &api.PredictResponse{RequestID: r.id, Model: card.Name, ModelVersion: card.Version}
@@ -60,24 +60,24 @@ func (s *Server) predict(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	answer.Timing.Upload = classify.Milliseconds(r.uploadTime())
 	answer.Timing.Total = classify.Milliseconds(time.Since(r.begun))
 	c.Response().Header().Set("Server-Timing", serverTiming(answer))
 	return c.JSON(http.StatusOK, answer)
 }
 
-// allowTime moves the end of the connection's time to write behind the deadline, where it lies before: an answer that was promised for
-// then must still get out. 0 is no deadline.
+// allowTime sets the end of the connection's time to write, which counts from the end of the upload: an answer that is promised for
+// the deadline must still get out. 0 is no deadline.
 func (s *Server) allowTime(c echo.Context, deadline time.Duration) {
-	const toAnswer = 30 * time.Second
-	if deadline > 0 && deadline+toAnswer <= s.cfg.WriteTimeout {
-		return
-	}
 	end := time.Time{} // no end
 	if deadline > 0 {
-		end = requestOf(c).begun.Add(deadline + toAnswer)
+		end = requestOf(c).upload.arrived().Add(max(deadline+timeToAnswer, s.cfg.WriteTimeout))
 	}
 	_ = http.NewResponseController(c.Response()).SetWriteDeadline(end) // a connection that has none keeps what it has
 }
+
+// timeToAnswer is how long an answer may take to be sent, at least.
+const timeToAnswer = 30 * time.Second
 
 // classifyAll classifies several pictures at the same time. A picture's error is its own; only a client that went away ends
 // them all.

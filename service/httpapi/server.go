@@ -57,7 +57,7 @@ type Config struct {
 	MaxQueue       int
 	MaxQueueBytes  int64
 	MaxConnections int           // open at one time; more are answered 429 and closed
-	Deadline       time.Duration // of a request that does not choose, from its arrival; 0 is none
+	Deadline       time.Duration // of a request that does not choose, from the end of its upload; 0 is none
 
 	Keys        *keys.Ring           // nil: nobody is asked for a key
 	CORSOrigins []string             // whose pages in browsers may use the API: "https://example.org", or "*" for all
@@ -65,17 +65,17 @@ type Config struct {
 	Tracing     *tracing.Tracer      // nil: no traces are made
 
 	ReadHeaderTimeout time.Duration
-	ReadTimeout       time.Duration // headers and body
-	WriteTimeout      time.Duration // from the end of the headers to the end of the answer
+	ReadTimeout       time.Duration // headers and body; a body that is later is answered 408
+	WriteTimeout      time.Duration // from the end of the upload to the end of the answer; longer where the deadline is
 	IdleTimeout       time.Duration // between two requests on a connection
 	MaxHeaderBytes    int
 }
 
-// Default is 20 MiB, 64 pictures, and a minute for an upload: 20 MiB in that time are 2.8 Mbit/s.
+// Default is 20 MiB, 64 pictures, and two minutes for an upload: 20 MiB in that time are 1.4 Mbit/s.
 func Default() Config {
 	return Config{
 		MaxBody: 20 << 20, MaxImages: 64, MaxQueue: 128, MaxQueueBytes: 256 << 20, MaxConnections: 10_000, Deadline: 30 * time.Second,
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10,
 	}
 }
@@ -106,14 +106,15 @@ func New(cfg Config, log *slog.Logger) *Server {
 	s.http = &http.Server{
 		Handler:           s.echo,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout, ReadTimeout: cfg.ReadTimeout,
-		WriteTimeout: cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout, MaxHeaderBytes: cfg.MaxHeaderBytes,
+		// net/http begins to count at the end of the headers.
+		WriteTimeout: cfg.ReadTimeout + cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout, MaxHeaderBytes: cfg.MaxHeaderBytes,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return s
 }
 
 func (s *Server) routes() {
-	for _, path := range []string{"/predict", "/api/v1/predict"} {
+	for _, path := range predictionRoutes {
 		s.echo.POST(path, s.predict)
 	}
 	get := func(path string, handler echo.HandlerFunc) {

@@ -8,7 +8,8 @@ import (
 )
 
 // serverTiming is where the answer's time went, for browsers' developer tools and proxies' logs (W3C Server Timing). The
-// stages are summed over the pictures, which are worked on at the same time: several can take longer than the total.
+// stages between the upload and the total are summed over the pictures, which are worked on at the same time: several can take longer
+// than the total.
 func serverTiming(answer *api.PredictResponse) string {
 	var sum api.TimingMS
 	for _, r := range answer.Results {
@@ -22,7 +23,7 @@ func serverTiming(answer *api.PredictResponse) string {
 		name string
 		ms   float64
 	}{
-		{"decode", sum.Decode}, {"preprocess", sum.Preprocess}, {"queue", sum.Queue}, {"inference", sum.Inference}, {"total", answer.Timing.Total},
+		{"upload", answer.Timing.Upload}, {"decode", sum.Decode}, {"preprocess", sum.Preprocess}, {"queue", sum.Queue}, {"inference", sum.Inference}, {"total", answer.Timing.Total},
 	} {
 		if b.Len() > 0 {
 			b.WriteString(", ")

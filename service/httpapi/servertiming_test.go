@@ -12,8 +12,8 @@ import (
 func TestServerTiming(t *testing.T) {
 	s, _ := ready(&fake{}, nil) // whose pictures take 1.23, 1, 0 and 3 ms
 	for body, want := range map[string]string{
-		`{"image": "YQ=="}`:                 `^decode;dur=1\.23, preprocess;dur=1\.00, queue;dur=0\.00, inference;dur=3\.00, total;dur=\d+\.\d\d$`,
-		`{"images": ["YQ==", "%", "Yg=="]}`: `^decode;dur=2\.46, preprocess;dur=2\.00, queue;dur=0\.00, inference;dur=6\.00, total;dur=\d+\.\d\d$`,
+		`{"image": "YQ=="}`:                 `^upload;dur=\d+\.\d\d, decode;dur=1\.23, preprocess;dur=1\.00, queue;dur=0\.00, inference;dur=3\.00, total;dur=\d+\.\d\d$`,
+		`{"images": ["YQ==", "%", "Yg=="]}`: `^upload;dur=\d+\.\d\d, decode;dur=2\.46, preprocess;dur=2\.00, queue;dur=0\.00, inference;dur=6\.00, total;dur=\d+\.\d\d$`,
 	} {
 		w := post(s, "/predict", "application/json", strings.NewReader(body))
 		if got := w.Header().Get("Server-Timing"); w.Code != http.StatusOK || !regexp.MustCompile(want).MatchString(got) {

@@ -43,9 +43,11 @@ type Summary struct {
 	PerSecond float64    `json:"per_second"`
 	Refused   int        `json:"refused"` // 4xx: the client's faults, and too much at once
 	Failed    int        `json:"failed"`  // 5xx: the server's
-	P50       *float64   `json:"p50_ms"`  // null without a request
+	P50       *float64   `json:"p50_ms"`  // from the end of the upload; null without a request
 	P95       *float64   `json:"p95_ms"`
 	P99       *float64   `json:"p99_ms"`
+	UploadP50 *float64   `json:"upload_p50_ms"` // from the headers to the end of the upload
+	UploadP99 *float64   `json:"upload_p99_ms"`
 	Stages    *StageMean `json:"stages_ms"` // null without a picture
 }
 
@@ -59,18 +61,20 @@ type StageMean struct {
 
 // Point is one second. Its quantiles and means are those of the ten seconds up to it: single seconds jump too much to be read.
 type Point struct {
-	Time     int64      `json:"t"`
-	Answered uint32     `json:"answered"`
-	Refused  uint32     `json:"refused"`
-	Failed   uint32     `json:"failed"`
-	P50      *float64   `json:"p50_ms"`
-	P95      *float64   `json:"p95_ms"`
-	P99      *float64   `json:"p99_ms"`
-	Stages   *StageMean `json:"stages_ms"`
-	InFlight int        `json:"requests_in_flight"`
-	Queue    int        `json:"queue_length"`
-	Busy     int        `json:"workers_busy"`
-	Resident int64      `json:"resident_bytes"`
+	Time      int64      `json:"t"`
+	Answered  uint32     `json:"answered"`
+	Refused   uint32     `json:"refused"`
+	Failed    uint32     `json:"failed"`
+	P50       *float64   `json:"p50_ms"`
+	P95       *float64   `json:"p95_ms"`
+	P99       *float64   `json:"p99_ms"`
+	UploadP50 *float64   `json:"upload_p50_ms"`
+	UploadP99 *float64   `json:"upload_p99_ms"`
+	Stages    *StageMean `json:"stages_ms"`
+	InFlight  int        `json:"requests_in_flight"`
+	Queue     int        `json:"queue_length"`
+	Busy      int        `json:"workers_busy"`
+	Resident  int64      `json:"resident_bytes"`
 }
 
 const smoothed = 10 // seconds
@@ -113,6 +117,7 @@ func (w *window) over(last int64, count int) (sum second) {
 		sum.failed += s.failed
 		sum.pictures += s.pictures
 		sum.latency.merge(&s.latency)
+		sum.uploads.merge(&s.uploads)
 		for i, d := range s.stages {
 			sum.stages[i] += d
 		}
@@ -127,6 +132,7 @@ func (w *window) summary(last int64, count int, begun int64) Summary {
 	return Summary{
 		Requests: requests, PerSecond: round(float64(requests) / float64(elapsed)), Refused: int(sum.refused), Failed: int(sum.failed),
 		P50: rounded(sum.latency.quantile(.5)), P95: rounded(sum.latency.quantile(.95)), P99: rounded(sum.latency.quantile(.99)),
+		UploadP50: rounded(sum.uploads.quantile(.5)), UploadP99: rounded(sum.uploads.quantile(.99)),
 		Stages: sum.means(),
 	}
 }
@@ -139,6 +145,7 @@ func (w *window) point(unix int64) Point {
 	}
 	sum := w.over(unix, smoothed)
 	p.P50, p.P95, p.P99 = rounded(sum.latency.quantile(.5)), rounded(sum.latency.quantile(.95)), rounded(sum.latency.quantile(.99))
+	p.UploadP50, p.UploadP99 = rounded(sum.uploads.quantile(.5)), rounded(sum.uploads.quantile(.99))
 	p.Stages = sum.means()
 	return p
 }

@@ -45,6 +45,8 @@ type Telemetry struct {
 
 	requests   *prometheus.CounterVec
 	durations  *prometheus.HistogramVec
+	uploads    *prometheus.HistogramVec
+	answers    *prometheus.HistogramVec // durations without uploads
 	inFlight   prometheus.Gauge
 	now        atomic.Int64 // requests in flight, for the page
 	refused    prometheus.Counter
@@ -63,6 +65,9 @@ type Telemetry struct {
 
 // durationBuckets go from a request that is refused at once to one that waits for a minute: a factor of about 2 between each.
 var durationBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+
+// uploadBuckets go up to the longest that a server may wait for a body by default, and beyond.
+var uploadBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120, 300}
 
 // stageBuckets begin lower: a small JPEG is decoded in 0.4 ms.
 var stageBuckets = []float64{.00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -83,6 +88,8 @@ func New() *Telemetry {
 	}
 	t.requests = counter("vidi_http_requests_total", "Requests answered, by route and status; 499 is a client that left before its answer.", "route", "code")
 	t.durations = histogram("vidi_http_request_duration_seconds", "From a request's headers to the end of its answer, the upload included.", durationBuckets, "route")
+	t.uploads = histogram("vidi_http_upload_duration_seconds", "From a prediction's headers to the last byte of its body, whole or cut off.", uploadBuckets, "route")
+	t.answers = histogram("vidi_http_answer_duration_seconds", "From the last byte of a prediction's body to the end of its answer; bodies that were cut off do not count.", durationBuckets, "route")
 	t.rejections = counter("vidi_http_rejections_total", "Requests answered with an error, by its code as in docs/api.md.", "reason")
 	t.pictures = counter("vidi_pictures_total", "Pictures classified, by what their bytes are.", "format")
 	t.asked = counter("vidi_model_requests_total", "Requests that a version of a model was picked for.", "model", "version")
@@ -136,9 +143,12 @@ func (t *Telemetry) Begin() {
 type Ended struct {
 	Route      string // a template of the server's own, "other" for addresses there are not: never what the client sent
 	Status     int
-	Reason     string // the error's code; "" for none
-	Took       time.Duration
-	Prediction bool // it asked for one: only these count on the page of the last minutes
+	Reason     string        // the error's code; "" for none
+	Took       time.Duration // the upload included
+	Upload     time.Duration // of it, the part until the last byte of the body
+	Uploaded   bool          // it had a body that was read
+	Cut        bool          // its body was not read to its end, since it came too slowly or its client left
+	Prediction bool          // it asked for one: only these count on the page of the last minutes
 }
 
 // End counts a request that was answered.
@@ -150,16 +160,28 @@ func (t *Telemetry) End(e Ended) {
 	if e.Reason != "" {
 		t.rejections.WithLabelValues(e.Reason).Inc()
 	}
-	if e.Prediction {
-		t.seconds.request(e.Status, e.Took)
+	if !e.Prediction {
+		return
 	}
+	if e.Uploaded {
+		t.uploads.WithLabelValues(e.Route).Observe(e.Upload.Seconds())
+	}
+	if !e.Cut {
+		t.answers.WithLabelValues(e.Route).Observe((e.Took - e.Upload).Seconds())
+	}
+	t.seconds.request(e)
 }
 
-// Expect makes the series of routes and of reasons, of requests and of pictures, with 0, so that their first step can be seen.
-func (t *Telemetry) Expect(routes, reasons, ofPictures []string) {
+// Expect makes the series of routes, of those of them that predict, and of reasons, of requests and of pictures, with 0, so that their
+// first step can be seen.
+func (t *Telemetry) Expect(routes, predictions, reasons, ofPictures []string) {
 	for _, route := range routes {
 		t.requests.WithLabelValues(route, "200")
 		t.durations.WithLabelValues(route)
+	}
+	for _, route := range predictions {
+		t.uploads.WithLabelValues(route)
+		t.answers.WithLabelValues(route)
 	}
 	for _, reason := range reasons {
 		t.rejections.WithLabelValues(reason)

@@ -107,6 +107,43 @@ func TestStatsOfTheLastMinutes(t *testing.T) {
 	}
 }
 
+// A slow client's upload is told apart: it changes neither the times to answer nor counts as a fault of the server's.
+func TestSlowUploadsAreKeptApart(t *testing.T) {
+	tm, now := atTime(t)
+	upload := func(e Ended) {
+		e.Route, e.Uploaded, e.Prediction = "/predict", true, true
+		tm.Begin()
+		tm.End(e)
+	}
+	for range 50 {
+		upload(Ended{Status: 200, Took: 41 * time.Millisecond, Upload: time.Millisecond})
+		upload(Ended{Status: 200, Took: 57040 * time.Millisecond, Upload: 57 * time.Second})
+	}
+	upload(Ended{Status: 408, Reason: "request_timeout", Took: 2 * time.Minute, Upload: 2 * time.Minute, Cut: true})
+	*now = now.Add(time.Second)
+	s := tm.Stats(0)
+	for name, m := range map[string]struct{ p50, p99, upload *float64 }{
+		"minute": {s.LastMinute.P50, s.LastMinute.P99, s.LastMinute.UploadP99}, "point": {s.Points[0].P50, s.Points[0].P99, s.Points[0].UploadP99}} {
+		if *m.p50 < 36 || *m.p99 > 44 || *m.upload < 50_000 {
+			t.Errorf("%s: p50 %v, p99 %v, upload %v", name, *m.p50, *m.p99, *m.upload)
+		}
+	}
+	if s.LastMinute.Failed != 0 || s.LastMinute.Refused != 1 || s.LastMinute.Requests != 101 {
+		t.Errorf("%+v", s.LastMinute)
+	}
+	w := httptest.NewRecorder()
+	tm.Handler().ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+	for _, want := range []string{
+		`vidi_http_answer_duration_seconds_bucket{route="/predict",le="0.05"} 100`, `vidi_http_answer_duration_seconds_count{route="/predict"} 100`,
+		`vidi_http_upload_duration_seconds_bucket{route="/predict",le="1"} 50`, `vidi_http_upload_duration_seconds_count{route="/predict"} 101`,
+		`vidi_http_request_duration_seconds_bucket{route="/predict",le="30"} 50`, `vidi_http_rejections_total{reason="request_timeout"} 1`,
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("there is no %s in %s", want, w.Body)
+		}
+	}
+}
+
 // Only predictions are on the page: probes would make every percentile look good.
 func TestProbesAreNotOnThePage(t *testing.T) {
 	tm, now := atTime(t)
@@ -126,7 +163,7 @@ func TestTheWindowIsSmall(t *testing.T) {
 
 func TestMetricsBeginWithZeroAndHoldOnlyWhatWasExpected(t *testing.T) {
 	tm := New()
-	tm.Expect([]string{"/predict", "other"}, []string{"corrupt_image"}, []string{"empty_image"})
+	tm.Expect([]string{"/predict", "other"}, []string{"/predict"}, []string{"corrupt_image"}, []string{"empty_image"})
 	tm.SetBuild(Build{Version: "1", Torch: "2.7.1"})
 	models := registry.Status{Models: []registry.ModelStatus{{Name: "m", Stable: "1",
 		Versions: []registry.VersionStatus{{Version: "1", Roles: []string{"stable"}, Precision: "fp32", Memory: 7}},

@@ -11,7 +11,7 @@ import (
 // stageNames are a picture's stages, in the order of classify.Timing.
 var stageNames = [...]string{"decode", "preprocess", "queue", "inference"}
 
-// kept is how many seconds the window looks back: five minutes, in some 150 KB however much happens in them.
+// kept is how many seconds the window looks back: five minutes, in some 230 KB however much happens in them.
 const kept = 300
 
 // window is the last minutes, second by second. The second that is not over yet is in it too.
@@ -25,8 +25,9 @@ type window struct {
 // second is what happened within one.
 type second struct {
 	unix                      int64
-	answered, refused, failed uint32 // predictions: below 400, below 500, and the rest
-	latency                   latencies
+	answered, refused, failed uint32    // predictions: below 400, below 500, and the rest
+	latency                   latencies // from the end of the upload
+	uploads                   latencies
 	pictures                  uint32
 	stages                    [len(stageNames)]time.Duration // sums over the pictures
 	sample                    sample
@@ -59,19 +60,24 @@ func (w *window) at(unix int64) (*second, bool) {
 	return s, s.unix == unix
 }
 
-func (w *window) request(status int, took time.Duration) {
+func (w *window) request(e Ended) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.now()
 	switch {
-	case status < 400:
+	case e.Status < 400:
 		s.answered++
-	case status < 500:
+	case e.Status < 500:
 		s.refused++
 	default:
 		s.failed++
 	}
-	s.latency.add(took)
+	if !e.Cut {
+		s.latency.add(e.Took - e.Upload)
+	}
+	if e.Uploaded {
+		s.uploads.add(e.Upload)
+	}
 }
 
 func (w *window) picture(t classify.Timing) {
@@ -90,11 +96,11 @@ func (w *window) sampled(seen sample) {
 	w.now().sample = seen
 }
 
-// latencies is a histogram whose buckets grow by 2^¼ each, so that a quantile is at most 9 % off: 0.1 ms to 100 s.
+// latencies is a histogram whose buckets grow by 2^¼ each, so that a quantile is at most 9 % off: 0.1 ms to 170 s.
 type latencies [latencyBuckets]uint32
 
 const (
-	latencyBuckets  = 80
+	latencyBuckets  = 84
 	latencyLeast    = 100 * time.Microsecond
 	bucketsPerTwice = 4
 )

@@ -101,6 +101,7 @@ type Ended struct {
 	Code          string // of the error; "" for none
 	RequestID     string
 	BytesIn       int64
+	Upload        time.Duration // from the headers to the last byte of the body
 }
 
 // End ends the trace.
@@ -111,6 +112,7 @@ func (r *Request) End(e Ended) {
 	r.span.SetName(e.Method + " " + e.Route)
 	r.span.SetAttributes(attribute.String("http.request.method", e.Method), attribute.String("http.route", e.Route),
 		attribute.Int("http.response.status_code", e.Status), attribute.Int64("http.request.body.size", e.BytesIn),
+		attribute.Float64("vidi.upload_ms", classify.Milliseconds(e.Upload)),
 		attribute.String("vidi.request_id", e.RequestID))
 	if e.Code != "" {
 		r.span.SetAttributes(attribute.String("error.type", e.Code))

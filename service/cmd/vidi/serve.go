@@ -212,7 +212,7 @@ func (c *serveCmd) api(beside *operators) httpapi.Config {
 	cfg := httpapi.Default()
 	cfg.MaxBody, cfg.MaxImages, cfg.Image = c.MaxBody.N, int(c.MaxImages.N), c.Image()
 	cfg.MaxQueue, cfg.MaxQueueBytes, cfg.Deadline = int(c.Queue.N), c.QueueMemory.N, c.Deadline.D
-	cfg.MaxConnections = c.Connections()
+	cfg.MaxConnections, cfg.ReadTimeout = c.Connections(), c.UploadTimeout.D
 	cfg.Keys, cfg.CORSOrigins, cfg.Telemetry, cfg.Tracing = beside.ring, c.CORSOrigin, beside.telemetry, beside.tracer
 	return cfg
 }
