@@ -6,10 +6,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"os"
 	"path"
 	"strconv"
 	"strings"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // newestFormat is the highest "version" record that the pinned libtorch reads (kMaxSupportedFileFormatVersion).
@@ -142,15 +143,11 @@ func (a archive) origin() (o Origin, trap string) {
 // stands before it: libtorch does neither, so that a changed bit in the weights would show in the answers only, if at all.
 // The error is a [*NotTorchScriptError].
 func CheckRecords(filePath string) error {
-	f, err := os.Open(filePath)
+	f, info, err := userfile.Open(filePath)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return err
-	}
 	return checkRecords(f, info.Size(), filePath)
 }
 

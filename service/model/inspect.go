@@ -9,6 +9,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // NotTorchScriptError says what a file is instead of a TorchScript model, and what its owner can do. libtorch's own answer
@@ -50,18 +52,14 @@ const maxCardBytes = 16 << 20
 // Inspect looks inside the file at filePath, which must be a TorchScript archive; for anything else the error is a
 // [*NotTorchScriptError] that names what it is. No code of the model runs, and libtorch is not needed.
 func Inspect(filePath string) (*File, error) {
-	f, err := os.Open(filePath)
+	if info, err := os.Stat(filePath); err == nil && info.IsDir() {
+		return nil, fmt.Errorf("%s is a folder; name the .pt file in it", filePath)
+	}
+	f, info, err := userfile.Open(filePath)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return nil, fmt.Errorf("%s is a folder; name the .pt file in it", filePath)
-	}
 	return inspect(f, info.Size(), filePath)
 }
 

@@ -4,11 +4,12 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // maxLabelsBytes bounds a label file: 21,000 names in two languages take 2 MB.
@@ -19,21 +20,25 @@ const maxNameRunes = 200
 
 // ReadLabels reads names of classes, in class order, from a file in any of these forms:
 //
-//   - text, one name a line; or columns separated by tabs, with a heading that names them: label or en, zh, wnid, class_id
+//   - text, one name a line, with its class number or WordNet id before it or not ("0 tench", "0: tench", "1,tench",
+//     "n01440764 tench"); or columns separated by tabs, commas or semicolons, with a heading that names them: label or en, zh, wnid,
+//     class_id
 //   - a JSON list of names
 //   - a JSON object from class number to name, as TorchServe (index_to_name.json, where the value may be [wnid, name]) and
 //     Hugging Face (config.json's id2label, or the whole config.json) write it
+//   - a JSON object from name to class number, as torchvision's ImageFolder has it (class_to_idx)
 //
-// The second of two equal names gets its class number behind it: programs tell classes apart by name.
+// A byte-order mark before the text is passed over. The second of two equal names gets its class number behind it: programs tell
+// classes apart by name.
 func ReadLabels(path string) ([]Label, error) {
-	info, err := os.Stat(path)
+	info, err := userfile.Stat(path)
 	if err != nil {
 		return nil, err
 	}
 	if info.Size() > maxLabelsBytes {
 		return nil, fmt.Errorf("%s has %d MB; a label file has at most %d", path, info.Size()>>20, maxLabelsBytes>>20)
 	}
-	data, err := os.ReadFile(path)
+	data, err := userfile.Read(path, "a label file", maxLabelsBytes)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +51,8 @@ func ReadLabels(path string) ([]Label, error) {
 
 // ParseLabels is [ReadLabels] for the content of a file.
 func ParseLabels(data []byte) (labels []Label, err error) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	if !utf8.Valid(data) {
-		return nil, fmt.Errorf("it is not text in UTF-8; save it as UTF-8")
+	if data, err = userfile.Text(data); err != nil {
+		return nil, err
 	}
 	switch trimmed := bytes.TrimSpace(data); {
 	case len(trimmed) == 0:
@@ -87,8 +91,13 @@ func labelsOfObject(data []byte) ([]Label, error) {
 	if err := json.Unmarshal(data, &values); err != nil {
 		return nil, fmt.Errorf("it is not valid JSON: %w", err)
 	}
-	if inner, ok := values["id2label"]; ok {
-		return labelsOfObject(inner)
+	for _, key := range []string{"id2label", "class_to_idx", "label2id"} {
+		if inner, ok := values[key]; ok {
+			return labelsOfObject(inner)
+		}
+	}
+	if labels, ok, err := labelsOfIndices(data); ok {
+		return labels, err
 	}
 	labels := make([]Label, len(values))
 	for key, value := range values {
@@ -106,6 +115,25 @@ func labelsOfObject(data []byte) ([]Label, error) {
 	return labels, nil
 }
 
+// labelsOfIndices reads an object from name to class number; ok is false for any other.
+func labelsOfIndices(data []byte) (labels []Label, ok bool, err error) {
+	var numbers map[string]int
+	if json.Unmarshal(data, &numbers) != nil || len(numbers) == 0 {
+		return nil, false, nil
+	}
+	labels = make([]Label, len(numbers))
+	for name, class := range numbers {
+		switch {
+		case class < 0 || class >= len(labels):
+			return nil, true, fmt.Errorf("class numbers must be 0 to %d for its %d names; that of %.40q is %d", len(labels)-1, len(labels), name, class)
+		case labels[class].Label != "":
+			return nil, true, fmt.Errorf("%.40q and %.40q have the same class number, %d", labels[class].Label, name, class)
+		}
+		labels[class].Label = name
+	}
+	return labels, true, nil
+}
+
 // labelOfJSON takes "cat", ["n02123045", "tabby"], or an entry of a card.
 func labelOfJSON(value json.RawMessage) (Label, error) {
 	var name string
@@ -121,51 +149,6 @@ func labelOfJSON(value json.RawMessage) (Label, error) {
 		return label, nil
 	}
 	return label, fmt.Errorf("%.40s is not a name; write \"cat\"", value)
-}
-
-func labelsOfLines(text string) ([]Label, error) {
-	lines := strings.Split(strings.TrimRight(strings.ReplaceAll(text, "\r\n", "\n"), "\n \t"), "\n")
-	if !strings.Contains(lines[0], "\t") {
-		labels := make([]Label, len(lines))
-		for i, line := range lines {
-			labels[i] = Label{Label: strings.TrimSpace(line)}
-		}
-		return labels, nil
-	}
-	column := map[string]int{}
-	for i, heading := range strings.Split(lines[0], "\t") {
-		column[strings.ToLower(strings.TrimSpace(heading))] = i
-	}
-	_, hasLabel := column["label"]
-	_, hasEnglish := column["en"]
-	if !hasLabel && !hasEnglish {
-		return nil, fmt.Errorf("it has columns, so its first line must name them: label or en, and if you like zh, wnid, class_id")
-	}
-	labels := make([]Label, 0, len(lines)-1)
-	for i, line := range lines[1:] {
-		cells := strings.Split(line, "\t")
-		cell := func(name string) string {
-			if at, ok := column[name]; ok && at < len(cells) {
-				return strings.TrimSpace(cells[at])
-			}
-			return ""
-		}
-		if id := cell("class_id"); id != "" && id != strconv.Itoa(i) {
-			return nil, fmt.Errorf("line %d: class_id is %q where %d is due; sort the lines by class", i+2, id, i)
-		}
-		label := Label{Label: cell("label"), WNID: cell("wnid")}
-		if label.Label == "" {
-			label.Label = cell("en")
-		}
-		if en, zh := cell("en"), cell("zh"); zh != "" {
-			if en == "" {
-				en = label.Label
-			}
-			label.Names = map[string]string{"en": en, "zh": zh}
-		}
-		labels = append(labels, label)
-	}
-	return labels, nil
 }
 
 // distinct refuses names that cannot be shown, and tells equal ones apart.

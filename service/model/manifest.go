@@ -9,10 +9,15 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // ManifestFile is the name of the [Manifest] in a folder of models.
 const ManifestFile = "models.json"
+
+// maxManifest bounds it: the checksums of 100,000 models.
+const maxManifest = 16 << 20
 
 // Manifest is what a folder knows of its models beyond their files: a folder without one works too.
 type Manifest struct {
@@ -25,7 +30,7 @@ type Manifest struct {
 // Manifest reads the folder's manifest; without one it is empty.
 func (f Folder) Manifest() (Manifest, error) {
 	path := filepath.Join(string(f), ManifestFile)
-	data, err := os.ReadFile(path)
+	data, err := userfile.Read(path, "a list of models", maxManifest)
 	if errors.Is(err, os.ErrNotExist) {
 		return Manifest{}, nil
 	}

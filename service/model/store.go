@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // draftPrefix begins the names of files that are being written: no ending .pt, so they are never taken for models.
@@ -182,7 +184,7 @@ func (f Folder) SetDefault(ref string) (Entry, error) {
 
 // SHA256 is the digest of the file at path, in hexadecimal.
 func SHA256(path string) (string, error) {
-	f, err := os.Open(path)
+	f, _, err := userfile.Open(path)
 	if err != nil {
 		return "", err
 	}
