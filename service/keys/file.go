@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"regexp"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // The file has one key a line: a name, its roles, the SHA-256 of the key and, if it is limited, its rate.
@@ -112,6 +113,10 @@ func (l *Line) quota() (quota, error) {
 
 // Parse reads a key file's content. The errors name the line.
 func Parse(data []byte) ([]Line, error) {
+	data, err := userfile.Unmarked(data)
+	if err != nil {
+		return nil, err
+	}
 	var lines []Line
 	names := map[string]int{}
 	hashes := map[[sha256.Size]byte]string{}
@@ -182,23 +187,15 @@ func load(path string) ([]byte, []Line, error) {
 	}
 	lines, err := Parse(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s, %w", path, err)
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return data, lines, nil
 }
 
 func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	data, err := userfile.Read(path, "a key file", maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no key file %s; `vidi keys new NAME --role infer --keys %s` makes one: %w", path, path, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is larger than a key file can be (1 MiB)", path)
+		return nil, userfile.Missing("there is no key file %s; `vidi keys new NAME --role infer --keys %s` makes one", path, path)
 	}
 	return data, err
 }
@@ -217,7 +214,7 @@ func Append(path string, line Line) error {
 		text = "\n" + text
 	}
 	if _, err := Parse(append(data, text...)); err != nil {
-		return fmt.Errorf("%s, %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

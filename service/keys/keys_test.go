@@ -137,7 +137,12 @@ func TestParse(t *testing.T) {
 	if l := lines[1]; l.Name != "ops" || l.RoleList() != "metrics,admin" || l.Rate != "" {
 		t.Errorf("%+v", l)
 	}
+	// Windows' editors put a mark before UTF-8; a comment may be in an older encoding.
+	if lines, err := Parse([]byte("\xef\xbb\xbfshop infer sha256:" + hash + "\r\n# cl\xe9\r\n")); err != nil || len(lines) != 1 || lines[0].Name != "shop" {
+		t.Errorf("with a byte-order mark: %+v, %v", lines, err)
+	}
 	for text, says := range map[string]string{
+		"\xff\xfes\x00h\x00o\x00p\x00":                                                  "UTF-16",
 		"shop infer":                                                                    "name, roles, sha256:HASH",
 		"shop infer sha256:abcd":                                                        "cut short",
 		"shop infer vidi_secretsecretsecret":                                            "64 hexadecimal digits",

@@ -4,13 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"os"
 	"sync/atomic"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/userfile"
 	"github.com/vidi-vision/vidi/service/watch"
 )
 
@@ -41,15 +40,11 @@ func inFile(path string, err error) error {
 }
 
 func read(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	data, err := userfile.Read(path, "a rules file", MaxFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no rules file %s; docs/rules.md tells how to write one: %w", path, err)
+		return nil, userfile.Missing("there is no rules file %s; docs/rules.md tells how to write one", path)
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, MaxFile+1)) // Parse refuses what is larger
+	return data, err
 }
 
 // Rules is the rules that count now.

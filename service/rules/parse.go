@@ -14,6 +14,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // What a file may hold, which also bounds the time that a picture's tags take.
@@ -44,8 +46,9 @@ func Parse(data []byte) (*Rules, error) {
 
 // document is the one document in data. An alias could stand for any number of rules: there are none in a rules file.
 func document(data []byte) (*yaml.Node, error) {
-	if !utf8.Valid(data) {
-		return nil, errors.New("the file is not UTF-8 text")
+	data, err := userfile.Text(data)
+	if err != nil {
+		return nil, err
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node

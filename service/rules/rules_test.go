@@ -160,6 +160,8 @@ func TestMistakesOfForm(t *testing.T) {
 		one("{groups: [cat], at_least: 50, below: 50}"):                   {"nothing is at least 50 and below 50"},
 		one("{measure: colour, below: 50}"):                               {`no measure "colour"; there are brightness and best`},
 		one("{measure: best, groups: [cat], below: 50}"):                  {"make two of it"},
+		"\xff\xfer\x00u\x00l\x00e\x00s\x00":                               {"UTF-16", "save it as UTF-8"},
+		"rules: caf\xe9":                                                  {"not text in UTF-8"},
 		strings.Repeat("#", MaxFile+1):                                    {"262145 bytes"},
 		"rules:\n" + strings.Repeat("  - {}\n", 501):                      {"501 rules; 500 is the most"},
 		"rules:\n  - {tag: a, when: [" + strings.Repeat("{},", 17) + "]}": {"17 conditions; 16 are the most"},
@@ -240,4 +242,11 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Windows' editors put a mark before UTF-8.
+func TestAByteOrderMarkIsNoMistake(t *testing.T) {
+	if r, err := Parse([]byte("\xef\xbb\xbf" + one("{groups: [cat], at_least: 50}"))); err != nil || r.Count() != 1 {
+		t.Errorf("%+v, %v", r, err)
+	}
 }
