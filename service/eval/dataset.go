@@ -14,6 +14,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/pictures"
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // Item is a picture whose class is known.
@@ -130,7 +131,7 @@ func (d *Dataset) readFolder(names *classNames) error {
 }
 
 func (d *Dataset) readCSV(names *classNames) error {
-	f, err := os.Open(d.Path)
+	f, _, err := userfile.Open(d.Path)
 	if err != nil {
 		return err
 	}

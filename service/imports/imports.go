@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // Source is a TorchScript file with what is known about it from around it. Fields that nothing is said of are zero.
@@ -40,6 +41,9 @@ func Open(path, temp string) (*Source, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
+		if _, err := userfile.Stat(path); err != nil {
+			return nil, err
+		}
 		mar, err := isMAR(path)
 		if err != nil || mar == nil {
 			return &Source{File: path}, err
@@ -70,7 +74,7 @@ const maxConfigBytes = 16 << 20
 
 // readConfig reads a small file; where it is absent the error is os.ErrNotExist.
 func readConfig(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, _, err := userfile.Open(path)
 	if err != nil {
 		return nil, err
 	}

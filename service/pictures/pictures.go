@@ -2,14 +2,14 @@
 package pictures
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // MaxBytes bounds one picture, as a server bounds a body.
@@ -37,16 +37,13 @@ func Walk(dir string, f func(path string, err error) error) error {
 	})
 }
 
-// ReadFile is the content of the file at path, which must be a regular one or a pipe.
+// ReadFile is the content of the regular file at path. It never waits for a pipe or a device.
 func ReadFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, _, err := userfile.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() && info.Mode()&fs.ModeNamedPipe == 0 {
-		return nil, errors.New("this is not a regular file")
-	}
 	return Read(f)
 }
 

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/vidi-vision/vidi/service/filetest"
@@ -52,6 +53,13 @@ func TestRead(t *testing.T) {
 	}
 	if _, err := ReadFile(t.TempDir()); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a folder: %v", err)
+	}
+	pipe := filepath.Join(t.TempDir(), "pipe.jpg")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadFile(pipe); err == nil || !strings.Contains(err.Error(), "a pipe, not a regular file") {
+		t.Errorf("a pipe that nobody writes to: %v", err)
 	}
 	if _, err := ReadFile(os.DevNull); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a device: %v", err)
