@@ -37,8 +37,7 @@ type forward struct {
 }
 
 func (f *forward) measure(ctx context.Context, slice time.Duration, step func()) error {
-	side := f.engine.Card().Input.Crop
-	rgb := bytes.Repeat([]byte{128}, side*side*3*f.batch)
+	rgb := bytes.Repeat([]byte{128}, f.engine.Card().Input.Bytes()*f.batch)
 	untimed := 1 // starts OpenMP's threads
 	if !f.warm {
 		untimed = 4 // the engine compiles each batch size in its first calls

@@ -16,7 +16,6 @@ import (
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
 	"github.com/vidi-vision/vidi/service/rules"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // Config says how a classifier is set up; the zero value is fp32, a plan for all cores, and the default limits.
@@ -157,12 +156,7 @@ func New(e *engine.Engine, limits preprocess.Limits) (*Classifier, error) {
 
 func newClassifier(e *engine.Engine, preparer *preprocess.Preparer, book *rules.Book) *Classifier {
 	card := e.Card()
-	in := card.Input
-	spec := preprocess.Spec{Resize: in.Resize, Crop: in.Crop, Filter: torchbind.Bilinear}
-	if in.Interpolation == "bicubic" {
-		spec.Filter = torchbind.Bicubic
-	}
-	return &Classifier{engine: e, preparer: preparer, spec: spec, card: card, grouping: card.Grouping(), rules: book.For(card)}
+	return &Classifier{engine: e, preparer: preparer, spec: preprocess.SpecFor(card.Input), card: card, grouping: card.Grouping(), rules: book.For(card)}
 }
 
 // Classify says what is in the picture whose file content is data. A picture that cannot be used is a [*preprocess.Error].

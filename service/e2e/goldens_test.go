@@ -11,7 +11,6 @@ import (
 
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/preprocess"
-	"github.com/vidi-vision/vidi/torchbind"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
 
@@ -47,8 +46,7 @@ func TestGoldens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in := c.Card().Input
-		spec := preprocess.Spec{Resize: in.Resize, Crop: in.Crop, Filter: torchbind.Bilinear}
+		spec := preprocess.SpecFor(c.Card().Input)
 		worst, classes := 0.0, map[float64]bool{}
 		for picture, want := range goldens {
 			data, err := os.ReadFile(torchtest.File(t, "examples/"+picture))

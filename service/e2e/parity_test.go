@@ -134,7 +134,7 @@ func TestParityOfFormats(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		picture, err := preparer.Prepare(context.Background(), data, preprocess.Spec{Resize: in.Resize, Crop: in.Crop, Filter: torchbind.Bilinear}, preprocess.Options{})
+		picture, err := preparer.Prepare(context.Background(), data, preprocess.SpecFor(in), preprocess.Options{})
 		if err != nil {
 			t.Errorf("%s: %v", where, err)
 			continue
@@ -173,10 +173,7 @@ func compareWithReference(t *testing.T, exact *classify.Classifier, pictures []s
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec := preprocess.Spec{Resize: card.Input.Resize, Crop: card.Input.Crop, Filter: torchbind.Bilinear}
-	if card.Input.Interpolation == "bicubic" {
-		spec.Filter = torchbind.Bicubic
-	}
+	spec := preprocess.SpecFor(card.Input)
 
 	decoded := &parity{name: "decoded JPEG pixels", unit: "pictures not identical"}
 	input := &parity{name: "uint8 input samples", unit: "samples"}

@@ -109,7 +109,7 @@ func judge(ctx context.Context, compare func() (AloneOutcome, error)) (AloneOutc
 // compare times an inference on a worker and one with all threads, one after the other while nothing else is inferred. Between two
 // comparisons pictures may come, and as long as they come all the time, it waits: nobody is alone then.
 func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in model.Input) (AloneOutcome, error) {
-	grey := bytes.Repeat([]byte{128}, in.Crop*in.Crop*3)
+	grey := bytes.Repeat([]byte{128}, in.Bytes())
 	var among, alone []time.Duration
 	for len(alone) < comparisons {
 		idle := false

@@ -126,7 +126,7 @@ func (e *Engine) load(worker *torchbind.Worker, path string, wanted Precision, q
 	}
 	output, err := warm(worker, e.module, e.card.Input)
 	if err != nil {
-		return fmt.Errorf("%s cannot classify a picture of %d × %d pixels: %w", path, e.card.Input.Crop, e.card.Input.Crop, err)
+		return fmt.Errorf("%s cannot classify a picture of %v pixels: %w", path, e.card.Input.Crop, err)
 	}
 	if e.card.Assumed {
 		e.card = model.BareCard(e.card.Name, len(output))

@@ -82,7 +82,7 @@ func TestInferGivesTheSameAnswerOnEveryWorker(t *testing.T) {
 func TestBareFileGetsAssumedLabels(t *testing.T) {
 	torchtest.NoLeaks(t)
 	card := mustLoad(t, "fixtures/bare_traced.pt", Config{}).Card()
-	if !card.Assumed || card.Name != "bare_traced" || len(card.Labels) != 10 || card.Labels[9].Label != "class_9" || card.Input.Crop != 224 {
+	if !card.Assumed || card.Name != "bare_traced" || len(card.Labels) != 10 || card.Labels[9].Label != "class_9" || card.Input.Crop != model.Square(224) {
 		t.Errorf("assumed %+v", card)
 	}
 }

@@ -20,13 +20,13 @@ func infer(ctx context.Context, worker *torchbind.Worker, module *torchbind.Modu
 // warm compiles the module for its input, with a grey picture, and returns what the output looks like. The worker must have the thread
 // count that the module will have.
 func warm(worker *torchbind.Worker, module *torchbind.Module, in model.Input) ([]float32, error) {
-	return forward(module, bytes.Repeat([]byte{128}, in.Crop*in.Crop*3), 1, in, worker.Warm)
+	return forward(module, bytes.Repeat([]byte{128}, in.Bytes()), 1, in, worker.Warm)
 }
 
 // forward computes count rows of outputs by run, which is a worker's Run or Warm. The rest, 0.1 ms for a picture, is done on the caller's
 // thread, which libtorch gets no threads for.
 func forward(module *torchbind.Module, rgb []byte, count int, in model.Input, run func(*torchbind.Module, *torchbind.Tensor) (*torchbind.Tensor, error)) ([]float32, error) {
-	input, err := torchbind.NewInput(rgb, count, in.Crop, in.Crop, in.Mean, in.Std, module.InputDType())
+	input, err := torchbind.NewInput(rgb, count, in.Height(), in.Width(), in.Mean, in.Std, module.InputDType())
 	if err != nil {
 		return nil, err
 	}

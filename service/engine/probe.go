@@ -34,7 +34,7 @@ func OpenProbe(ctx context.Context, path string) (*Probe, error) {
 	return p, nil
 }
 
-// Infer is the network's output for one picture of Crop × Crop × 3 bytes of RGB, checked as in serving: one row of floating-point
+// Infer is the network's output for one picture of in.Bytes() bytes of RGB, checked as in serving: one row of floating-point
 // numbers.
 func (p *Probe) Infer(ctx context.Context, rgb []byte, in model.Input) ([]float32, error) {
 	return infer(ctx, p.worker, p.module, rgb, 1, in)

@@ -365,7 +365,7 @@ func TestReportIsText(t *testing.T) {
 	wrong := Record{File: evil + ".jpg", Class: 0, Top: []Guess{{1, 0.9}, {0, 0.1}}, Right: 0.1}
 	records := []Record{wrong, {File: evil + "2.jpg", Error: evil}}
 	r := &Report{Dataset: evil, Side: Side{Subject: Subject{Model: evil, SHA256: strings.Repeat("0", 64)}, Labels: hostile, Records: records, Measures: Measure(records)},
-		Picture: func(string) []byte { return Thumbnail(make([]byte, 2*2*3), 2) }}
+		Picture: func(string) []byte { return Thumbnail(make([]byte, 2*3*3), 2, 3) }}
 	r.Other = &Other{Side: r.Side}
 	var page bytes.Buffer
 	if err := r.Write(&page); err != nil {

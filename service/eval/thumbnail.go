@@ -8,13 +8,13 @@ import (
 	"image/jpeg"
 )
 
-// Thumbnail is a square of side × side × 3 bytes of RGB as a JPEG; nil where it cannot be made.
-func Thumbnail(rgb []byte, side int) []byte {
-	if len(rgb) != side*side*3 {
+// Thumbnail is an image of height rows of width × 3 bytes of RGB as a JPEG; nil where it cannot be made.
+func Thumbnail(rgb []byte, width, height int) []byte {
+	if len(rgb) != width*height*3 {
 		return nil
 	}
-	picture := image.NewRGBA(image.Rect(0, 0, side, side))
-	for i := range side * side {
+	picture := image.NewRGBA(image.Rect(0, 0, width, height))
+	for i := range width * height {
 		copy(picture.Pix[4*i:], rgb[3*i:3*i+3])
 		picture.Pix[4*i+3] = 255
 	}

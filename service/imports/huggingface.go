@@ -26,6 +26,14 @@ type side struct {
 	height, width, shortest int
 }
 
+// crop is the size as a crop of it.
+func (s side) crop() model.Crop {
+	if s.shortest > 0 {
+		return model.Square(s.shortest)
+	}
+	return model.Crop{Height: s.height, Width: s.width}
+}
+
 func (s *side) UnmarshalJSON(data []byte) error {
 	var number int
 	if json.Unmarshal(data, &number) == nil {
@@ -98,28 +106,22 @@ func openHuggingFace(folder string) (*Source, error) {
 
 // input translates the processor's steps into torchvision's.
 func (p processor) input(s *Source) error {
-	if p.Size.height != p.Size.width || p.CropSize.height != p.CropSize.width {
-		return fmt.Errorf("it asks for pictures that are not square, which vidi does not make")
-	}
 	size := max(p.Size.shortest, p.Size.height)
-	squeezed := p.Size.height > 0
 	in := &s.Input
 	switch {
 	case p.CropPct > 0 && p.CropPct <= 1 && size < 384: // ConvNeXt's way
-		in.Resize, in.Crop, squeezed = int(float64(size)/p.CropPct), size, false
+		in.Resize, in.Crop = model.ShorterSide(int(float64(size)/p.CropPct)), model.Square(size)
 	case p.DoCenterCrop && p.CropPct == 0:
-		in.Resize, in.Crop = size, max(p.CropSize.shortest, p.CropSize.height)
-	default:
-		in.Resize, in.Crop, squeezed = size, size, size > 0
+		in.Resize, in.Crop = model.ShorterSide(p.Size.shortest), p.CropSize.crop()
+		if p.Size.height > 0 {
+			in.Resize = model.Squeeze(p.Size.height, p.Size.width)
+		}
+	case size > 0:
+		in.Crop = p.Size.crop()
+		in.Resize = model.Squeeze(in.Height(), in.Width())
 	}
-	if in.Crop == 0 {
-		in.Crop = in.Resize
-	}
-	if in.Resize < in.Crop {
-		return fmt.Errorf("size is %d, below crop_size %d", in.Resize, in.Crop)
-	}
-	if squeezed {
-		s.Notes = append(s.Notes, fmt.Sprintf("Hugging Face squeezes the whole picture into %d × %d; vidi keeps its proportions and cuts the middle: answers differ for pictures that are not square", size, size))
+	if height, width := in.Resize.Smallest(); height < in.Height() || width < in.Width() {
+		return fmt.Errorf("size is %v, below crop_size %v: it pads, which vidi does not", in.Resize, in.Crop)
 	}
 	if p.DoResize != nil && !*p.DoResize {
 		s.Notes = append(s.Notes, "it does not resize pictures; vidi resizes every one")

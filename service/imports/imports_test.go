@@ -129,10 +129,10 @@ parameters: { key: "INFERENCE_MODE" value: { string_value: "true" } }
 func TestTritonFolder(t *testing.T) {
 	dir := folder(t, "shelter", map[string]string{"config.pbtxt": pbtxt, "1/model.pt": "old", "3/model.pt": tiny, "x/model.pt": "no", "labels.txt": "cat\ndog\n"})
 	s := open(t, dir)
-	if s.Name != "pets" || s.Version != "3" || s.Input.Crop != 96 || len(s.Labels) != 2 || len(s.Notes) != 1 {
+	if s.Name != "pets" || s.Version != "3" || s.Input.Crop != model.Square(96) || len(s.Labels) != 2 || len(s.Notes) != 1 {
 		t.Errorf("%+v", s)
 	}
-	if s = open(t, folder(t, "repository [1]", map[string]string{"pets/1/model.pt": tiny})); s.Name != "pets" || s.Version != "1" || s.Input.Crop != 0 {
+	if s = open(t, folder(t, "repository [1]", map[string]string{"pets/1/model.pt": tiny})); s.Name != "pets" || s.Version != "1" || s.Input.Crop != (model.Crop{}) {
 		t.Errorf("a repository of one without a configuration: %+v", s)
 	}
 	for _, c := range []struct {
@@ -157,12 +157,12 @@ func TestHuggingFaceFolder(t *testing.T) {
 	const labels = `{"model_type": "vit", "id2label": {"0": "cat", "1": "dog"}}`
 	for processor, want := range map[string]string{
 		// ViT's own: 224 × 224 without a crop, half and half.
-		`{"do_resize": true, "size": {"height": 224, "width": 224}, "resample": 2, "do_rescale": true, "rescale_factor": 0.00392156862745098, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`: "224 224 bilinear 0.5 0.5 1",
+		`{"do_resize": true, "size": {"height": 224, "width": 224}, "resample": 2, "do_rescale": true, "rescale_factor": 0.00392156862745098, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`: "224 × 224 224 bilinear 0.5 0.5 0",
 		// DeiT, in the older form: plain numbers.
 		`{"do_center_crop": true, "crop_size": 224, "size": 256, "resample": 3, "do_normalize": true, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}`: "256 224 bicubic 0.485 0.229 0",
 		// ResNet and ConvNeXt: a share of the picture.
 		`{"crop_pct": 0.875, "size": {"shortest_edge": 224}, "resample": 3, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}`: "256 224 bicubic 0.485 0.229 0",
-		`{"crop_pct": 0.875, "size": {"shortest_edge": 384}, "resample": 3, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`:             "384 384 bicubic 0.5 0.5 1",
+		`{"crop_pct": 0.875, "size": {"shortest_edge": 384}, "resample": 3, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`:             "384 × 384 384 bicubic 0.5 0.5 0",
 		// MobileNetV2: a crop out of a shorter side.
 		`{"do_center_crop": true, "crop_size": {"height": 224, "width": 224}, "size": {"shortest_edge": 256}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`: "256 224 bilinear 0.5 0.5 0",
 		// Values from 0 to 255, and from -1 to 1.
@@ -170,13 +170,13 @@ func TestHuggingFaceFolder(t *testing.T) {
 		`{"size": 64, "do_center_crop": true, "crop_size": 64, "rescale_factor": 0.00784313725490196, "rescale_offset": true, "do_normalize": false}`:         "64 64 bilinear 0.5 0.5 0",
 	} {
 		s := open(t, folder(t, "pets", map[string]string{"config.json": labels, "preprocessor_config.json": processor, "model.pt": tiny}))
-		got := fmt.Sprintf("%d %d %s %.4g %.4g %d", s.Input.Resize, s.Input.Crop, s.Input.Interpolation, s.Input.Mean[0], s.Input.Std[0], len(s.Notes))
+		got := fmt.Sprintf("%v %d %s %.4g %.4g %d", s.Input.Resize, s.Input.Height(), s.Input.Interpolation, s.Input.Mean[0], s.Input.Std[0], len(s.Notes))
 		if got != want || s.Name != "pets" || len(s.Labels) != 2 || math.Abs(float64(s.Input.Std[2])) > 1 {
 			t.Errorf("%s:\ngot  %s %+v\nwant %s", processor, got, s.Notes, want)
 		}
 	}
 	s := open(t, folder(t, "pets", map[string]string{"config.json": labels, "traced.pth": tiny, "pytorch_model.bin": "x"}))
-	if len(s.Notes) != 1 || s.Input.Crop != 0 {
+	if len(s.Notes) != 1 || s.Input.Crop != (model.Crop{}) {
 		t.Errorf("without a preprocessor: %+v", s)
 	}
 	for _, c := range []struct {
@@ -189,7 +189,6 @@ func TestHuggingFaceFolder(t *testing.T) {
 		{map[string]string{"config.json": labels, "a.pt": "\x80\x02"}, "a Python pickle"},
 		{map[string]string{"config.json": "{", "a.pt": tiny}, "config.json"},
 		{map[string]string{"config.json": `{"id2label": {"x": "cat"}}`, "a.pt": tiny}, "id2label"},
-		{map[string]string{"preprocessor_config.json": `{"size": {"height": 100, "width": 200}, "image_mean": [0,0,0], "image_std": [1,1,1]}`, "a.pt": tiny}, "not square"},
 		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": [0.5]}`, "a.pt": tiny}, "three numbers"},
 		{map[string]string{"preprocessor_config.json": `{"size": 128, "do_center_crop": true, "crop_size": 224, "image_mean": [0,0,0], "image_std": [1,1,1]}`, "a.pt": tiny}, "below crop_size"},
 	} {

@@ -157,7 +157,7 @@ func openTriton(folder string) (*Source, error) {
 		s.Name = model.NameOfFile(config.Name)
 	}
 	if len(config.Input) > 0 {
-		if s.Input.Crop, err = tritonSide(config.Input[0].Dims); err != nil {
+		if s.Input.Crop, err = tritonSize(config.Input[0].Dims); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
@@ -170,17 +170,18 @@ func openTriton(folder string) (*Source, error) {
 	return s, nil
 }
 
-// tritonSide is the input's size from its dims, [3, 224, 224] or [1, 3, 224, 224]; 0 where they leave it open.
-func tritonSide(dims []string) (int, error) {
+// tritonSize is the input's size from its dims, [3, 224, 224] or [1, 3, 224, 224]; zero where they leave it open, as -1.
+func tritonSize(dims []string) (size model.Crop, err error) {
 	if len(dims) == 4 {
 		dims = dims[1:]
 	}
-	if len(dims) != 3 || dims[0] != "3" || dims[1] != dims[2] {
-		return 0, fmt.Errorf("its input has dims %v; a classifier here takes [3, height, width] with equal sides, colours first", dims)
+	if len(dims) != 3 || dims[0] != "3" {
+		return size, fmt.Errorf("its input has dims %v; a classifier here takes [3, height, width], colours first", dims)
 	}
-	side, err := strconv.Atoi(dims[1])
-	if err != nil || side < 1 {
-		return 0, nil //nolint:nilerr // -1: any size
+	size.Height, _ = strconv.Atoi(dims[1])
+	size.Width, _ = strconv.Atoi(dims[2])
+	if size.Height < 1 || size.Width < 1 {
+		return model.Crop{}, nil
 	}
-	return side, nil
+	return size, nil
 }

@@ -28,32 +28,6 @@ const (
 	None    Activation = "none"
 )
 
-// Input is how a picture becomes the network's input, in torchvision's terms: Resize the shorter side, CenterCrop, ToTensor,
-// Normalize.
-type Input struct {
-	Resize        int      `json:"resize"`        // pixels of the shorter side, ≥ Crop
-	Crop          int      `json:"crop"`          // pixels a side of the square in the middle
-	Interpolation string   `json:"interpolation"` // "bilinear" or "bicubic", antialiased
-	Mean          Channels `json:"mean"`          // of values in 0–1
-	Std           Channels `json:"std"`
-}
-
-// Channels is a number each for red, green and blue.
-type Channels [3]float32
-
-// UnmarshalJSON takes a list of exactly three numbers; Go alone would fill up a shorter one with zeros.
-func (c *Channels) UnmarshalJSON(data []byte) error {
-	var list []float32
-	if err := json.Unmarshal(data, &list); err != nil {
-		return err
-	}
-	if len(list) != len(c) {
-		return fmt.Errorf("mean and std are lists of three numbers, for red, green and blue; here are %d", len(list))
-	}
-	*c = Channels(list)
-	return nil
-}
-
 // Label is the name of one class.
 type Label struct {
 	Label string            `json:"label"`          // the unique English id
@@ -114,9 +88,6 @@ type Answer struct {
 // bareVersion is the version of a file without a card.
 const bareVersion = "0"
 
-// maxSide bounds the network's input: 4096 pixels a side are 200 MB of float32.
-const maxSide = 4096
-
 // ParseCard reads and checks a card. Unknown fields are ignored: newer exporters may add some.
 func ParseCard(data []byte) (Card, error) {
 	var c Card
@@ -151,15 +122,7 @@ func (c Card) Validate() error {
 		"temperature is %g; it must be %g to %g, or absent", c.Temperature, MinTemperature, MaxTemperature)
 	check(c.Temperature == 0 || c.Activation != None, "temperature is %g, but the activation none leaves no output to divide", c.Temperature)
 	check(c.UnsureBelow >= 0 && c.UnsureBelow <= 1, "unsure_below is %g; it is a probability, 0 to 1", c.UnsureBelow)
-	in := c.Input
-	check(in.Crop >= 1 && in.Crop <= maxSide, "input.crop is %d; it must be 1 to %d", in.Crop, maxSide)
-	check(in.Resize >= in.Crop && in.Resize <= maxSide, "input.resize is %d; it must be at least input.crop and at most %d", in.Resize, maxSide)
-	check(in.Interpolation == "bilinear" || in.Interpolation == "bicubic", "input.interpolation is %q; use bilinear or bicubic", in.Interpolation)
-	for i := range 3 {
-		// Beyond these, somebody wrote them for pixels from 0 to 255.
-		check(in.Mean[i] >= -1 && in.Mean[i] <= 1, "input.mean[%d] is %g; it must be from -1 to 1: pixels count from 0 to 1, so divide by 255", i, in.Mean[i])
-		check(in.Std[i] > 0 && in.Std[i] <= 10, "input.std[%d] is %g; it must be above 0, and at most 10: pixels count from 0 to 1, so divide by 255", i, in.Std[i])
-	}
+	c.Input.check(check)
 	check(len(c.Labels) > 0, "labels is empty")
 	seen := make(map[string]int, len(c.Labels))
 	for i, l := range c.Labels {
@@ -190,11 +153,6 @@ func BareCard(name string, outputs int) Card {
 		Format: 1, Task: "classification", Name: name, Version: bareVersion, Description: "a TorchScript file without a card",
 		Activation: Softmax, Input: ImageNetInput(), Labels: labels, Assumed: true,
 	}
-}
-
-// ImageNetInput is the preprocessing that torchvision's ImageNet models are trained for.
-func ImageNetInput() Input {
-	return Input{Resize: 256, Crop: 224, Interpolation: "bilinear", Mean: Channels{0.485, 0.456, 0.406}, Std: Channels{0.229, 0.224, 0.225}}
 }
 
 func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }

@@ -39,7 +39,7 @@ func TestVersions(t *testing.T) {
 func TestCardReportsEveryMistake(t *testing.T) {
 	c := goodCard()
 	c.Format, c.Task, c.Name, c.Version, c.Activation, c.Precision = 2, "detection", "../up", "", "relu", "int4"
-	c.Input = Input{Resize: 100, Crop: 224, Interpolation: "nearest"}
+	c.Input = Input{Resize: ShorterSide(100), Crop: Square(224), Interpolation: "nearest"}
 	c.Labels = []Label{{Label: "cat"}, {Label: "cat"}, {}}
 	c.Temperature, c.UnsureBelow = -1, 30
 	c.Licence = "MIT\x1b[2J"
@@ -148,5 +148,53 @@ func TestTemperatureNeedsAnOutputToDivide(t *testing.T) {
 	c.Activation = None
 	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "activation none") {
 		t.Errorf("probabilities are divided: %v", err)
+	}
+}
+
+// Sizes are read and written as torchvision takes them: a number, or a list [height, width].
+func TestInputSizesAsJSON(t *testing.T) {
+	for text, want := range map[string]Input{
+		`{"resize":256,"crop":224`:             {Resize: ShorterSide(256), Crop: Square(224)},
+		`{"resize":[224,224],"crop":224`:       {Resize: Squeeze(224, 224), Crop: Square(224)},
+		`{"resize":[256,128],"crop":[224,112]`: {Resize: Squeeze(256, 128), Crop: Crop{Height: 224, Width: 112}},
+		`{"resize":0,"crop":0`:                 {},
+	} {
+		text += `,"interpolation":"","mean":[0,0,0],"std":[0,0,0]}`
+		var got Input
+		if err := json.Unmarshal([]byte(text), &got); err != nil || got != want {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+		if back, err := json.Marshal(got); err != nil || string(back) != text {
+			t.Errorf("%s became %s, %v", text, back, err)
+		}
+	}
+	if in := (Input{Crop: Crop{Height: 96, Width: 64}}); in.Height() != 96 || in.Width() != 64 || in.Pixels() != 6144 || in.Bytes() != 18432 {
+		t.Errorf("%+v has other sides than 96 × 64", in)
+	}
+	for _, wrong := range []string{`"224"`, `[224]`, `[1,2,3]`, `2.5`, `{"height":224}`, `[224,"224"]`} {
+		var in Input
+		if err := json.Unmarshal([]byte(`{"resize":`+wrong+`}`), &in); err == nil || !strings.Contains(err.Error(), "[height, width]") {
+			t.Errorf("resize %s: %v", wrong, err)
+		}
+	}
+}
+
+// A crop that was asked for takes a resize in proportion, or keeps the one that is known as far as it is large enough.
+func TestInputAtAnotherCrop(t *testing.T) {
+	for _, c := range []struct {
+		resize Resize
+		crop   Crop
+		want   Resize
+	}{
+		{Resize{}, Square(224), ShorterSide(256)},
+		{Resize{}, Square(112), ShorterSide(128)},
+		{Resize{}, Crop{64, 128}, Squeeze(64, 128)},
+		{ShorterSide(256), Square(192), ShorterSide(256)},
+		{ShorterSide(100), Crop{192, 96}, ShorterSide(192)},
+		{Squeeze(100, 300), Square(192), Squeeze(192, 300)},
+	} {
+		if in := (Input{Resize: c.resize}).At(c.crop); in.Resize != c.want || in.Crop != c.crop {
+			t.Errorf("%v at %v: %+v, want %v", c.resize, c.crop, in, c.want)
+		}
 	}
 }

@@ -21,7 +21,7 @@ func TestInspectReadsTheCard(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if file.Card == nil || len(file.Card.Labels) != 5 || file.Card.Input.Crop != 32 || file.Bytes == 0 {
+	if file.Card == nil || len(file.Card.Labels) != 5 || file.Card.Input.Crop != Square(32) || file.Bytes == 0 {
 		t.Errorf("found %+v", file)
 	}
 	file, err = Inspect(fixture(t, "bare_traced.pt"))

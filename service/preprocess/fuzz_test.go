@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -32,7 +33,7 @@ func fuzz(f *testing.F, format string) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	spec := Spec{Resize: 32, Crop: 32, Filter: torchbind.Bilinear}
+	spec := Spec{Resize: model.ShorterSide(32), Crop: model.Square(32), Filter: torchbind.Bilinear}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if format == "png" {
 			data = repairChecksums(data)

@@ -4,20 +4,31 @@ import (
 	"image"
 	"math"
 
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
+
+// SpecFor is what a model's card asks for.
+func SpecFor(in model.Input) Spec {
+	return Spec{Resize: in.Resize, Crop: in.Crop, Filter: filters[in.Interpolation]}
+}
+
+// filters are torchbind's, by what cards call them.
+var filters = map[string]torchbind.Filter{"bilinear": torchbind.Bilinear, "bicubic": torchbind.Bicubic}
 
 // resizeFor is torchvision's Resize(spec.Resize) followed by CenterCrop(spec.Crop) for a picture of this size. Both round
 // as Python does, since one pixel of difference moves every sample.
 func resizeFor(width, height int, spec Spec) torchbind.Resize {
-	w, h := spec.Resize, spec.Resize
-	if width < height {
-		h = longSide(spec.Resize, height, width)
-	} else {
-		w = longSide(spec.Resize, width, height)
+	h, w := spec.Resize.Smallest()
+	switch {
+	case spec.Resize.Squeezes():
+	case width < height:
+		h = longSide(w, height, width)
+	default:
+		w = longSide(h, width, height)
 	}
-	x, y := cropOffset(w, spec.Crop), cropOffset(h, spec.Crop)
-	return torchbind.Resize{Width: w, Height: h, Crop: image.Rect(x, y, x+spec.Crop, y+spec.Crop), Filter: spec.Filter}
+	x, y := cropOffset(w, spec.Crop.Width), cropOffset(h, spec.Crop.Height)
+	return torchbind.Resize{Width: w, Height: h, Crop: image.Rect(x, y, x+spec.Crop.Width, y+spec.Crop.Height), Filter: spec.Filter}
 }
 
 // longSide is Python's int(size * long / short): a product of integers, a division in double precision, truncation.

@@ -4,6 +4,7 @@ import (
 	"image"
 	"testing"
 
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -40,11 +41,11 @@ func TestSpecValidate(t *testing.T) {
 		valid bool
 	}{
 		{imagenet, true},
-		{Spec{Resize: 224, Crop: 224, Filter: torchbind.Bicubic}, true},
-		{Spec{Resize: 223, Crop: 224, Filter: torchbind.Bilinear}, false},
-		{Spec{Resize: 256, Crop: 0, Filter: torchbind.Bilinear}, false},
-		{Spec{Resize: 9000, Crop: 9000, Filter: torchbind.Bilinear}, false},
-		{Spec{Resize: 256, Crop: 224}, false},
+		{Spec{Resize: model.ShorterSide(224), Crop: model.Square(224), Filter: torchbind.Bicubic}, true},
+		{Spec{Resize: model.ShorterSide(223), Crop: model.Square(224), Filter: torchbind.Bilinear}, false},
+		{Spec{Resize: model.ShorterSide(256), Crop: model.Square(0), Filter: torchbind.Bilinear}, false},
+		{Spec{Resize: model.ShorterSide(9000), Crop: model.Square(9000), Filter: torchbind.Bilinear}, false},
+		{Spec{Resize: model.ShorterSide(256), Crop: model.Square(224)}, false},
 	} {
 		if err := c.spec.Validate(); (err == nil) != c.valid {
 			t.Errorf("%+v: %v", c.spec, err)

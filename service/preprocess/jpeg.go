@@ -22,7 +22,8 @@ func readJPEGHeader(r request) (header, error) {
 	}
 	minSide := 0
 	if r.fast {
-		minSide = fastSides * r.spec.Resize
+		height, width := r.spec.Resize.Smallest()
+		minSide = fastSides * max(height, width) // the turn may swap the sides
 	}
 	scale := jpegScale(info.Width, info.Height, minSide)
 	decoderBytes := info.DecoderBytes + decoderSlack
@@ -53,10 +54,17 @@ func readJPEGHeader(r request) (header, error) {
 // filter, some that the decoder hands on at a time, and the tables of weights.
 func streamBytes(width, height int, spec Spec) int64 {
 	const batch = 8
-	scale := math.Max(float64(min(width, height))/float64(spec.Resize), 1)
+	// How many stored pixels become one, at most: the turn may swap the sides, and squeezing has a scale for each of them.
+	longest := min(width, height)
+	if spec.Resize.Squeezes() {
+		longest = max(width, height)
+	}
+	high, wide := spec.Resize.Smallest()
+	scale := math.Max(float64(longest)/float64(min(high, wide)), 1)
 	under := min(int64(height), int64(4*scale)+3) // bicubic reaches two pixels of the result to each side
-	weights := 2 * int64(spec.Crop) * 3 * (int64(4*scale) + 3) * 4
-	return (under+batch+2)*4*int64(max(width, spec.Crop)) + weights
+	crop := int64(max(spec.Crop.Height, spec.Crop.Width))
+	weights := 2 * crop * 3 * (int64(4*scale) + 3) * 4
+	return (under+batch+2)*4*max(int64(width), crop) + weights
 }
 
 // jpegScale is the smallest scale that leaves no side shorter than minSide.

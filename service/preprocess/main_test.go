@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 // imagenet is the spec of the usual ImageNet models.
-var imagenet = Spec{Resize: 256, Crop: 224, Filter: torchbind.Bilinear}
+var imagenet = Spec{Resize: model.ShorterSide(256), Crop: model.Square(224), Filter: torchbind.Bilinear}
 
 // ok stands where a test expects a code, for a picture that is prepared.
 const ok Code = ""

@@ -49,9 +49,9 @@ func (p *Preparer) Prepare(ctx context.Context, data []byte, spec Spec, o Option
 	}
 	defer release()
 
-	picture := &Picture{Format: h.format, RGB: p.room(spec.Crop * spec.Crop * 3)}
+	picture := &Picture{Format: h.format, RGB: p.room(spec.Crop.Height * spec.Crop.Width * 3)}
 	picture.Width, picture.Height = turn.size(h.width, h.height)
-	if min(picture.Width, picture.Height) < spec.Crop {
+	if picture.Width < spec.Crop.Width || picture.Height < spec.Crop.Height {
 		picture.Warnings = append(picture.Warnings, LowResolution)
 	}
 	// The target size comes from the picture's own size, also where the decoder makes fewer pixels.

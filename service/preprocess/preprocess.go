@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -85,20 +86,21 @@ func (l Limits) Validate() error {
 // Beyond this, sizes in bytes would no longer be safe to multiply; no computer that runs this can hold such a picture.
 const maxMaxPixels = 1 << 34
 
-// Spec is what the model wants: the shorter side becomes Resize, of which the middle Crop × Crop is taken.
+// Spec is what the model wants: the image resized, and its middle cut out. No resized image is smaller than Crop.
 type Spec struct {
-	Resize int // ≥ Crop
-	Crop   int
+	Resize model.Resize
+	Crop   model.Crop
 	Filter torchbind.Filter
 }
 
 // Validate reports what is wrong with the spec.
 func (s Spec) Validate() error {
+	height, width := s.Resize.Smallest()
 	switch {
-	case s.Crop < 1 || s.Crop > maxCrop:
-		return fmt.Errorf("preprocess: the crop is %d; it must be from 1 to %d", s.Crop, maxCrop)
-	case s.Resize < s.Crop || s.Resize > maxCrop:
-		return fmt.Errorf("preprocess: the picture is resized to %d; it must be from %d, the crop, to %d", s.Resize, s.Crop, maxCrop)
+	case min(s.Crop.Height, s.Crop.Width) < 1 || max(s.Crop.Height, s.Crop.Width) > maxCrop:
+		return fmt.Errorf("preprocess: the crop is %v; its sides must be from 1 to %d", s.Crop, maxCrop)
+	case height < s.Crop.Height || width < s.Crop.Width || max(height, width) > maxCrop:
+		return fmt.Errorf("preprocess: the picture is resized to %v; it must be from %v, the crop, to %d", s.Resize, s.Crop, maxCrop)
 	case s.Filter != torchbind.Bilinear && s.Filter != torchbind.Bicubic:
 		return fmt.Errorf("preprocess: filter %d is not known; use torchbind.Bilinear or torchbind.Bicubic", s.Filter)
 	}
@@ -137,7 +139,7 @@ type Picture struct {
 	Width, Height int    // as a person sees it: after the EXIF turn
 	Format        string // "jpeg", "png", "gif", "webp", "bmp", "tiff": what the bytes are, whatever the name says
 	Warnings      []Warning
-	RGB           []byte // Crop × Crop × 3, rows of RGB
+	RGB           []byte // Crop.Height × Crop.Width × 3, rows of RGB
 	DecodeTime    time.Duration
 	ResizeTime    time.Duration
 }

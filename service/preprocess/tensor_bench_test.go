@@ -75,7 +75,7 @@ func benchToTensor(b *testing.B, data []byte, o Options) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		tensor, err := torchbind.NewInput(picture.RGB, 1, imagenet.Crop, imagenet.Crop, mean, std, torchbind.Float32)
+		tensor, err := torchbind.NewInput(picture.RGB, 1, imagenet.Crop.Height, imagenet.Crop.Width, mean, std, torchbind.Float32)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -81,7 +81,7 @@ func (r *Registry) List() (models []api.ModelInfo) {
 			models = append(models, api.ModelInfo{
 				Name: v.card.Name, Version: v.card.Version, Aliases: aliases, Description: v.card.Description, Licence: v.card.Licence,
 				Precision: v.Precision, Classes: len(v.card.Labels),
-				Input:   api.InputSize{Width: v.card.Input.Crop, Height: v.card.Input.Crop},
+				Input:   api.InputSize{Width: v.card.Input.Width(), Height: v.card.Input.Height()},
 				Default: i == 0 && v == l.stable,
 			})
 		}

@@ -53,25 +53,19 @@ func (x *examination) infer(rgb []byte) ([]float32, error) {
 	return x.probe.Infer(x.ctx, rgb, x.report.Input)
 }
 
-// at is the input with another size. A resize that was not asked for keeps its usual proportion to it.
-func (x *examination) at(side int) model.Input {
-	in := x.report.Input
-	if in.Resize == 0 {
-		in.Resize = (side*256 + 112) / 224
-	}
-	in.Crop, in.Resize = side, max(in.Resize, side)
-	return in
-}
+// at is the input with another size.
+func (x *examination) at(crop model.Crop) model.Input { return x.report.Input.At(crop) }
 
-func (x *examination) runs(side int) (int, error) {
-	output, err := x.probe.Infer(x.ctx, grey(side), x.at(side))
+func (x *examination) runs(crop model.Crop) (int, error) {
+	in := x.at(crop)
+	output, err := x.probe.Infer(x.ctx, grey(in), in)
 	return len(output), err
 }
 
 // findSize finds a size that the network computes on: the one asked for, or the first of the usual ones.
 func (x *examination) findSize() error {
 	wanted := x.report.Input.Crop
-	if wanted != 0 {
+	if wanted != (model.Crop{}) {
 		outputs, err := x.runs(wanted)
 		if err == nil {
 			x.found(wanted, outputs)
@@ -83,13 +77,13 @@ func (x *examination) findSize() error {
 	}
 	var first error
 	for _, side := range sides {
-		outputs, err := x.runs(side)
+		outputs, err := x.runs(model.Square(side))
 		switch {
-		case err == nil && wanted != 0:
-			return &Refusal{Why: fmt.Sprintf("cannot compute a picture of %d × %d, but one of %d × %d", wanted, wanted, side, side),
+		case err == nil && wanted != (model.Crop{}):
+			return &Refusal{Why: fmt.Sprintf("cannot compute a picture of %v, but one of %d × %d", wanted, side, side),
 				Do: fmt.Sprintf("Use --crop %d, or correct input.crop in the card.", side)}
 		case err == nil:
-			x.found(side, outputs)
+			x.found(model.Square(side), outputs)
 			return nil
 		case !errors.Is(err, torchbind.ForwardFailed): // it ran: another size would not help
 			return x.refuse("cannot be used", err)
@@ -101,13 +95,13 @@ func (x *examination) findSize() error {
 }
 
 // found takes the size, and looks whether the network takes others.
-func (x *examination) found(side, outputs int) {
-	for _, other := range []int{side + 32, max(32, side-32)} {
-		if n, err := x.runs(other); other != side && err == nil && n == outputs {
+func (x *examination) found(crop model.Crop, outputs int) {
+	for _, other := range []model.Crop{{Height: crop.Height + 32, Width: crop.Width + 32}, {Height: max(32, crop.Height-32), Width: max(32, crop.Width-32)}} {
+		if n, err := x.runs(other); other != crop && err == nil && n == outputs {
 			x.report.AnySize = true
 		}
 	}
-	x.report.Input, x.report.Outputs = x.at(side), outputs
+	x.report.Input, x.report.Outputs = x.at(crop), outputs
 }
 
 // otherLayout explains a network that takes no picture of red, green and blue planes.
@@ -144,13 +138,13 @@ func (x *examination) answers() error {
 		return err
 	}
 	var outputs [][]float32
-	side := x.report.Input.Crop
+	in := x.report.Input
 	for _, picture := range []struct {
 		name string
 		rgb  []byte
 	}{
-		{"a grey picture", grey(side)}, {"a black picture", flat(side, 0)}, {"a white picture", flat(side, 255)}, {"noise", noise(side, 1)},
-		{"noise", noise(side, 2)}, {"stripes", stripes(side)}, {"a photograph", photograph},
+		{"a grey picture", grey(in)}, {"a black picture", flat(in, 0)}, {"a white picture", flat(in, 255)}, {"noise", noise(in, 1)},
+		{"noise", noise(in, 2)}, {"stripes", stripes(in)}, {"a photograph", photograph},
 	} {
 		output, err := x.infer(picture.rgb)
 		if err != nil {
@@ -201,7 +195,7 @@ func (x *examination) keepAnswer() error {
 // measure takes the shortest of twenty inferences, or of those that two seconds have room for: other programs only make them longer.
 func (x *examination) measure() error {
 	var times []time.Duration
-	picture := noise(x.report.Input.Crop, 3)
+	picture := noise(x.report.Input, 3)
 	for begun := time.Now(); len(times) < 20 && (len(times) == 0 || time.Since(begun) < 2*time.Second); {
 		took, err := x.probe.Time(x.ctx, picture, x.report.Input)
 		if err != nil {
@@ -268,34 +262,30 @@ func photograph(in model.Input) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := preprocess.Spec{Resize: in.Resize, Crop: in.Crop, Filter: torchbind.Bilinear}
-	if in.Interpolation == "bicubic" {
-		spec.Filter = torchbind.Bicubic
-	}
-	picture, err := preparer.Prepare(context.Background(), espresso, spec, preprocess.Options{})
+	picture, err := preparer.Prepare(context.Background(), espresso, preprocess.SpecFor(in), preprocess.Options{})
 	if err != nil {
 		return nil, err
 	}
 	return picture.RGB, nil
 }
 
-func flat(side int, value byte) []byte { return bytes.Repeat([]byte{value}, side*side*3) }
+func flat(in model.Input, value byte) []byte { return bytes.Repeat([]byte{value}, in.Bytes()) }
 
-func grey(side int) []byte { return flat(side, 128) }
+func grey(in model.Input) []byte { return flat(in, 128) }
 
-func noise(side int, seed uint64) []byte {
-	random, rgb := rand.New(rand.NewPCG(seed, 7)), make([]byte, side*side*3)
+func noise(in model.Input, seed uint64) []byte {
+	random, rgb := rand.New(rand.NewPCG(seed, 7)), make([]byte, in.Bytes())
 	for i := range rgb {
 		rgb[i] = byte(random.Uint32())
 	}
 	return rgb
 }
 
-func stripes(side int) []byte {
-	rgb := make([]byte, 0, side*side*3)
-	for y := range side {
-		for x := range side {
-			rgb = append(rgb, byte(x/8%2*255), byte(y/8%2*255), byte((x+y)*255/(2*side)))
+func stripes(in model.Input) []byte {
+	rgb := make([]byte, 0, in.Bytes())
+	for y := range in.Height() {
+		for x := range in.Width() {
+			rgb = append(rgb, byte(x/8%2*255), byte(y/8%2*255), byte((x+y)*255/(in.Width()+in.Height())))
 		}
 	}
 	return rgb

@@ -36,7 +36,7 @@ var patient = Limits{Memory: 4 << 30, Time: 2 * time.Minute}
 
 func unknown() model.Input {
 	in := model.ImageNetInput()
-	in.Crop, in.Resize = 0, 0
+	in.Crop, in.Resize = model.Crop{}, model.Resize{}
 	return in
 }
 
@@ -65,7 +65,7 @@ func TestExamineFindsOutWhatANetworkIs(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if r.Input.Crop != c.crop || r.Outputs != c.outputs || r.AnySize != c.anySize || r.Activation != c.activation || r.Probabilities != c.ends {
+		if r.Input.Crop != model.Square(c.crop) || r.Outputs != c.outputs || r.AnySize != c.anySize || r.Activation != c.activation || r.Probabilities != c.ends {
 			t.Errorf("%s: %+v", c.name, r)
 		}
 		if len(r.Trial.Golden) != min(5, c.outputs) || r.Trial.Milliseconds <= 0 || r.Trial.Torch == "" || r.Constant {

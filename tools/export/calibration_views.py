@@ -6,17 +6,16 @@ from pathlib import Path
 
 import torch
 from PIL import Image, ImageOps
-from torchvision.transforms import InterpolationMode, functional
+from torchvision.transforms import functional
 
+from classify import resize_and_crop
 from weights import ExportError
 
 SHARE = 0.8  # of each side, for the views that are cut out
 
 
 def tensors(paths: list[Path], card: dict, held_back: bool = False) -> torch.Tensor:
-    """N × 3 × crop × crop, normalised. `held_back` gives other views than those for calibration."""
-    size, crop = card["input"]["resize"], card["input"]["crop"]
-    interpolation = InterpolationMode(card["input"]["interpolation"])
+    """N × 3 × height × width, normalised. `held_back` gives other views than those for calibration."""
     found = []
     for path in paths:
         try:
@@ -25,7 +24,7 @@ def tensors(paths: list[Path], card: dict, held_back: bool = False) -> torch.Ten
             print(f"calibration: {path} is left out: {error}", file=sys.stderr)
             continue
         for view in views(photo, held_back):
-            view = functional.center_crop(functional.resize(view, size, interpolation), [crop, crop])
+            view = resize_and_crop(view, card["input"])
             found.append(functional.normalize(functional.to_tensor(view), card["input"]["mean"], card["input"]["std"]))
     if not found:
         raise ExportError("none of the calibration photographs can be read")

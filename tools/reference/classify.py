@@ -32,8 +32,8 @@ class Result:
     """Everything on the way from a picture to its answer, for comparing stage by stage."""
 
     picture: decode.Picture
-    input_u8: np.ndarray  # crop × crop × 3
-    tensor: torch.Tensor  # 1 × 3 × crop × crop
+    input_u8: np.ndarray  # height × width × 3
+    tensor: torch.Tensor  # 1 × 3 × height × width
     logits: np.ndarray
     probabilities: np.ndarray
     timing_ms: dict[str, float] = field(default_factory=dict)
@@ -50,7 +50,6 @@ class Classifier:
         self.card: dict = json.loads(extra[CARD_NAME]) if extra[CARD_NAME] else {}
         self.input: dict = self.card.get("input", DEFAULT_INPUT)
         self.activation: str = self.card.get("activation", "softmax")
-        self.interpolation = InterpolationMode(self.input["interpolation"])
 
     @property
     def name(self) -> str:
@@ -69,7 +68,7 @@ class Classifier:
         times = [time.perf_counter()]
         picture = decode.open_picture(path, exif, strict)
         times.append(time.perf_counter())
-        image = self.resize_and_crop(picture.image)
+        image = resize_and_crop(picture.image, self.input)
         input_u8 = np.asarray(image)
         times.append(time.perf_counter())
         tensor = functional.normalize(functional.to_tensor(image), self.input["mean"], self.input["std"]).unsqueeze(0)
@@ -80,10 +79,6 @@ class Classifier:
         times.append(time.perf_counter())
         timing = {stage: (times[n + 1] - times[n]) * 1000 for n, stage in enumerate(STAGES)}
         return Result(picture, input_u8, tensor, logits.numpy(), probabilities.numpy(), timing)
-
-    def resize_and_crop(self, image: Image.Image) -> Image.Image:
-        crop = self.input["crop"]
-        return functional.center_crop(resize(image, self.input["resize"], self.interpolation), [crop, crop])
 
     def check(self, output: object) -> torch.Tensor:
         if not isinstance(output, torch.Tensor):
@@ -114,8 +109,21 @@ class Classifier:
         }
 
 
-def resize(image: Image.Image, size: int, interpolation: InterpolationMode) -> Image.Image:
-    """The shorter side becomes `size`. Raises on pictures that this would make enormous."""
+def resize_and_crop(image: Image.Image, card_input: dict) -> Image.Image:
+    """torchvision's Resize and CenterCrop as a card's `input` describes them."""
+    resized = resize(image, card_input["resize"], InterpolationMode(card_input["interpolation"]))
+    return functional.center_crop(resized, crop_size(card_input["crop"]))
+
+
+def crop_size(crop: int | list[int]) -> list[int]:
+    """[height, width] of a card's `crop`, where a number is a square."""
+    return [crop, crop] if isinstance(crop, int) else crop
+
+
+def resize(image: Image.Image, size: int | list[int], interpolation: InterpolationMode) -> Image.Image:
+    """The shorter side becomes `size`, or the image [height, width]. Raises on those that this would make enormous."""
+    if not isinstance(size, int):
+        return functional.resize(image, size, interpolation)
     short, long = sorted(image.size)
     if size * int(size * long / short) > decode.MAX_PIXELS:
         # One pixel high and ten thousand wide would be enlarged to 256 × 2,560,000.

@@ -100,7 +100,7 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	stop()
 	card := classifier.Card()
 	begun = time.Now()
-	if _, err := e.Infer(ctx, make([]byte, card.Input.Crop*card.Input.Crop*3)); err != nil {
+	if _, err := e.Infer(ctx, make([]byte, card.Input.Bytes())); err != nil {
 		classifier.Close()
 		return fail(err)
 	}

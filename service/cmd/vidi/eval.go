@@ -136,7 +136,7 @@ func (c *evalCmd) thumbnails(ctx context.Context, classifier *classify.Classifie
 			continue // it was there a moment ago; the report does without
 		}
 		if rgb, err := classifier.Input(ctx, data, c.image()); err == nil {
-			made[r.File] = eval.Thumbnail(rgb, classifier.Card().Input.Crop)
+			made[r.File] = eval.Thumbnail(rgb, classifier.Card().Input.Width(), classifier.Card().Input.Height())
 		}
 	}
 	return func(name string) []byte { return made[name] }

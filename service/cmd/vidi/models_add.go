@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,8 +25,8 @@ type modelsAddCmd struct {
 	Version       string    `help:"Version of the model; default: the card's, or 1." placeholder:"VERSION"`
 	Description   string    `help:"What it is, for people." placeholder:"TEXT"`
 	Licence       string    `help:"Its licence." placeholder:"TEXT"`
-	Crop          int       `help:"Side of the square that the network takes, in pixels; default: found by trying." placeholder:"224"`
-	Resize        int       `help:"What the shorter side is resized to before the square is cut; default: in proportion, 256 for 224." placeholder:"256"`
+	Crop          []int     `help:"Side of the square that the network takes, in pixels, or height and width; default: found by trying." placeholder:"224|H,W"`
+	Resize        []int     `help:"What the shorter side is resized to before the crop, or height and width, whatever the proportions; default: in proportion, 256 for 224." placeholder:"256|H,W"`
 	Mean          []float32 `help:"Mean of red, green, blue, for values from 0 to 1; default: ImageNet's." placeholder:"R,G,B"`
 	Std           []float32 `help:"Standard deviation, likewise." placeholder:"R,G,B"`
 	Interpolation string    `help:"bilinear or bicubic." enum:"bilinear,bicubic," default:"" placeholder:"bilinear"`
@@ -80,8 +81,8 @@ func (c *modelsAddCmd) check() error {
 	switch {
 	case c.Name != "" && !model.ValidName(c.Name):
 		return fmt.Errorf("--name is %q; use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit", c.Name)
-	case c.Crop < 0 || c.Resize < 0:
-		return errors.New("--crop and --resize are numbers of pixels, more than 0")
+	case !isSize(c.Crop) || !isSize(c.Resize):
+		return errors.New("--crop and --resize are each a number of pixels, more than 0, or a height and a width: --crop 224, --resize 256,256")
 	case len(c.Mean) != 0 && len(c.Mean) != 3, len(c.Std) != 0 && len(c.Std) != 3:
 		return errors.New("--mean and --std take three numbers, for red, green and blue: --mean 0.485,0.456,0.406")
 	}
@@ -99,6 +100,11 @@ func (c *modelsAddCmd) check() error {
 		}
 	}
 	return nil
+}
+
+// isSize reports whether a flag is absent, a number of pixels, or height and width.
+func isSize(flag []int) bool {
+	return len(flag) <= 2 && !slices.ContainsFunc(flag, func(pixels int) bool { return pixels < 1 })
 }
 
 // added is a model that was put into its folder.

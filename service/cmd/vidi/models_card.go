@@ -46,10 +46,16 @@ func (c *modelsAddCmd) newCard(source *imports.Source, file *model.File) (*cardD
 		card.Labels = labels
 	}
 	in := &card.Input
-	if c.Crop != 0 {
-		in.Crop, in.Resize = c.Crop, 0
+	if n := len(c.Crop); n > 0 {
+		in.Crop, in.Resize = model.Crop{Height: c.Crop[0], Width: c.Crop[n-1]}, model.Resize{}
 	}
-	in.Resize, in.Interpolation = cmp.Or(c.Resize, in.Resize), cmp.Or(c.Interpolation, in.Interpolation)
+	switch len(c.Resize) {
+	case 1:
+		in.Resize = model.ShorterSide(c.Resize[0])
+	case 2:
+		in.Resize = model.Squeeze(c.Resize[0], c.Resize[1])
+	}
+	in.Interpolation = cmp.Or(c.Interpolation, in.Interpolation)
 	if len(c.Mean) == 3 {
 		in.Mean = model.Channels(c.Mean)
 	}
@@ -74,8 +80,8 @@ func (d *cardDraft) fromSource(s *imports.Source) {
 // complete adds what the trial found out, and refuses what does not fit it.
 func (d *cardDraft) complete(report *trial.Report, c *modelsAddCmd) error {
 	card := &d.card
-	if card.Input.Crop == 0 && report.AnySize {
-		d.notes = append(d.notes, fmt.Sprintf("the network takes pictures of any size; %d × %d is assumed. If it was trained with another size, give --crop", report.Input.Crop, report.Input.Crop))
+	if card.Input.Crop == (model.Crop{}) && report.AnySize {
+		d.notes = append(d.notes, fmt.Sprintf("the network takes pictures of any size; %v is assumed. If it was trained with another size, give --crop", report.Input.Crop))
 	}
 	card.Input = report.Input
 	if err := d.activation(report, c.Activation != ""); err != nil {
@@ -156,7 +162,7 @@ func printCard(w io.Writer, card model.Card) {
 	row("licence", "%s", card.Licence)
 	row("source", "%s", card.Source)
 	row("precision", "%s", cmp.Or(card.Precision, "fp32"))
-	row("input", "%d × %d out of a shorter side of %d, %s, mean %s, std %s", in.Crop, in.Crop, in.Resize, in.Interpolation, numbers(in.Mean), numbers(in.Std))
+	row("input", "%v out of %s, %s, mean %s, std %s", in.Crop, resizeText(in), in.Interpolation, numbers(in.Mean), numbers(in.Std))
 	row("activation", "%s", card.Activation)
 	if card.Temperature != 0 {
 		row("temperature", "%.3f", card.Temperature)
@@ -170,6 +176,16 @@ func printCard(w io.Writer, card model.Card) {
 		row("speed", "%.1f ms for one picture on one thread, without decoding (libtorch %s)", t.Milliseconds, t.Torch)
 	}
 	table.Flush()
+}
+
+func resizeText(in model.Input) string {
+	switch {
+	case !in.Resize.Squeezes():
+		return fmt.Sprintf("a shorter side of %v", in.Resize)
+	case in.Resize == model.Squeeze(in.Height(), in.Width()):
+		return "the whole image, squeezed"
+	}
+	return fmt.Sprintf("the whole image, squeezed to %v", in.Resize)
 }
 
 func numbers(c model.Channels) string { return fmt.Sprintf("%.4g, %.4g, %.4g", c[0], c[1], c[2]) }
