@@ -200,33 +200,6 @@ func read(path string) ([]byte, error) {
 	return data, err
 }
 
-// Append adds a line to the key file at path, and makes the file, for its owner alone, if there is none.
-func Append(path string, line Line) error {
-	if err := line.Check(); err != nil {
-		return err
-	}
-	data, err := read(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	text := line.String() + "\n"
-	if len(data) > 0 && data[len(data)-1] != '\n' {
-		text = "\n" + text
-	}
-	if _, err := Parse(append(data, text...)); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	if _, err := f.WriteString(text); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
-}
-
 // ReadableByOthers reports whether users other than the file's owner and group may read it.
 func ReadableByOthers(path string) bool {
 	info, err := os.Stat(path)

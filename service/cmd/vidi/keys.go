@@ -10,7 +10,8 @@ import (
 
 type keysCmd struct {
 	New  keysNewCmd  `cmd:"" help:"Make a key, print it once, and add its line to the key file."`
-	List keysListCmd `cmd:"" help:"List the keys of a file, and check it."`
+	List keysListCmd `cmd:"" aliases:"ls" help:"List the keys of a file, and check it."`
+	Rm   keysRmCmd   `cmd:"" aliases:"remove,delete" help:"Take a key out of a file: it is refused from then on."`
 }
 
 type keysNewCmd struct {
@@ -60,4 +61,18 @@ func (c *keysListCmd) Run(a *app) error {
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", l.Name, l.RoleList(), cmp.Or(l.Rate, "-"), orDash(zeroBlank(l.Burst)))
 	}
 	return table.Flush()
+}
+
+type keysRmCmd struct {
+	Name string `arg:"" help:"The key's name."`
+	Keys string `help:"Key file." env:"VIDI_KEYS" required:"" placeholder:"FILE"`
+}
+
+// Run rewrites the file without the key's line.
+func (c *keysRmCmd) Run(a *app) error {
+	if err := keys.Remove(c.Keys, c.Name); err != nil {
+		return &exitError{code: exitSomeFailed, err: err}
+	}
+	fmt.Fprintf(a.stderr, "%s is no longer in %s; a running server refuses it within seconds.\n", c.Name, c.Keys)
+	return nil
 }
