@@ -23,13 +23,13 @@ import (
 
 // Serve is the settings of `vidi serve`. The tags are kong's; kong's variable "models" must be set to the default folder.
 type Serve struct {
-	Addr        string   `help:"Address and port to listen on." default:"127.0.0.1:5000" env:"VIDI_ADDR"`
+	Addr        string   `help:"Address and port to listen on." short:"a" default:"127.0.0.1:5000" env:"VIDI_ADDR"`
 	AdminAddr   string   `help:"Address and port for operators: metrics, /stats, profiles; empty is none." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR"`
-	Model       []string `help:"A model to serve: its name, NAME@VERSION, or a TorchScript file; repeatable, and the first answers where none is named. Default: the folder's own default." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
+	Model       []string `short:"m" help:"A model to serve: its name, NAME@VERSION, or a TorchScript file; repeatable, and the first answers where none is named. Default: the folder's own default." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
 	Models      string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
 	Watch       bool     `help:"Look at the folder every second: a new version of a served model is tried, and takes over if it is good." env:"VIDI_WATCH"`
 	ModelMemory Bytes    `help:"Memory for all models together, by estimate; one more is refused before it is loaded. Default: what there is, less what everything else may take; 0 is no limit." env:"VIDI_MODEL_MEMORY"`
-	Precision   string   `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" env:"VIDI_PRECISION"`
+	Precision   string   `help:"fp32, bf16, int8 (needs such a model), or auto." short:"p" default:"fp32" env:"VIDI_PRECISION"`
 	Decode      string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures. Requests may choose otherwise." default:"exact" env:"VIDI_DECODE"`
 	NoExif      bool     `help:"Do not turn pictures as their EXIF orientation says. Requests may choose otherwise." env:"VIDI_NO_EXIF"`
 

@@ -11,7 +11,7 @@ import (
 // doctorCmd takes the flags of serve, so that it looks at what a server with these flags would meet.
 type doctorCmd struct {
 	config.Serve
-	Format string `help:"${enum}." enum:"text,json" default:"text"`
+	Format string `help:"${enum}." short:"f" enum:"text,json" default:"text"`
 }
 
 // verdict is how a check went.

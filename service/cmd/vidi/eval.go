@@ -18,16 +18,16 @@ import (
 
 type evalCmd struct {
 	Dataset     string `arg:"" help:"Folder with a sub-folder of pictures for each class, or a CSV file with the columns file and label."`
-	Model       string `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
+	Model       string `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." short:"m" placeholder:"NAME|FILE" env:"VIDI_MODEL"`
 	Against     string `help:"A second model, to set beside the first on the same pictures." placeholder:"NAME|FILE"`
 	Models      string `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Out         string `help:"Folder for the report, and for what an interrupted run needs to go on." default:"evaluation" type:"path" placeholder:"DIR"`
+	Out         string `help:"Folder for the report, and for what an interrupted run needs to go on." short:"o" default:"evaluation" type:"path" placeholder:"DIR"`
 	Fresh       bool   `help:"Begin anew, whatever an earlier run left in the folder."`
 	SkipUnknown bool   `help:"Leave out pictures of classes that the model does not have."`
 	NoExif      bool   `help:"Do not turn pictures as their EXIF orientation says."`
 	Decode      string `help:"exact or fast." enum:"exact,fast" default:"exact"`
-	Precision   string `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" placeholder:"fp32"`
-	Format      string `help:"text or json." enum:"text,json" default:"text"`
+	Precision   string `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" short:"p" placeholder:"fp32"`
+	Format      string `help:"text or json." short:"f" enum:"text,json" default:"text"`
 }
 
 // Run measures one model, or two, and writes report.html and summary.json.

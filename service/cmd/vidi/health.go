@@ -15,7 +15,7 @@ import (
 
 // healthCmd is for container probes. It does not touch libtorch.
 type healthCmd struct {
-	Addr string `help:"Address of the server." default:"127.0.0.1:5000" env:"VIDI_ADDR" placeholder:"HOST:PORT"`
+	Addr string `help:"Address of the server." short:"a" default:"127.0.0.1:5000" env:"VIDI_ADDR" placeholder:"HOST:PORT"`
 }
 
 const healthTimeout = 2 * time.Second

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/automaxprocs/maxprocs"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 const (
@@ -36,6 +37,12 @@ type cli struct {
 	Doctor   doctorCmd   `cmd:"" help:"Look for what would keep a server from working here, and say what to change."`
 	Health   healthCmd   `cmd:"" help:"Ask a running server whether it is ready; for container probes."`
 	Version  versionCmd  `cmd:"" help:"Print the version."`
+	Help     helpCmd     `cmd:"" help:"Explain a command: vidi help classify."`
+
+	Completion completionCmd `cmd:"" help:"Print a script that has a shell complete commands, options and models."`
+	Complete   completeCmd   `cmd:"" hidden:"" passthrough:"" help:"What the script of vidi completion asks; for its own use."`
+
+	ShowVersion kong.VersionFlag `name:"version" short:"V" help:"Print the version."`
 }
 
 // app is what commands see of the world; tests put buffers in.
@@ -97,15 +104,16 @@ func run(args []string, a *app) (code int) {
 			code = int(wish)
 		}
 	}()
-	parser, err := kong.New(&cli{},
+	options := append(rawStrings(),
 		kong.Name("vidi"),
 		kong.Description("vidi tells what is in a picture, on your own machine: no account, no key, no network."),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(a.stdout, a.stderr),
-		kong.Vars{"models": string(model.DefaultFolder())},
+		kong.Vars{"models": string(model.DefaultFolder()), "version": versionLine()},
 		kong.Exit(func(code int) { panic(exited(code)) }),
 	)
+	parser, err := kong.New(&cli{}, options...)
 	if err != nil {
 		panic(err) // the declarations above are wrong: any test finds it
 	}
@@ -114,7 +122,7 @@ func run(args []string, a *app) (code int) {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(a.stderr, "vidi: %v\n", err)
+		fmt.Fprintf(a.stderr, "vidi: %s\n", userfile.Explain(err))
 		fmt.Fprintln(a.stderr, "Run `vidi --help`, or `vidi COMMAND --help`, to see what there is.")
 		return exitWrongUse
 	}
@@ -122,7 +130,7 @@ func run(args []string, a *app) (code int) {
 	if err == nil {
 		return 0
 	}
-	text := err.Error()
+	text := userfile.Explain(err)
 	if errors.Is(err, context.Canceled) { // by a signal, while something was under way that has no better words
 		text = "interrupted"
 	}

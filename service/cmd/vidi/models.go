@@ -17,13 +17,13 @@ import (
 type modelsCmd struct {
 	Models string `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
 
-	List       modelsListCmd      `cmd:"" default:"withargs" help:"List the models on this machine (the default)."`
+	List       modelsListCmd      `cmd:"" aliases:"ls" default:"withargs" help:"List the models on this machine (the default)."`
 	Add        modelsAddCmd       `cmd:"" help:"Look at a model, try it, and put it into the folder with its card."`
 	Show       modelsShowCmd      `cmd:"" help:"Say everything that is known of a model."`
 	Verify     modelsVerifyCmd    `cmd:"" help:"Try models again: the same file, the same answer?"`
 	Calibrate  modelsCalibrateCmd `cmd:"" help:"Make a model's percentages mean what they say, by pictures whose classes are known."`
 	SetDefault modelsDefaultCmd   `cmd:"" help:"Choose the model that answers where none is named."`
-	Rm         modelsRmCmd        `cmd:"" help:"Delete a model's file."`
+	Rm         modelsRmCmd        `cmd:"" aliases:"remove,delete" help:"Delete a model's file."`
 
 	Status   modelsStatusCmd   `cmd:"" group:"of a running server:" help:"Say what is served, and how a shadow compares."`
 	Load     modelsLoadCmd     `cmd:"" group:"of a running server:" help:"Load a model of its folder, beside the others."`
@@ -84,7 +84,7 @@ func (a *app) sayTrying(path string) {
 }
 
 type modelsListCmd struct {
-	Format string `help:"${enum}." enum:"text,json" default:"text"`
+	Format string `help:"${enum}." short:"f" enum:"text,json" default:"text"`
 }
 
 // modelLine is one model in the JSON form of `vidi models`.

@@ -20,7 +20,7 @@ import (
 // runningFlags say which running server is meant.
 type runningFlags struct {
 	AdminAddr string `help:"The server's port for operators. From another machine, put a key of role admin into VIDI_ADMIN_KEY." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR" placeholder:"HOST:PORT"`
-	Format    string `help:"${enum}." enum:"text,json" default:"text"`
+	Format    string `help:"${enum}." short:"f" enum:"text,json" default:"text"`
 }
 
 // versionArg is the version that a command is about.

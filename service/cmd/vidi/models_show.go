@@ -14,7 +14,7 @@ import (
 
 type modelsShowCmd struct {
 	Model  string `arg:"" help:"NAME, NAME@VERSION, or a file."`
-	Format string `help:"${enum}." enum:"text,json" default:"text"`
+	Format string `help:"${enum}." short:"f" enum:"text,json" default:"text"`
 }
 
 // modelFacts is the JSON form of `vidi models show`.

@@ -15,7 +15,7 @@ type rulesCmd struct {
 
 // whichModel is the model whose names count.
 type whichModel struct {
-	Model  string `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." placeholder:"NAME|FILE" env:"VIDI_MODEL"`
+	Model  string `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." short:"m" placeholder:"NAME|FILE" env:"VIDI_MODEL"`
 	Models string `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
 }
 

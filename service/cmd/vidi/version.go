@@ -20,7 +20,7 @@ type versionCmd struct {
 
 // Run prints the version; without --verbose it does not open libtorch.
 func (c *versionCmd) Run(a *app) error {
-	fmt.Fprintf(a.stdout, "vidi %s%s, %s %s/%s\n", version, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	fmt.Fprintln(a.stdout, versionLine())
 	if !c.Verbose {
 		return nil
 	}
@@ -32,6 +32,11 @@ func (c *versionCmd) Run(a *app) error {
 	fmt.Fprintf(a.stdout, "CPU %s, native bf16 %s, AMX %s, VNNI %s, graph fuser %s; cores for vidi: %d\n",
 		info.CPUCapability, yesNo(info.HasNativeBF16), yesNo(info.HasAMX), yesNo(info.HasVNNI), yesNo(info.HasFuser), runtime.GOMAXPROCS(0))
 	return nil
+}
+
+// versionLine is what --version and `vidi version` print.
+func versionLine() string {
+	return fmt.Sprintf("vidi %s%s, %s %s/%s", version, revision(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 func yesNo(b bool) string {
