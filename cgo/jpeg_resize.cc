@@ -67,12 +67,25 @@ bool can_crop(const jpeg_decompress_struct& cinfo) {
   return true;
 }
 
+// The output rows that come from one row of MCUs.
+int64_t rows_per_imcu(const jpeg_decompress_struct& cinfo) {
+#if JPEG_LIB_VERSION >= 70
+  return static_cast<int64_t>(cinfo.max_v_samp_factor) * cinfo.min_DCT_v_scaled_size;
+#else
+  return static_cast<int64_t>(cinfo.max_v_samp_factor) * cinfo.min_DCT_scaled_size;
+#endif
+}
+
 // Goes past rows without computing their pixels. libjpeg does not look at the clock meanwhile, so it is asked for about a
 // million pixels at a time: those of the stored picture, which are the work.
+//
+// Each step but the last is whole rows of MCUs, so that each begins where such a row does. A skip that ends inside of one leaves
+// it undecoded, and the next skip then takes it for decoded and lands a row of MCUs early (issue 915 of libjpeg-turbo, in 2.1.5).
 void skip_to(JpegDecoder* d, int64_t row) {
   const jpeg_decompress_struct& c = d->cinfo;
   int64_t pixels_per_row = static_cast<int64_t>(c.image_width) * c.image_height / c.output_height;
-  int64_t step = std::max<int64_t>((1 << 20) / pixels_per_row, DCTSIZE);
+  int64_t imcu = rows_per_imcu(c);
+  int64_t step = std::max<int64_t>((1 << 20) / (pixels_per_row * imcu), 1) * imcu;
   while (c.output_scanline < row) {
     auto rows = static_cast<JDIMENSION>(std::min<int64_t>(row - c.output_scanline, step));
     if (jpeg_skip_scanlines(&d->cinfo, rows) == 0) tb::give_up(d, TB_CORRUPT_IMAGE, "the data ends before the picture does");
