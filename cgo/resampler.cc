@@ -138,7 +138,7 @@ void check(int64_t width, int64_t height, const tb_resize& r, size_t dst_bytes) 
           "the crop is 1 to 8192 pixels a side");
   require(r.crop_x >= 0 && r.crop_y >= 0 && r.crop_x <= r.width - r.crop_width && r.crop_y <= r.height - r.crop_height, TB_INVALID_ARGUMENT,
           "the crop does not lie inside the resized picture");
-  require(r.filter == TB_BILINEAR || r.filter == TB_BICUBIC, TB_INVALID_ARGUMENT, "the filter is bilinear or bicubic");
+  require(r.filter >= TB_LANCZOS && r.filter <= TB_NEAREST, TB_INVALID_ARGUMENT, "the filter is one of tb_filter");
   require(r.orientation >= 0 && r.orientation <= 8, TB_INVALID_ARGUMENT, "the orientation is 1 to 8, or 0 for none");
   require(dst_bytes == static_cast<size_t>(r.crop_width * r.crop_height * 3), TB_SHAPE, "dst is not as long as the crop");
 }

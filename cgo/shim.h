@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 // Raised whenever a signature or a struct here changes; the Go side refuses a library with another number.
-#define TB_ABI_VERSION 4
+#define TB_ABI_VERSION 5
 
 // ---- Status -----------------------------------------------------------------------------------------------------------
 
@@ -238,7 +238,8 @@ typedef struct tb_jpeg_report {
 tb_status* tb_jpeg_decode(const uint8_t* data, size_t size, const tb_jpeg_limits* limits, int32_t eighths, uint8_t* dst, size_t stride,
                           size_t dst_bytes, tb_jpeg_report* report);
 
-typedef enum tb_filter { TB_BILINEAR = 2, TB_BICUBIC = 3 } tb_filter;  // numbered as in Pillow
+// Numbered as in Pillow, but for nearest, which is 0 there. All but nearest are antialiased.
+typedef enum tb_filter { TB_LANCZOS = 1, TB_BILINEAR = 2, TB_BICUBIC = 3, TB_BOX = 4, TB_HAMMING = 5, TB_NEAREST = 6 } tb_filter;
 
 typedef struct tb_box {
   double x0, y0, x1, y1;
@@ -251,7 +252,7 @@ typedef struct tb_resize {
   int64_t crop_y;
   int64_t crop_width;
   int64_t crop_height;
-  int32_t filter;       // a tb_filter, antialiased
+  int32_t filter;       // a tb_filter
   int32_t orientation;  // EXIF's, 1 to 8: how the stored picture is turned upright, before it is resized; 0 is 1
   tb_box box;           // the part of the stored picture to resize, in pixels and fractions of them; all 0 for the whole
 } tb_resize;

@@ -25,6 +25,34 @@ struct Bicubic {  // Keys' kernel with a = −0.5
   }
 };
 
+constexpr double kPi = 3.14159265358979323846;
+
+struct Box {
+  static constexpr double support = 0.5;
+  static double weight(double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }
+};
+
+struct Hamming {
+  static constexpr double support = 1.0;
+  static double weight(double x) {
+    x = std::fabs(x);
+    if (x == 0.0) return 1.0;
+    if (x >= 1.0) return 0.0;
+    x *= kPi;
+    return std::sin(x) / x * (0.54f + 0.46f * std::cos(x));  // single precision, as Pillow has them
+  }
+};
+
+struct Lanczos {  // three lobes
+  static constexpr double support = 3.0;
+  static double weight(double x) { return -3.0 <= x && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }
+  static double sinc(double x) {
+    if (x == 0.0) return 1.0;
+    x *= kPi;
+    return std::sin(x) / x;
+  }
+};
+
 template <typename Filter>
 Taps compute(const Axis& axis) {
   // In the coordinates of the picture after it is turned.
@@ -64,6 +92,29 @@ Taps compute(const Axis& axis) {
   return taps;
 }
 
+// One tap each. Pillow has a way of its own for this filter (ImagingScaleAffine, libImaging/Geometry.c): it adds up the scale from
+// position to position, and so do we, for as many positions as its pictures have.
+Taps nearest(const Axis& axis) {
+  constexpr int64_t kMostSteps = 1 << 24;
+  double from = axis.mirrored ? static_cast<double>(axis.in) - axis.to : axis.from;
+  double scale = (axis.to - axis.from) / static_cast<double>(axis.out);
+  double at = from + scale * 0.5;
+  if (axis.crop <= kMostSteps)
+    for (int64_t i = 0; i < axis.crop; i++) at += scale;
+  else
+    at += static_cast<double>(axis.crop) * scale;
+  Taps taps;
+  taps.stride = 1;
+  taps.first.resize(axis.n);
+  taps.count.assign(axis.n, 1);
+  taps.weights.assign(axis.n, 1 << kPrecisionBits);
+  for (int64_t i = 0; i < axis.n; i++, at += scale) {
+    int64_t position = std::clamp<int64_t>(static_cast<int64_t>(at), 0, axis.in - 1);
+    taps.first[i] = axis.mirrored ? axis.in - 1 - position : position;
+  }
+  return taps;
+}
+
 }  // namespace
 
 // Windows move in one direction, so the first and the last bound them all.
@@ -71,6 +122,22 @@ int64_t Taps::begin() const { return std::min(first.front(), first.back()); }
 int64_t Taps::end() const { return std::max(first.front() + count.front(), first.back() + count.back()); }
 int Taps::longest() const { return *std::max_element(count.begin(), count.end()); }
 
-Taps taps_for(const Axis& axis, tb_filter filter) { return filter == TB_BILINEAR ? compute<Bilinear>(axis) : compute<Bicubic>(axis); }
+Taps taps_for(const Axis& axis, tb_filter filter) {
+  switch (filter) {
+    case TB_LANCZOS:
+      return compute<Lanczos>(axis);
+    case TB_BICUBIC:
+      return compute<Bicubic>(axis);
+    case TB_BOX:
+      return compute<Box>(axis);
+    case TB_HAMMING:
+      return compute<Hamming>(axis);
+    case TB_NEAREST:
+      return nearest(axis);
+    case TB_BILINEAR:
+      break;
+  }
+  return compute<Bilinear>(axis);
+}
 
 }  // namespace tb

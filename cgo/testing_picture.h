@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "resampler.h"
@@ -18,6 +19,19 @@ inline uint8_t sample(const std::string& pattern, int x, int y, int c) {
   if (pattern == "noise") return static_cast<uint8_t>(x * 37 + y * 101 + c * 59 + x * y * 7 + (x * x * 3 >> 1));
   if (pattern == "edges") return (x / 3 + y / 2 + c) % 2 ? 255 : 0;
   return static_cast<uint8_t>((x * (2 + c) + y * (4 - c)) / 3);
+}
+
+// The filters of testdata/make_resize.py.
+inline tb_filter filter_of(const std::string& name) {
+  for (auto [known, filter] : {std::pair("lanczos", TB_LANCZOS),
+                               {"bilinear", TB_BILINEAR},
+                               {"bicubic", TB_BICUBIC},
+                               {"box", TB_BOX},
+                               {"hamming", TB_HAMMING},
+                               {"nearest", TB_NEAREST}})
+    if (name == known) return filter;
+  ADD_FAILURE() << "no filter " << name;
+  return TB_BILINEAR;
 }
 
 struct Pixels {

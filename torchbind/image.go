@@ -83,13 +83,17 @@ func DecodeJPEG(data []byte, o JPEGOptions, dst *image.NRGBA) (JPEGReport, error
 	return jpegDecode(data, o, dst.Pix, dst.Stride)
 }
 
-// Filter is an antialiasing resize filter, numbered as in Pillow.
+// Filter is a resize filter of Pillow's. All but [Nearest] are antialiased.
 type Filter int32
 
-// The filters.
+// The filters, numbered as in Pillow but for Nearest, which is 0 there.
 const (
-	Bilinear Filter = 2
-	Bicubic  Filter = 3
+	Lanczos   Filter = 1
+	Bilinear  Filter = 2
+	Bicubic   Filter = 3
+	BoxFilter Filter = 4
+	Hamming   Filter = 5
+	Nearest   Filter = 6
 )
 
 // Box is a part of a picture, in pixels and fractions of them.

@@ -32,6 +32,11 @@ SIZES = [  # picture, resized
     ((20000, 2), (3, 1)),  # thousands of small weights, many of them negative
 ]
 
+FILTERS = {
+    "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "lanczos": Image.LANCZOS, "box": Image.BOX, "hamming": Image.HAMMING,
+    "nearest": Image.NEAREST,
+}
+
 if __name__ == "__main__":
     print(f"# Pillow {PIL.__version__}, written by make_resize.py")
     for pattern in ("noise", "edges", "smooth"):
@@ -42,7 +47,7 @@ if __name__ == "__main__":
             windows = [(0, 0, w, h)]
             if w > 3 and h > 3:
                 windows.append((w // 3, h // 4, w - w // 2, h // 2))
-            for name, how in (("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)):
+            for name, how in FILTERS.items():
                 whole = picture.resize(resized, how)
                 for x, y, cw, ch in windows:
                     data = whole.crop((x, y, x + cw, y + ch)).tobytes()

@@ -9,7 +9,7 @@ filter, FNV-1a of the window's RGB bytes.
 import PIL
 from PIL import Image, ImageOps
 
-from make_resize import fnv, sample
+from make_resize import FILTERS, fnv, sample
 
 CASES = [  # stored size, box, resized, window
     ((61, 43), None, (40, 28), (5, 3, 24, 20)),
@@ -42,6 +42,6 @@ if __name__ == "__main__":
                 picture.putdata([tuple(sample(pattern, i, j, c) for c in range(3)) for j in range(size[1]) for i in range(size[0])])
                 upright = turned(picture, orientation)
                 part = upright_box(box or (0, 0, *size), size, orientation)
-                for name, how in (("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC)):
+                for name, how in FILTERS.items():
                     data = upright.resize(resized, how, part).crop((x, y, x + w, y + h)).tobytes()
                     print(pattern, *size, orientation, *(box or (0, 0, 0, 0)), *resized, x, y, w, h, name, f"{fnv(data):016x}")

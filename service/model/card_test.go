@@ -39,7 +39,7 @@ func TestVersions(t *testing.T) {
 func TestCardReportsEveryMistake(t *testing.T) {
 	c := goodCard()
 	c.Format, c.Task, c.Name, c.Version, c.Activation, c.Precision = 2, "detection", "../up", "", "relu", "int4"
-	c.Input = Input{Resize: ShorterSide(100), Crop: Square(224), Interpolation: "nearest"}
+	c.Input = Input{Resize: ShorterSide(100), Crop: Square(224), Interpolation: "area"}
 	c.Labels = []Label{{Label: "cat"}, {Label: "cat"}, {}}
 	c.Temperature, c.UnsureBelow = -1, 30
 	c.Licence = "MIT\x1b[2J"
@@ -49,7 +49,7 @@ func TestCardReportsEveryMistake(t *testing.T) {
 	}
 	for _, want := range []string{
 		"format is 2", `task is "detection"`, `name "../up"`, `version ""`, `activation is "relu"`, `precision is "int4"`,
-		"input.resize is 100", `input.interpolation is "nearest"`, "input.std[0]", `both "cat"`, "labels[2] is empty",
+		"input.resize is 100", `input.interpolation is "area"`, "input.std[0]", `both "cat"`, "labels[2] is empty",
 		"temperature is -1", "unsure_below is 30", "licence has control characters",
 	} {
 		if !strings.Contains(err.Error(), want) {

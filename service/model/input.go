@@ -7,17 +7,24 @@ import (
 	"strings"
 )
 
-// Input is how an image becomes the network's input, in torchvision's terms: Resize, CenterCrop, ToTensor, Normalize.
+// Input is how an image becomes the network's input, in torchvision's terms: Resize, CenterCrop,
+// ToTensor, Normalize.
 type Input struct {
 	Resize        Resize   `json:"resize"`
 	Crop          Crop     `json:"crop"`
+	CropOffset    string   `json:"crop_offset,omitempty"`
 	Interpolation string   `json:"interpolation"` // one of Interpolations, as Pillow computes it
 	Mean          Channels `json:"mean"`          // of values in 0–1
 	Std           Channels `json:"std"`
 }
 
-// Interpolations are the filters that a card may name, in Pillow's words. All but nearest are antialiased.
-var Interpolations = []string{"bilinear", "bicubic"}
+// CropFloor is the crop offset of Hugging Face's processors: where (side − crop) / 2 is not whole,
+// the lower pixel. The empty one is torchvision's, the even pixel.
+const CropFloor = "floor"
+
+// Interpolations are the filters that a card may name, in Pillow's words. All but nearest are
+// antialiased.
+var Interpolations = []string{"bilinear", "bicubic", "lanczos", "box", "hamming", "nearest"}
 
 // Height is the height of the network's input, in pixels.
 func (in Input) Height() int { return in.Crop.Height }
@@ -31,8 +38,8 @@ func (in Input) Pixels() int { return in.Crop.Height * in.Crop.Width }
 // Bytes is how long one image is as the network's input: rows of RGB, a byte for each sample.
 func (in Input) Bytes() int { return in.Pixels() * 3 }
 
-// At is the input with another crop. A resize that is not known becomes one in the usual proportion, 256 for 224; for a crop that
-// is not square, exactly that size.
+// At is the input with another crop. A resize that is not known becomes one in the usual proportion,
+// 256 for 224; for a crop that is not square, exactly that size.
 func (in Input) At(crop Crop) Input {
 	side := max(crop.Height, crop.Width)
 	switch {
@@ -51,7 +58,10 @@ func (in Input) At(crop Crop) Input {
 
 // ImageNetInput is the preprocessing that torchvision's ImageNet models are trained for.
 func ImageNetInput() Input {
-	return Input{Resize: ShorterSide(256), Crop: Square(224), Interpolation: "bilinear", Mean: Channels{0.485, 0.456, 0.406}, Std: Channels{0.229, 0.224, 0.225}}
+	return Input{
+		Resize: ShorterSide(256), Crop: Square(224), Interpolation: "bilinear",
+		Mean: Channels{0.485, 0.456, 0.406}, Std: Channels{0.229, 0.224, 0.225},
+	}
 }
 
 // maxSide bounds the network's input: 4096 pixels a side are 200 MB of float32.
@@ -60,21 +70,27 @@ const maxSide = 4096
 // check reports the mistakes of a card's input.
 func (in Input) check(check func(ok bool, format string, args ...any)) {
 	resize, crop := in.Resize, in.Crop
-	check(min(crop.Height, crop.Width) >= 1 && max(crop.Height, crop.Width) <= maxSide, "input.crop is %v; its sides must be 1 to %d", crop, maxSide)
+	check(min(crop.Height, crop.Width) >= 1 && max(crop.Height, crop.Width) <= maxSide,
+		"input.crop is %v; its sides must be 1 to %d", crop, maxSide)
 	height, width := resize.Smallest()
 	check(height >= crop.Height && width >= crop.Width && max(height, width) <= maxSide,
 		"input.resize is %v; it must be at least input.crop and at most %d", resize, maxSide)
-	check(slices.Contains(Interpolations, in.Interpolation), "input.interpolation is %q; use %s", in.Interpolation, strings.Join(Interpolations, ", "))
+	check(in.CropOffset == "" || in.CropOffset == CropFloor,
+		"input.crop_offset is %q; use %s, or leave it out", in.CropOffset, CropFloor)
+	check(slices.Contains(Interpolations, in.Interpolation),
+		"input.interpolation is %q; use %s", in.Interpolation, strings.Join(Interpolations, ", "))
 	for i := range 3 {
 		// Beyond these, somebody wrote them for pixels from 0 to 255.
-		check(in.Mean[i] >= -1 && in.Mean[i] <= 1, "input.mean[%d] is %g; it must be from -1 to 1: pixels count from 0 to 1, so divide by 255", i, in.Mean[i])
-		check(in.Std[i] > 0 && in.Std[i] <= 10, "input.std[%d] is %g; it must be above 0, and at most 10: pixels count from 0 to 1, so divide by 255", i, in.Std[i])
+		check(in.Mean[i] >= -1 && in.Mean[i] <= 1,
+			"input.mean[%d] is %g; it must be from -1 to 1: pixels count from 0 to 1, so divide by 255", i, in.Mean[i])
+		check(in.Std[i] > 0 && in.Std[i] <= 10,
+			"input.std[%d] is %g; it must be above 0, and at most 10: pixels count from 0 to 1, so divide by 255", i, in.Std[i])
 	}
 }
 
-// Resize is the size that an image is resized to before the crop: its shorter side, as torchvision's Resize(int), or height and
-// width whatever its proportions were, as Resize((height, width)). In JSON it is a number, or a list [height, width]. The zero
-// value means that nothing is known.
+// Resize is the size that an image is resized to before the crop: its shorter side, as torchvision's
+// Resize(int), or height and width whatever its proportions were, as Resize((height, width)). In JSON
+// it is a number, or a list [height, width]. The zero value means that nothing is known.
 type Resize struct {
 	Shorter       int // pixels of the shorter side; 0 where Height and Width are given
 	Height, Width int // pixels; 0 where Shorter is given
@@ -124,8 +140,9 @@ func (r *Resize) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// Crop is the size of what is cut from the middle of the resized image, in pixels: the network's input. In JSON it is a number
-// for a square, as torchvision's CenterCrop(int), or a list [height, width]. The zero value means that it is not known.
+// Crop is the size of what is cut from the middle of the resized image, in pixels: the network's
+// input. In JSON it is a number for a square, as torchvision's CenterCrop(int), or a list
+// [height, width]. The zero value means that it is not known.
 type Crop struct{ Height, Width int }
 
 // Square is a crop with equal sides.
@@ -155,7 +172,8 @@ func parseSize(data []byte) (height, width int, isList bool, err error) {
 	}
 	var list []int
 	if json.Unmarshal(data, &list) != nil || len(list) != 2 {
-		return 0, 0, false, fmt.Errorf("a size is a whole number of pixels, or a list of two, [height, width]; here is %.40s", data)
+		return 0, 0, false, fmt.Errorf(
+			"a size is a whole number of pixels, or a list of two, [height, width]; here is %.40s", data)
 	}
 	return list[0], list[1], true, nil
 }

@@ -10,11 +10,14 @@ import (
 
 // SpecFor is what a model's card asks for.
 func SpecFor(in model.Input) Spec {
-	return Spec{Resize: in.Resize, Crop: in.Crop, Filter: filters[in.Interpolation]}
+	return Spec{Resize: in.Resize, Crop: in.Crop, Filter: filters[in.Interpolation], Floor: in.CropOffset == model.CropFloor}
 }
 
 // filters are torchbind's, by what cards call them.
-var filters = map[string]torchbind.Filter{"bilinear": torchbind.Bilinear, "bicubic": torchbind.Bicubic}
+var filters = map[string]torchbind.Filter{
+	"bilinear": torchbind.Bilinear, "bicubic": torchbind.Bicubic, "lanczos": torchbind.Lanczos, "box": torchbind.BoxFilter,
+	"hamming": torchbind.Hamming, "nearest": torchbind.Nearest,
+}
 
 // resizeFor is torchvision's Resize(spec.Resize) followed by CenterCrop(spec.Crop) for a picture of this size. Both round
 // as Python does, since one pixel of difference moves every sample.
@@ -28,6 +31,9 @@ func resizeFor(width, height int, spec Spec) torchbind.Resize {
 		w = longSide(h, width, height)
 	}
 	x, y := cropOffset(w, spec.Crop.Width), cropOffset(h, spec.Crop.Height)
+	if spec.Floor {
+		x, y = (w-spec.Crop.Width)/2, (h-spec.Crop.Height)/2
+	}
 	return torchbind.Resize{Width: w, Height: h, Crop: image.Rect(x, y, x+spec.Crop.Width, y+spec.Crop.Height), Filter: spec.Filter}
 }
 

@@ -61,9 +61,14 @@ func streamBytes(width, height int, spec Spec) int64 {
 	}
 	high, wide := spec.Resize.Smallest()
 	scale := math.Max(float64(longest)/float64(min(high, wide)), 1)
-	under := min(int64(height), int64(4*scale)+3) // bicubic reaches two pixels of the result to each side
+	// Lanczos reaches three pixels of the result to each side, bicubic two.
+	reach := 4.0
+	if spec.Filter == torchbind.Lanczos {
+		reach = 6
+	}
+	under := min(int64(height), int64(reach*scale)+3)
 	crop := int64(max(spec.Crop.Height, spec.Crop.Width))
-	weights := 2 * crop * 3 * (int64(4*scale) + 3) * 4
+	weights := 2 * crop * 3 * (int64(reach*scale) + 3) * 4
 	return (under+batch+2)*4*max(int64(width), crop) + weights
 }
 

@@ -91,6 +91,7 @@ type Spec struct {
 	Resize model.Resize
 	Crop   model.Crop
 	Filter torchbind.Filter
+	Floor  bool // of the crop's offset, see model.CropFloor
 }
 
 // Validate reports what is wrong with the spec.
@@ -101,8 +102,8 @@ func (s Spec) Validate() error {
 		return fmt.Errorf("preprocess: the crop is %v; its sides must be from 1 to %d", s.Crop, maxCrop)
 	case height < s.Crop.Height || width < s.Crop.Width || max(height, width) > maxCrop:
 		return fmt.Errorf("preprocess: the picture is resized to %v; it must be from %v, the crop, to %d", s.Resize, s.Crop, maxCrop)
-	case s.Filter != torchbind.Bilinear && s.Filter != torchbind.Bicubic:
-		return fmt.Errorf("preprocess: filter %d is not known; use torchbind.Bilinear or torchbind.Bicubic", s.Filter)
+	case s.Filter < torchbind.Lanczos || s.Filter > torchbind.Nearest:
+		return fmt.Errorf("preprocess: filter %d is not known; use one of torchbind's", s.Filter)
 	}
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 // geometries are a card's ways to name sizes: numbers and lists, wider and higher than most photographs.
 var geometries = []string{
 	`{"resize": 256, "crop": 224}`,
+	`{"resize": 256, "crop": 223, "crop_offset": "floor"}`,
 	`{"resize": [224, 224], "crop": 224}`,
 	`{"resize": [256, 256], "crop": [224, 224]}`,
 	`{"resize": [128, 320], "crop": [128, 320]}`,

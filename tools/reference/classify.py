@@ -112,7 +112,10 @@ class Classifier:
 def resize_and_crop(image: Image.Image, card_input: dict) -> Image.Image:
     """torchvision's Resize and CenterCrop as a card's `input` describes them."""
     resized = resize(image, card_input["resize"], InterpolationMode(card_input["interpolation"]))
-    return functional.center_crop(resized, crop_size(card_input["crop"]))
+    height, width = crop_size(card_input["crop"])
+    if card_input.get("crop_offset") == "floor":  # Hugging Face's processors
+        return functional.crop(resized, (resized.height - height) // 2, (resized.width - width) // 2, height, width)
+    return functional.center_crop(resized, [height, width])
 
 
 def crop_size(crop: int | list[int]) -> list[int]:

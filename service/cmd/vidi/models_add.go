@@ -29,7 +29,7 @@ type modelsAddCmd struct {
 	Resize        []int     `help:"What the shorter side is resized to before the crop, or height and width, whatever the proportions; default: in proportion, 256 for 224." placeholder:"256|H,W"`
 	Mean          []float32 `help:"Mean of red, green, blue, for values from 0 to 1; default: ImageNet's." placeholder:"R,G,B"`
 	Std           []float32 `help:"Standard deviation, likewise." placeholder:"R,G,B"`
-	Interpolation string    `help:"bilinear or bicubic." enum:"bilinear,bicubic," default:"" placeholder:"bilinear"`
+	Interpolation string    `help:"How to resize: bilinear, bicubic, lanczos, box, hamming or nearest, as Pillow does." enum:"bilinear,bicubic,lanczos,box,hamming,nearest," default:"" placeholder:"bilinear"`
 	Activation    string    `help:"What makes probabilities of the outputs: softmax, sigmoid, or none where they are some already; default: found by trying." enum:"softmax,sigmoid,none," default:"" placeholder:"softmax"`
 	Force         bool      `help:"Replace the model of the same name and version."`
 	trialFlags    `embed:""`
