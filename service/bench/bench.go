@@ -28,8 +28,10 @@ type Config struct {
 	Workers    []int              // pictures at the same time; each gets its share of the cores
 	Batches    []int              // pictures in one forward pass
 	Decode     preprocess.Decode
-	Slice      time.Duration // how long each thing is measured in each round
-	Rounds     int
+	// Prepared is the engine that serving would run the model with in that precision; nil is the usual one.
+	Prepared func(engine.Precision) (model.Engine, error)
+	Slice    time.Duration // how long each thing is measured in each round
+	Rounds   int
 	// Progress is called after each slice with what was done and what there is in all; may be nil.
 	Progress func(done, all int)
 }
@@ -162,7 +164,13 @@ type subject interface {
 
 // subjectsOf loads the model once and forks it for each plan. What was made must be closed, also after an error.
 func subjectsOf(ctx context.Context, cfg Config, precision engine.Precision, report *Report) (made []subject, err error) {
-	origin, err := engine.Load(ctx, cfg.Model, engine.Config{Precision: precision, Workers: 1, Threads: 1, Alone: 1})
+	plan := engine.Config{Precision: precision, Workers: 1, Threads: 1, Alone: 1}
+	if cfg.Prepared != nil {
+		if plan.Prepared, err = cfg.Prepared(precision); err != nil {
+			return nil, err
+		}
+	}
+	origin, err := engine.Load(ctx, cfg.Model, plan)
 	if err != nil {
 		return nil, err
 	}

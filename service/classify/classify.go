@@ -127,7 +127,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := host.Open(ctx, path)
+	c, err := host.Open(ctx, path, cfg.Engine.Prepared)
 	if err != nil {
 		host.Close()
 		return nil, err
@@ -136,9 +136,10 @@ func Open(ctx context.Context, path string, cfg Config) (*Classifier, error) {
 	return c, nil
 }
 
-// Open loads the model file at path and warms it, beside the host's other models.
-func (h *Host) Open(ctx context.Context, path string) (*Classifier, error) {
-	e, err := h.pool.Load(ctx, path, h.precision)
+// Open loads the model file at path and warms it, beside the host's other models. prepared is the engine to
+// run it with; "" is the one in its card, or else the usual one.
+func (h *Host) Open(ctx context.Context, path string, prepared model.Engine) (*Classifier, error) {
+	e, err := h.pool.Load(ctx, path, h.precision, prepared)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -20,36 +19,17 @@ type Engine struct {
 	ownPool   bool // nobody else uses it: it is closed with the engine
 	card      model.Card
 	precision torchbind.Precision
+	prepared  model.Engine // how libtorch runs the module
+	failures  []model.EngineTime
 	module    *torchbind.Module
 	alone     alone
-}
-
-// Load reads the TorchScript file at path and makes it ready, on workers of its own: when Load returns, the first picture is
-// as fast as any that comes together with others. An error says what is wrong with the file in words for its owner.
-func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
-	return onOwnPool(cfg, func(p *Pool) (*Engine, error) { return p.Load(ctx, path, cfg.Precision) })
-}
-
-// Load is the function Load for a model that shares the pool's workers with others. It disturbs them little: the file is read
-// and compiled on a thread of its own, which then ends. Close the engine before the pool.
-func (p *Pool) Load(ctx context.Context, path string, precision Precision) (*Engine, error) {
-	file, err := model.Inspect(path)
-	if err != nil {
-		return nil, err
-	}
-	quantised := file.Card != nil && file.Card.Precision == "int8"
-	e := &Engine{pool: p}
-	if err := e.start(ctx, func(w *torchbind.Worker) error { return e.load(w, path, precision, quantised) }); err != nil {
-		return nil, err
-	}
-	return e, nil
 }
 
 // Fork is a second engine over the same weights, with workers and a plan of its own; the precision stays. Both must be closed, in
 // any order.
 func (e *Engine) Fork(ctx context.Context, cfg Config) (*Engine, error) {
 	return onOwnPool(cfg, func(p *Pool) (*Engine, error) {
-		fork := &Engine{pool: p, card: e.card, precision: e.precision}
+		fork := &Engine{pool: p, card: e.card, precision: e.precision, prepared: e.prepared}
 		err := fork.start(ctx, func(w *torchbind.Worker) (err error) {
 			if fork.module, err = e.module.Fork(); err != nil {
 				return err
@@ -64,7 +44,7 @@ func (e *Engine) Fork(ctx context.Context, cfg Config) (*Engine, error) {
 // On is the same model on the workers of another pool, which must have as many threads each; a picture that is alone gets no more of
 // them. It has nothing of its own: close e instead, after the last inference.
 func (e *Engine) On(p *Pool) *Engine {
-	return &Engine{pool: p, card: e.card, precision: e.precision, module: e.module}
+	return &Engine{pool: p, card: e.card, precision: e.precision, prepared: e.prepared, module: e.module}
 }
 
 // onOwnPool gives the engine that open makes a pool that nobody else uses.
@@ -99,42 +79,6 @@ func (e *Engine) start(ctx context.Context, makeModule func(*torchbind.Worker) e
 	debug.FreeOSMemory() // the card's JSON, mostly
 	if e.pool.alone != nil {
 		e.alone.start(e.module, e.pool, e.card.Input)
-	}
-	return nil
-}
-
-// load runs inside the worker's Do.
-func (e *Engine) load(worker *torchbind.Worker, path string, wanted Precision, quantised bool) error {
-	info, err := torchbind.Runtime()
-	if err != nil {
-		return err
-	}
-	e.precision = wanted.resolve(info, quantised)
-	e.module, err = torchbind.Load(path, torchbind.Options{Precision: e.precision, ExtraFile: model.CardFile})
-	if err != nil {
-		return err
-	}
-	if card := e.module.Extra(); len(card) > 0 {
-		if e.card, err = model.ParseCard(card); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
-		}
-	} else {
-		e.card = model.BareCard(model.NameOfFile(path), 1)
-	}
-	if err := wanted.check(e.card); err != nil {
-		return err
-	}
-	output, err := warm(worker, e.module, e.card.Input)
-	if err != nil {
-		return fmt.Errorf("%s cannot classify a picture of %v pixels: %w", path, e.card.Input.Crop, err)
-	}
-	if e.card.Assumed {
-		e.card = model.BareCard(e.card.Name, len(output))
-	} else if len(output) != len(e.card.Labels) {
-		return fmt.Errorf("%s: the network has %d outputs, but the card names %d labels", path, len(output), len(e.card.Labels))
-	}
-	if _, err := model.Probabilities(e.card.Activation, e.card.Temperature, output); err != nil {
-		return fmt.Errorf("%s: %w, even for a plain grey picture", path, err)
 	}
 	return nil
 }
@@ -272,6 +216,13 @@ func (e *Engine) Plan() Plan { return e.pool.plan }
 
 // Precision is what the model computes in, after auto was resolved.
 func (e *Engine) Precision() torchbind.Precision { return e.precision }
+
+// Prepared is the engine that libtorch runs the model with.
+func (e *Engine) Prepared() model.Engine { return e.prepared }
+
+// Failures are the engines that were to run the model and could not, with the reason. Prepared is a
+// simpler one then.
+func (e *Engine) Failures() []model.EngineTime { return e.failures }
 
 // Close waits for inferences under way, frees the model and gives its memory back to the system. Begin must not be called
 // afterwards.

@@ -95,7 +95,7 @@ func TestLoadRefusesWithTheReason(t *testing.T) {
 		"card_three_labels.pt": "5 outputs, but the card names 3 labels",
 		"nan.pt":               "not finite",
 		"tuple_output.pt":      "returned a Tuple",
-		"throws.pt":            "cannot classify a picture",
+		"throws.pt":            "cannot classify an image",
 		"int_output.pt":        "gives floating-point numbers",
 		"wrong_shape.pt":       "a classifier gives 1 × classes",
 	} {
@@ -204,7 +204,7 @@ func TestModelsShareAPool(t *testing.T) {
 	}
 	var engines [2]*Engine
 	for i := range engines {
-		if engines[i], err = pool.Load(ctx, torchtest.File(t, "build/fixtures/tiny.pt"), FP32); err != nil {
+		if engines[i], err = pool.Load(ctx, torchtest.File(t, "build/fixtures/tiny.pt"), FP32, ""); err != nil {
 			t.Fatal(err)
 		}
 		defer engines[i].Close()
@@ -226,7 +226,7 @@ func TestModelsShareAPool(t *testing.T) {
 			t.Fatalf("on a shared pool %v, alone %v", got, want)
 		}
 	}
-	if _, err := pool.Load(ctx, torchtest.File(t, "build/fixtures/nan.pt"), FP32); err == nil {
+	if _, err := pool.Load(ctx, torchtest.File(t, "build/fixtures/nan.pt"), FP32, ""); err == nil {
 		t.Error("a bad model was loaded")
 	}
 	if _, err := engines[1].Infer(ctx, rgb); err != nil {

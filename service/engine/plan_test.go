@@ -158,7 +158,7 @@ func TestABusyMachineIsNotCompared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := pool.Load(context.Background(), torchtest.File(t, "build/fixtures/tiny.pt"), FP32)
+	e, err := pool.Load(context.Background(), torchtest.File(t, "build/fixtures/tiny.pt"), FP32, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync/atomic"
 
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -11,8 +12,10 @@ import (
 // the machine to itself.
 type Config struct {
 	Precision Precision
-	Workers   int // pictures worked on at the same time
-	Threads   int // of each worker; 0 shares the cores out among the workers
+	// Prepared is the engine that libtorch runs the model with; "" is the card's, or else the fused one.
+	Prepared model.Engine
+	Workers  int // pictures worked on at the same time
+	Threads  int // of each worker; 0 shares the cores out among the workers
 	// Alone is the threads for a picture that has the machine to itself. More than Threads means a second compiled module for each
 	// model, which is made after Load has returned and costs as much as the weights and some megabytes; 1 does without; 0 is all
 	// cores, for those models that are faster with them, which is measured.
@@ -38,7 +41,7 @@ type Pool struct {
 	waiting   atomic.Int64 // turns that are waited for
 }
 
-// NewPool starts the workers; the config's precision has no meaning here.
+// NewPool starts the workers; the config's precision and engine have no meaning here.
 func NewPool(cfg Config) (*Pool, error) {
 	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, measuresAlone: cfg.Alone == 0}
 	p.free = make(chan *torchbind.Worker, p.plan.Workers)

@@ -38,6 +38,15 @@ func (p Precision) resolve(cpu torchbind.RuntimeInfo, quantised bool) torchbind.
 	return torchbind.FP32
 }
 
+// Resolve is the precision that a model with that card is loaded in when p is asked for: fp32 or bf16.
+func (p Precision) Resolve(card model.Card) (torchbind.Precision, error) {
+	info, err := torchbind.Runtime()
+	if err != nil {
+		return "", err
+	}
+	return p.resolve(info, card.Precision == "int8"), nil
+}
+
 // check refuses to run a file in a precision that it is not made for.
 func (p Precision) check(card model.Card) error {
 	switch {

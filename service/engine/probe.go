@@ -9,22 +9,23 @@ import (
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// Probe is a module that is looked at before it is known what it takes and gives. It computes on one thread, in fp32. One
-// goroutine uses it, and must Close it.
+// Probe is a module that is looked at before it is known what it takes and gives. It computes on one
+// thread. One goroutine uses it, and must Close it.
 type Probe struct {
 	worker *torchbind.Worker
 	module *torchbind.Module
 }
 
-// OpenProbe loads the TorchScript file at path, and believes nothing that its card may say.
-func OpenProbe(ctx context.Context, path string) (*Probe, error) {
+// OpenProbe loads the TorchScript file at path to be run with that engine, in fp32 or bf16, and believes
+// nothing that its card may say.
+func OpenProbe(ctx context.Context, path string, prepared model.Engine, precision torchbind.Precision) (*Probe, error) {
 	worker, err := torchbind.NewWorker(1)
 	if err != nil {
 		return nil, err
 	}
 	p := &Probe{worker: worker}
 	err = worker.Do(ctx, func() (err error) {
-		p.module, err = torchbind.Load(path, torchbind.Options{})
+		p.module, err = open(path, prepared, precision)
 		return err
 	})
 	if err != nil {
@@ -75,5 +76,10 @@ func (p *Probe) Takes(ctx context.Context, shape ...int64) bool {
 	}) == nil
 }
 
-// Close frees the module.
-func (p *Probe) Close() error { return errors.Join(p.worker.Close(), p.module.Close()) }
+// Close frees the module. Further calls do nothing.
+func (p *Probe) Close() error {
+	if p == nil {
+		return nil
+	}
+	return errors.Join(p.worker.Close(), p.module.Close())
+}

@@ -76,6 +76,9 @@ type Trial struct {
 	Torch        string   `json:"torch"` // its libtorch
 	Golden       []Answer `json:"golden"`
 	Milliseconds float64  `json:"milliseconds"` // one picture on one thread in fp32, or int8: the shortest of some
+	// Engine is the fastest of those that run the network; "" in a card of a vidi that knew only one.
+	Engine  Engine       `json:"engine,omitempty"`
+	Engines []EngineTime `json:"engines,omitempty"` // what came of each, in fp32 or int8
 }
 
 // Answer is one class of the answer to the picture that models are tried with (a cup of espresso).
@@ -135,6 +138,7 @@ func (c Card) Validate() error {
 		seen[l.Label] = i
 	}
 	c.checkGroups(check)
+	c.Trial.check(check)
 	return errors.Join(mistakes...)
 }
 

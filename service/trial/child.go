@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -22,9 +24,12 @@ const reportTo = 3
 
 // Child is the process that [Run] starts: it reads a [Request] from stdin, limits itself, and tries the model. The error is for
 // whoever started it by hand.
-func Child(stdin io.Reader) error {
-	var request Request
-	if err := json.NewDecoder(stdin).Decode(&request); err != nil {
+func Child(stdin io.Reader) error { return child(stdin, func(message) {}) }
+
+// child also calls watch with everything that it has told.
+func child(stdin io.Reader, watch func(message)) error {
+	var o order
+	if err := json.NewDecoder(stdin).Decode(&o); err != nil {
 		return fmt.Errorf("this command is for vidi's own use: reading what to try: %w", err)
 	}
 	pipe := os.NewFile(reportTo, "report")
@@ -32,17 +37,20 @@ func Child(stdin io.Reader) error {
 		return errors.New("this command is for vidi's own use: nobody listens to its report")
 	}
 	out := json.NewEncoder(pipe)
-	tell := func(m message) { _ = out.Encode(m) }   // nobody listens any more: nothing to do about it
-	if err := request.Limits.impose(); err != nil { // the file is not to blame
-		tell(message{Refused: &answer{Error: err.Error()}})
+	tell := func(m message) {
+		_ = out.Encode(m) // nobody listens any more: nothing to do about it
+		watch(m)
+	}
+	if err := o.Limits.impose(); err != nil { // the file is not to blame
+		tell(message{Refused: &refused{Error: err.Error()}})
 		return nil
 	}
-	report, err := try(context.Background(), request, func(stage string) { tell(message{Stage: stage}) })
-	switch refused := (*Refusal)(nil); {
-	case errors.As(err, &refused):
-		tell(message{Refused: &answer{Why: refused.Why, Do: refused.Do}})
+	report, err := try(context.Background(), o, tell)
+	switch refusal := (*Refusal)(nil); {
+	case errors.As(err, &refusal):
+		tell(message{Refused: &refused{Why: refusal.Why, Do: refusal.Do}})
 	case err != nil:
-		tell(message{Refused: &answer{Error: err.Error()}})
+		tell(message{Refused: &refused{Error: err.Error()}})
 	default:
 		tell(message{Report: report})
 	}
@@ -89,21 +97,74 @@ func addressSpace() (uint64, error) {
 	return n * uint64(os.Getpagesize()), err
 }
 
-func try(ctx context.Context, request Request, stage func(string)) (*Report, error) {
-	stage("it was being loaded")
-	if request.Examine {
-		return examine(ctx, request, stage)
+func try(ctx context.Context, o order, tell func(message)) (*Report, error) {
+	if o.Examine {
+		return examine(ctx, o, tell)
 	}
-	e, err := engine.Load(ctx, request.Path, engine.Config{Precision: request.Precision, Workers: 1, Threads: 1, Alone: 1})
+	return vet(ctx, o, tell)
+}
+
+// vet loads a file as it would be loaded to serve, with the engine in its card. Where that has none for
+// this precision, or it failed, the engines are timed first.
+func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
+	const loading = "it was being loaded"
+	tell(message{Stage: loading})
+	file, err := model.Inspect(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	card := model.BareCard("", 1)
+	if file.Card != nil {
+		card = *file.Card
+	}
+	precision, err := o.Precision.Resolve(card)
+	if err != nil {
+		return nil, err
+	}
+	report := &Report{Input: card.Input}
+	if t := card.Trial; t != nil && precision == torchbind.FP32 {
+		report.Trial.Engine = t.Engine
+	}
+	if _, failed := model.TimeOf(o.Failed, report.Trial.Engine); failed || report.Trial.Engine == "" {
+		// What the plain engine cannot do, loading says in better words.
+		report.Trial.Engine = model.Plain
+		if times, err := compareEngines(ctx, o, card, precision, tell); err == nil {
+			report.setEngines(times)
+		}
+	}
+	tell(message{Stage: loading, Trying: report.Trial.Engine})
+	e, err := engine.Load(ctx, o.Path, engine.Config{Precision: o.Precision, Prepared: report.Trial.Engine, Workers: 1, Threads: 1, Alone: 1})
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
-	return &Report{Outputs: len(e.Card().Labels), Input: e.Card().Input, Activation: e.Card().Activation}, nil
+	report.Outputs, report.Activation, report.Trial.Engine = len(e.Card().Labels), e.Card().Activation, e.Prepared()
+	return report, answer(ctx, e, report)
 }
 
-func examine(ctx context.Context, request Request, stage func(string)) (*Report, error) {
-	file, err := model.Inspect(request.Path)
+// answer puts the answer to the photograph into the report, and how long it takes at least.
+func answer(ctx context.Context, e *engine.Engine, report *Report) error {
+	card := e.Card()
+	image, err := photograph(card.Input)
+	if err != nil {
+		return err
+	}
+	shortest := time.Duration(math.MaxInt64)
+	var output []float32
+	for range firstRuns {
+		begun := time.Now()
+		if output, err = e.Infer(ctx, image); err != nil {
+			return err
+		}
+		shortest = min(shortest, time.Since(begun))
+	}
+	report.Trial.Milliseconds = rounded(shortest)
+	report.Trial.Golden, err = golden(card.Activation, output)
+	return err
+}
+
+func examine(ctx context.Context, o order, tell func(message)) (*Report, error) {
+	file, err := model.Inspect(o.Path)
 	if err != nil {
 		return nil, err
 	}
@@ -111,21 +172,34 @@ func examine(ctx context.Context, request Request, stage func(string)) (*Report,
 	if err != nil {
 		return nil, err
 	}
-	probe, err := engine.OpenProbe(ctx, request.Path)
+	tell(message{Stage: "it was being loaded"})
+	probe, err := engine.OpenProbe(ctx, o.Path, model.Plain, torchbind.FP32)
 	if err != nil {
 		return nil, &Refusal{Why: "cannot be loaded: " + plain(err), Do: adviceFor(err, file.Origin)}
 	}
 	defer probe.Close()
-	x := examination{ctx: ctx, probe: probe, origin: file.Origin, report: &Report{Input: request.Input, Activation: request.Activation}}
-	x.report.Trial.Torch = cpu.TorchVersion
-	stage("its input size was being looked for")
-	if err := x.findSize(); err != nil {
+	x := examination{ctx: ctx, probe: probe, origin: file.Origin, report: &Report{Input: o.Input, Activation: o.Activation}}
+	if o.Found != nil {
+		x.report = o.Found
+	} else {
+		x.report.Trial.Torch = cpu.TorchVersion
+		tell(message{Stage: "its input size was being looked for"})
+		if err := x.findSize(); err != nil {
+			return nil, err
+		}
+		tell(message{Stage: "it was computing pictures"})
+		if err := x.answers(); err != nil {
+			return nil, err
+		}
+		tell(message{Found: x.report})
+		tell(message{Stage: "other input sizes were being tried"})
+		x.findOtherSizes()
+		tell(message{Found: x.report})
+	}
+	times, err := x.compareEngines(o, tell)
+	if err != nil {
 		return nil, err
 	}
-	stage("it was computing pictures")
-	if err := x.answers(); err != nil {
-		return nil, err
-	}
-	stage("its speed was being measured")
-	return x.report, x.measure()
+	x.report.setEngines(times)
+	return x.report, nil
 }

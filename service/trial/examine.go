@@ -9,7 +9,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"time"
 
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
@@ -32,7 +31,7 @@ type examination struct {
 	probe  *engine.Probe
 	origin model.Origin
 	report *Report
-	final  []float32 // the output for the photograph, compiled
+	final  []float32 // the output for the photograph
 }
 
 // plain is an error without the words that say which file it is about: whoever reads it knows.
@@ -94,14 +93,43 @@ func (x *examination) findSize() error {
 	return x.otherLayout(first)
 }
 
-// found takes the size, and looks whether the network takes others.
+// found takes the size.
 func (x *examination) found(crop model.Crop, outputs int) {
-	for _, other := range []model.Crop{{Height: crop.Height + 32, Width: crop.Width + 32}, {Height: max(32, crop.Height-32), Width: max(32, crop.Width-32)}} {
-		if n, err := x.runs(other); other != crop && err == nil && n == outputs {
+	x.report.Input, x.report.Outputs = x.at(crop), outputs
+}
+
+// findOtherSizes looks whether the network takes other sizes, too.
+func (x *examination) findOtherSizes() {
+	crop := x.report.Input.Crop
+	for _, other := range []model.Crop{
+		{Height: crop.Height + 32, Width: crop.Width + 32}, {Height: max(32, crop.Height-32), Width: max(32, crop.Width-32)},
+	} {
+		if n, err := x.runs(other); other != crop && err == nil && n == x.report.Outputs {
 			x.report.AnySize = true
 		}
 	}
-	x.report.Input, x.report.Outputs = x.at(crop), outputs
+}
+
+// compareEngines finds the fastest engine in fp32, or in int8 for a network that is quantised.
+func (x *examination) compareEngines(o order, tell func(message)) ([]model.EngineTime, error) {
+	reference, err := newReference(x.ctx, x.probe, x.report.Input)
+	if err != nil {
+		return nil, x.refuse("cannot compute a photograph once more", err)
+	}
+	x.probe.Close()
+	c := &comparison{ctx: x.ctx, path: o.Path, precision: torchbind.FP32, within: closeFP32, reference: reference, tell: tell}
+	if x.origin.Quantised {
+		c.within = closeLow
+	}
+	times, err := c.run(o.Failed)
+	if err != nil {
+		return nil, x.refuse("cannot be prepared for running", err)
+	}
+	// The card keeps the answer of the engine that will serve.
+	if x.report.Trial.Golden, err = golden(x.report.Activation, c.outputs[model.Fastest(times)]); err != nil {
+		return nil, &Refusal{Why: "gives NaN or infinity for a photograph", Do: adviceFinite}
+	}
+	return times, nil
 }
 
 // otherLayout explains a network that takes no picture of red, green and blue planes.
@@ -158,16 +186,13 @@ func (x *examination) answers() error {
 		}
 		outputs = append(outputs, output)
 	}
-	if err := x.probe.Warm(x.ctx, x.report.Input); err != nil {
-		return x.refuse("cannot be compiled", err)
-	}
 	spread, first := spreadOf(outputs), outputs[len(outputs)-1]
 	// More than once, as dropout before a few outputs can leave the same ones twice: five halves agree once in 32 tries.
 	for range repeats {
 		if x.final, err = x.infer(photograph); err != nil {
-			return x.refuse("cannot compute a photograph once it is compiled", err)
+			return x.refuse("cannot compute a photograph once more", err)
 		}
-		// Compiling moves the outputs by millionths; dropout by as much as they are apart. A NaN fails as well.
+		// Dropout moves the outputs by as much as they are apart. A NaN fails as well.
 		if !(distance(x.final, first) <= 0.01*max(spread, 1e-3)) {
 			return &Refusal{Why: "gives different answers to the same picture", Do: "It was exported in training mode. Call model.eval() before torch.jit.trace."}
 		}
@@ -177,34 +202,23 @@ func (x *examination) answers() error {
 	if x.report.Activation == "" {
 		x.report.Activation = chooseActivation(x.report.Probabilities, x.report.Outputs)
 	}
-	return x.keepAnswer()
-}
-
-// keepAnswer puts the five likeliest classes of the photograph into the report.
-func (x *examination) keepAnswer() error {
-	p, err := model.Probabilities(x.report.Activation, 1, x.final)
-	if err != nil {
+	if x.report.Trial.Golden, err = golden(x.report.Activation, x.final); err != nil {
 		return &Refusal{Why: "gives NaN or infinity for a photograph", Do: adviceFinite}
 	}
-	for _, class := range model.TopK(p, 5) {
-		x.report.Trial.Golden = append(x.report.Trial.Golden, model.Answer{ClassID: class, Probability: math.Round(p[class]*1e6) / 1e6})
-	}
 	return nil
 }
 
-// measure takes the shortest of twenty inferences, or of those that two seconds have room for: other programs only make them longer.
-func (x *examination) measure() error {
-	var times []time.Duration
-	picture := noise(x.report.Input, 3)
-	for begun := time.Now(); len(times) < 20 && (len(times) == 0 || time.Since(begun) < 2*time.Second); {
-		took, err := x.probe.Time(x.ctx, picture, x.report.Input)
-		if err != nil {
-			return x.refuse("cannot compute noise", err)
-		}
-		times = append(times, took)
+// golden is the five likeliest classes of the photograph, without the card's temperature, which may change.
+func golden(activation model.Activation, output []float32) ([]model.Answer, error) {
+	p, err := model.Probabilities(activation, 1, output)
+	if err != nil {
+		return nil, err
 	}
-	x.report.Trial.Milliseconds = math.Round(slices.Min(times).Seconds()*1e5) / 100
-	return nil
+	var answers []model.Answer
+	for _, class := range model.TopK(p, 5) {
+		answers = append(answers, model.Answer{ClassID: class, Probability: math.Round(p[class]*1e6) / 1e6})
+	}
+	return answers, nil
 }
 
 // chooseActivation is what a network of that kind needs. A single output is one label that is there or not.

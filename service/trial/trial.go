@@ -6,21 +6,9 @@
 package trial
 
 import (
-	"bytes"
+	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
-	"sync"
-	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
@@ -53,7 +41,17 @@ func DefaultLimits(fileBytes int64) Limits {
 	return Limits{Memory: 4<<30 + 6*fileBytes, Time: time.Minute + time.Duration(fileBytes>>20)*50*time.Millisecond}
 }
 
-// Report is what was found out by running the network.
+// order is what the process is told to do: a request, and what processes before this one found out.
+type order struct {
+	Request
+	// Found is what an examination knows already; it goes on with the engines.
+	Found *Report `json:"found,omitempty"`
+	// Failed are engines that ended a process, or took too long.
+	Failed []model.EngineTime `json:"failed,omitempty"`
+}
+
+// Report is what was found out by running the network. Trial.Engine is the engine to run it with, in the
+// precision that was asked for.
 type Report struct {
 	Outputs int         `json:"outputs"`
 	Input   model.Input `json:"input"`
@@ -83,151 +81,76 @@ func (r *Refusal) Error() string {
 	return text
 }
 
-// message is one line of what the process tells: that it begins with something, or how everything ended.
+// message is one line of what the process tells.
 type message struct {
-	Stage   string  `json:"stage,omitempty"`
-	Report  *Report `json:"report,omitempty"`
-	Refused *answer `json:"refused,omitempty"`
+	Stage string `json:"stage,omitempty"` // it begins with something, as the end of "while …"
+	// Trying is the engine that it tries from now on, until the next message.
+	Trying model.Engine      `json:"trying,omitempty"`
+	Tried  *model.EngineTime `json:"tried,omitempty"` // what came of an engine
+	// Found is what an examination knows before it looks for what it can do without.
+	Found   *Report  `json:"found,omitempty"`
+	Report  *Report  `json:"report,omitempty"`  // everything; the last message
+	Refused *refused `json:"refused,omitempty"` // so is this
 }
 
-// answer is a [Refusal], or another error in its own words.
-type answer struct {
+// refused is a [Refusal], or another error in its own words.
+type refused struct {
 	Why   string `json:"why,omitempty"`
 	Do    string `json:"do,omitempty"`
 	Error string `json:"error,omitempty"`
 }
 
-// Run tries a model. stage, if it is not nil, is called with what the process is doing, as the end of a sentence about its death:
-// "it was being loaded". Errors are a
+// Run tries a model. stage, if it is not nil, is called with what the process is doing, as the end of a
+// sentence about its death: "it was being loaded". An engine that ends the process, or takes more than its
+// share of the time, is noted in the report, and a new process goes on without it. Errors are a
 // [*Refusal], those of the engine in its words, those of ctx, and those of starting a process.
 func Run(ctx context.Context, request Request, stage func(string)) (*Report, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	input, err := json.Marshal(request)
-	if err != nil {
-		return nil, err
-	}
-	read, write, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer read.Close()
 	limited, cancel := context.WithTimeout(ctx, request.Limits.Time)
 	defer cancel()
-	cmd := exec.CommandContext(limited, program, Arguments...)
-	last := &tail{}
-	// Its standard output is not listened to: TorchScript can print.
-	cmd.Stdin, cmd.Stderr, cmd.ExtraFiles = bytes.NewReader(input), last, []*os.File{write}
-	cmd.WaitDelay = 5 * time.Second
-	// Should this process be killed, the other one goes too.
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // the kernel means this thread's death, not the process's
-	defer runtime.UnlockOSThread()
-	err = cmd.Start()
-	write.Close()
-	if err != nil {
-		return nil, fmt.Errorf("starting a process to try the model in: %w", err)
-	}
-	doing := "it started"
-	report, refused := listen(read, func(s string) {
-		doing = s
-		if stage != nil {
-			stage(s)
-		}
-	})
-	exit := cmd.Wait()
-	switch {
-	case ctx.Err() != nil:
-		return nil, ctx.Err()
-	case refused != nil && refused.Error != "":
-		return nil, errors.New(refused.Error)
-	case refused != nil:
-		return nil, &Refusal{Path: request.Path, Why: refused.Why, Do: refused.Do}
-	case report != nil:
-		return report, nil
-	}
-	timeout := errors.Is(limited.Err(), context.DeadlineExceeded)
-	return nil, &Refusal{Path: request.Path, Why: "was refused: " + death(cmd.ProcessState, exit, timeout, last.String(), request.Limits) + " while " + doing, Do: adviceForDeath}
-}
-
-const adviceForDeath = "It was tried in a process of its own, so nothing else was hurt. The file is damaged, or uses something that this libtorch\n" +
-	"cannot do. Export it again, and see that it runs in Python: torch.jit.load(\"model.pt\")(torch.rand(1, 3, 224, 224))"
-
-// listen reads messages to the end. What is not a message is a mistake of the program, and is ignored: its exit tells.
-func listen(r io.Reader, stage func(string)) (*Report, *answer) {
-	decoder := json.NewDecoder(io.LimitReader(r, 4<<20))
+	o := order{Request: request}
 	for {
-		var m message
-		if err := decoder.Decode(&m); err != nil {
-			return nil, nil
-		}
+		p := process{order: o, stage: stage}
+		report, err := p.run(ctx, limited)
+		known := cmp.Or(p.found, o.Found)
+		_, again := model.TimeOf(o.Failed, p.trying)
+		died, late := p.died && limited.Err() == nil, p.died && limited.Err() != nil && ctx.Err() == nil
 		switch {
-		case m.Stage != "":
-			stage(m.Stage)
-		case m.Report != nil || m.Refused != nil:
-			return m.Report, m.Refused
+		case err == nil:
+			return report, nil
+		case died && p.trying != "" && !again:
+			o.Failed = append(o.Failed, model.EngineTime{Engine: p.trying, Failure: p.why})
+		case died && p.found != nil && o.Found == nil: // at a size that nobody asked for
+		case late && known != nil && model.Fastest(p.tried) != "":
+			return outOfTime(known, append(p.tried, o.Failed...)), nil
+		default:
+			return nil, err
+		}
+		o.Found = known
+	}
+}
+
+// outOfTime is the report where the time was up before all engines were tried. The plain engine was.
+func outOfTime(found *Report, tried []model.EngineTime) *Report {
+	report := *found
+	for _, e := range model.Engines() {
+		if _, known := model.TimeOf(tried, e); !known {
+			tried = append(tried, model.EngineTime{Engine: e, Failure: "there was no time left to try it"})
 		}
 	}
+	report.setEngines(tried)
+	return &report
 }
 
-// death says what ended a process that has reported nothing.
-func death(state *os.ProcessState, exit error, timeout bool, stderr string, limits Limits) string {
-	if timeout {
-		return fmt.Sprintf("it was not done in %v, and was ended,", limits.Time)
-	}
-	status, _ := state.Sys().(syscall.WaitStatus)
-	used := state.UserTime() + state.SystemTime()
-	if status.Signaled() {
-		stderr += unix.SignalName(status.Signal()) // a crash on a C thread, where modules are run, leaves no text of Go's
-	}
-	for _, sign := range []struct{ text, means string }{
-		{"SIGSEGV", "libtorch crashed (segmentation fault)"},
-		{"SIGBUS", "libtorch crashed (bus error)"},
-		{"SIGFPE", "libtorch crashed (division by zero)"},
-		{"SIGILL", "libtorch crashed (illegal instruction)"},
-		{"out of memory", fmt.Sprintf("it needed more than %d MB of memory", limits.Memory>>20)},
-		{"bad_alloc", fmt.Sprintf("it needed more than %d MB of memory", limits.Memory>>20)},
-		{"cannot allocate memory", fmt.Sprintf("it needed more than %d MB of memory", limits.Memory>>20)},
-		{"SIGABRT", "libtorch ended the process (abort)"},
-	} {
-		if strings.Contains(stderr, sign.text) {
-			return sign.means
+// setEngines puts what came of the engines into the report, and the fastest one.
+func (r *Report) setEngines(tried []model.EngineTime) {
+	sorted := make([]model.EngineTime, 0, len(tried))
+	for _, e := range model.Engines() {
+		if t, known := model.TimeOf(tried, e); known {
+			sorted = append(sorted, t)
 		}
 	}
-	switch {
-	case status.Signaled() && status.Signal() == syscall.SIGKILL && used >= limits.cpu()-time.Second:
-		return fmt.Sprintf("it used more than %v of CPU time, and was ended,", limits.cpu())
-	case status.Signaled() && status.Signal() == syscall.SIGKILL:
-		return "its process was killed, most likely because the machine ran out of memory,"
-	case status.Signaled():
-		return fmt.Sprintf("its process was ended (%v)", status.Signal())
+	r.Trial.Engines, r.Trial.Engine = sorted, model.Fastest(sorted)
+	if t, known := model.TimeOf(sorted, r.Trial.Engine); known {
+		r.Trial.Milliseconds = t.Milliseconds
 	}
-	return fmt.Sprintf("its process ended (%v)", exit)
-}
-
-func (l Limits) cpu() time.Duration { return 2 * l.Time }
-
-// tail keeps the beginning and the end of what is written, some kilobytes each.
-type tail struct {
-	mu         sync.Mutex
-	head, back []byte
-}
-
-const tailBytes = 16 << 10
-
-func (t *tail) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.head = append(t.head, p[:min(len(p), tailBytes-len(t.head))]...)
-	t.back = append(t.back, p...)
-	t.back = t.back[max(0, len(t.back)-tailBytes):]
-	return len(p), nil
-}
-
-func (t *tail) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return string(t.head) + "\n" + string(t.back)
 }

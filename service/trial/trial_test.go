@@ -20,7 +20,7 @@ import (
 // TestMain makes this test program what the real one is: when Run starts it again, it is the process that tries the model.
 func TestMain(m *testing.M) {
 	if slices.Equal(os.Args[1:], Arguments) {
-		if err := Child(os.Stdin); err != nil {
+		if err := child(os.Stdin, saboteur(os.Getenv(sabotage))); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(3)
 		}
@@ -190,7 +190,11 @@ func TestEnsureRemembers(t *testing.T) {
 	memory := Tried{Dir: filepath.Join(t.TempDir(), "tried"), Version: "1"}
 	tries := 0
 	ensure := func(path string, p engine.Precision) error {
-		return memory.Ensure(context.Background(), path, p, func(string) { tries++ })
+		fastest, err := memory.Ensure(context.Background(), path, p, func(string) { tries++ })
+		if err == nil && !fastest.Valid() {
+			t.Errorf("%s in %s runs with the engine %q", path, p, fastest)
+		}
+		return err
 	}
 	tiny := fixture(t, "tiny.pt")
 	for _, c := range []struct {
@@ -216,7 +220,7 @@ func TestEnsureRemembers(t *testing.T) {
 	}
 	// Where nothing can be remembered everything works.
 	nowhere := Tried{Dir: "/proc/no/such", Version: "1"}
-	if err := nowhere.Ensure(context.Background(), tiny, engine.FP32, nil); err != nil {
+	if _, err := nowhere.Ensure(context.Background(), tiny, engine.FP32, nil); err != nil {
 		t.Errorf("nowhere to write: %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
@@ -32,17 +33,22 @@ func (t Tried) file(sum string, p engine.Precision) string {
 	return filepath.Join(t.Dir, sum+"-"+string(p))
 }
 
-// Knows reports whether a file of that digest was tried in that precision.
-func (t Tried) Knows(sum string, p engine.Precision) bool {
+// Knows is the engine to run a file of that digest with, if it was tried in that precision.
+func (t Tried) Knows(sum string, p engine.Precision) (model.Engine, bool) {
 	if t.Dir == "" {
-		return false
+		return "", false
 	}
-	version, err := os.ReadFile(t.file(sum, p))
-	return err == nil && string(version) == t.Version
+	noted, err := os.ReadFile(t.file(sum, p))
+	version, prepared, _ := strings.Cut(string(noted), "\n")
+	if err != nil || version != t.Version || !model.Engine(prepared).Valid() {
+		return "", false
+	}
+	return model.Engine(prepared), true
 }
 
-// Remember notes that a file was tried and is good. That it cannot be written (a read-only disk) only costs time.
-func (t Tried) Remember(sum string, p engine.Precision) {
+// Remember notes that a file was tried, is good, and runs fastest with that engine. That it cannot be
+// written (a read-only disk) only costs time.
+func (t Tried) Remember(sum string, p engine.Precision, fastest model.Engine) {
 	if t.Dir == "" || os.MkdirAll(t.Dir, 0o755) != nil {
 		return
 	}
@@ -51,36 +57,41 @@ func (t Tried) Remember(sum string, p engine.Precision) {
 		return
 	}
 	defer os.Remove(draft.Name())
-	_, err = draft.WriteString(t.Version)
+	_, err = draft.WriteString(t.Version + "\n" + string(fastest))
 	if closing := draft.Close(); err == nil && closing == nil {
 		_ = os.Rename(draft.Name(), t.file(sum, p))
 	}
 }
 
-// Ensure returns nil if the model file at path is the one that was added, and loads and computes in a process of its own; what
-// was tried before is not tried again. trying, if it is not nil, is called before that takes its time. Errors say what is wrong
-// with the file in words for its owner.
-func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, trying func(path string)) error {
+// Ensure sees that the model file at path is the one that was added, and loads and computes in a process of
+// its own; what was tried before is not tried again. It returns the engine to run it with. trying, if it is
+// not nil, is called before that takes its time. Errors say what is wrong with the file in words for its
+// owner.
+func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, trying func(path string)) (model.Engine, error) {
 	file, err := model.Inspect(path)
 	if err != nil {
-		return err
+		return "", err
 	}
 	sum, err := model.SHA256(path)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := model.CheckSum(path, sum); err != nil || t.Knows(sum, p) {
-		return err
+	if err := model.CheckSum(path, sum); err != nil {
+		return "", err
+	}
+	if fastest, known := t.Knows(sum, p); known {
+		return fastest, nil
 	}
 	if err := model.CheckRecords(path); err != nil {
-		return err
+		return "", err
 	}
 	if trying != nil {
 		trying(path)
 	}
-	if _, err := Run(ctx, Request{Path: path, Precision: p, Limits: DefaultLimits(file.Bytes)}, nil); err != nil {
-		return err
+	report, err := Run(ctx, Request{Path: path, Precision: p, Limits: DefaultLimits(file.Bytes)}, nil)
+	if err != nil {
+		return "", err
 	}
-	t.Remember(sum, p)
-	return nil
+	t.Remember(sum, p, report.Trial.Engine)
+	return report.Trial.Engine, nil
 }

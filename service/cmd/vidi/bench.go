@@ -16,6 +16,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/bench"
 	"github.com/vidi-vision/vidi/service/engine"
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/pictures"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
@@ -46,8 +47,11 @@ func (c *benchCmd) Run(a *app) error {
 	}
 	ctx, stop := a.interruptible()
 	defer stop()
-	if cfg.Model, err = findModel(ctx, c.Models, c.Model, engine.FP32, a.sayTrying); err != nil {
+	if cfg.Model, _, err = findModel(ctx, c.Models, c.Model, engine.FP32, a.sayTrying); err != nil {
 		return startFailure(err)
+	}
+	cfg.Prepared = func(p engine.Precision) (model.Engine, error) {
+		return ensureTried(ctx, cfg.Model, p, a.sayTrying)
 	}
 	bar := progress{}
 	cfg.Progress = func(done, all int) {

@@ -81,12 +81,12 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	fail := func(err error) (*classify.Classifier, finding) {
 		return nil, finding{Check: "model", Verdict: failing, Says: err.Error()}
 	}
-	path, err := findModel(ctx, c.Models, name, c.Engine().Precision, nil)
+	path, prepared, err := findModel(ctx, c.Models, name, c.Engine().Precision, nil)
 	if err != nil {
 		return fail(err)
 	}
 	begun := time.Now()
-	classifier, err := host.Open(ctx, path)
+	classifier, err := host.Open(ctx, path, prepared)
 	if err != nil {
 		return fail(err)
 	}
@@ -104,8 +104,8 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 		classifier.Close()
 		return fail(err)
 	}
-	f := finding{Check: "model", Verdict: good, Says: fmt.Sprintf("%s %s (%s, %d names) was ready in %.1f s and looks at a picture in %.1f ms; %s",
-		card.Name, card.Version, e.Precision(), len(card.Labels), warm.Seconds(), classify.Milliseconds(time.Since(begun)), e.Plan())}
+	f := finding{Check: "model", Verdict: good, Says: fmt.Sprintf("%s %s (%s, %s engine, %d names) was ready in %.1f s and looks at a picture in %.1f ms; %s",
+		card.Name, card.Version, e.Precision(), e.Prepared(), len(card.Labels), warm.Seconds(), classify.Milliseconds(time.Since(begun)), e.Plan())}
 	if card.Assumed {
 		f.Verdict, f.Advice = doubt, "it has no card, so ImageNet preprocessing is assumed; `vidi models add` gives it one"
 	}

@@ -58,12 +58,12 @@ func (c *classifyCmd) Run(a *app) error {
 	if err != nil {
 		return startFailure(err)
 	}
-	path, err := findModel(ctx, c.Models, c.Model, precision, a.sayTrying)
+	path, prepared, err := findModel(ctx, c.Models, c.Model, precision, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
 	inputs := expand(c.Paths)
-	cfg := classify.Config{Engine: engine.Config{Precision: precision, Workers: c.Workers}, Rules: book}
+	cfg := classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Workers: c.Workers}, Rules: book}
 	if c.Workers == 0 && len(inputs) == 1 {
 		cfg.Engine.Workers = 1 // all cores on the one picture
 	}

@@ -68,11 +68,11 @@ func (c *evalCmd) Run(a *app) error {
 
 // measure runs one model over the dataset; then, while the model is still loaded, after.
 func (c *evalCmd) measure(ctx context.Context, a *app, name string, precision engine.Precision, side *eval.Side, after func(*classify.Classifier, *eval.Dataset) error) error {
-	path, err := findModel(ctx, c.Models, name, precision, a.sayTrying)
+	path, prepared, err := findModel(ctx, c.Models, name, precision, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
-	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Precision: precision, Alone: 1}}) // many pictures: none is ever alone
+	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Alone: 1}}) // many pictures: none is ever alone
 	if err != nil {
 		return startFailure(err)
 	}

@@ -87,7 +87,7 @@ func loadModels(ctx context.Context, h *hosted) (_ *loaded, err error) {
 // time.
 func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error) {
 	precision := h.command.Engine().Precision
-	err := ensureTried(ctx, path, precision, func(path string) {
+	prepared, err := ensureTried(ctx, path, precision, func(path string) {
 		h.log.Info("this model is new here: trying it in a process of its own first", "file", path)
 	})
 	if err != nil {
@@ -99,7 +99,7 @@ func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error)
 	if h.err != nil {
 		return registry.Opened{}, h.err
 	}
-	c, err := h.workers.Open(ctx, path)
+	c, err := h.workers.Open(ctx, path, prepared)
 	if err != nil {
 		return registry.Opened{}, err
 	}
@@ -107,6 +107,7 @@ func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error)
 		h.first = c
 	}
 	card, e := c.Card(), c.Engine()
+	logEngine(h.log, e, card)
 	if card.Assumed {
 		h.log.Warn("the model has no card: assuming ImageNet preprocessing and "+assumedLabels(card), "model", card.Name)
 	}
@@ -119,6 +120,15 @@ func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error)
 	}
 	h.second.Go(func() { logAlone(h.log, e, card) })
 	return registry.Opened{Model: c, Precision: computesIn(c)}, nil
+}
+
+// logEngine says which engine runs the model, and which ones were to and cannot.
+func logEngine(log *slog.Logger, e *engine.Engine, card model.Card) {
+	log = log.With("model", card.Name, "version", card.Version)
+	for _, f := range e.Failures() {
+		log.Warn("an engine cannot run this model; a simpler one does", "engine", string(f.Engine), "error", f.Failure)
+	}
+	log.Info("the model is loaded", "engine", string(e.Prepared()), "precision", string(e.Precision()))
 }
 
 // computesIn is the precision as people call it.

@@ -47,20 +47,23 @@ func (c *modelsTryCmd) Run(a *app) error { return trial.Child(a.stdin) }
 // tried is what this user's vidi remembers of models that it has tried.
 func tried() trial.Tried { return trial.DefaultTried(version + revision()) }
 
-// findModel is the path of the model that was asked for, by [locateModel], once it has passed [ensureTried].
-func findModel(ctx context.Context, folder, name string, precision engine.Precision, trying func(path string)) (path string, err error) {
+// findModel is the path of the model that was asked for, by [locateModel], once it has passed
+// [ensureTried], and the engine to run it with.
+func findModel(ctx context.Context, folder, name string, precision engine.Precision, trying func(path string)) (path string, prepared model.Engine, err error) {
 	path, err = locateModel(folder, name, precision)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return path, ensureTried(ctx, path, precision, trying)
+	prepared, err = ensureTried(ctx, path, precision, trying)
+	return path, prepared, err
 }
 
 // ensureTried has a file that is not known tried in a process of its own; trying, if it is not nil, is called before that takes its
-// time. What came with the program was tried where that was put together.
-func ensureTried(ctx context.Context, path string, precision engine.Precision, trying func(path string)) error {
+// time. What came with the program was tried where that was put together. The engine is "" where the usual
+// one will do.
+func ensureTried(ctx context.Context, path string, precision engine.Precision, trying func(path string)) (model.Engine, error) {
 	if model.BuiltIn().Has(path) {
-		return nil
+		return "", nil
 	}
 	// Who has a file tried loads it next. It is read for its fingerprint first, while libtorch can be opened, which takes longer; an
 	// error of that comes again where it is needed.

@@ -166,12 +166,12 @@ func (c *modelsAddCmd) place(ctx context.Context, folder model.Folder, source *i
 		return nil, err
 	}
 	defer written.Discard()
-	request.Path, request.Input, request.Activation = written.Path, d.card.Input, d.card.Activation
+	request.Path, request.Examine = written.Path, false
 	after, err := trial.Run(ctx, request, nil)
 	if err != nil {
 		return nil, fmt.Errorf("the file that was written with its card is not good, though %s is: %w", c.Source, err)
 	}
-	if off := furthest(before.Trial.Golden, after.Trial.Golden); off > 1e-5 {
+	if off := furthest(before.Trial.Golden, after.Trial.Golden); off > goldenBoundOf(d.card) {
 		return nil, fmt.Errorf("the file that was written answers differently from %s, by %g: please report this", c.Source, off)
 	}
 	info, err := os.Stat(written.Path)
@@ -182,7 +182,7 @@ func (c *modelsAddCmd) place(ctx context.Context, folder model.Folder, source *i
 	if err != nil {
 		return nil, err
 	}
-	tried().Remember(sum, engine.FP32)
+	tried().Remember(sum, engine.FP32, d.card.Trial.Engine)
 	return &added{card: d.card, path: path, bytes: info.Size(), notes: d.notes}, nil
 }
 
@@ -211,7 +211,9 @@ func furthest(a, b []model.Answer) float64 {
 }
 
 // present turns "it was being loaded", which ends a sentence about a death, into "it is being loaded".
-func present(stage string) string { return strings.Replace(stage, " was ", " is ", 1) }
+func present(stage string) string {
+	return strings.NewReplacer(" was ", " is ", " were ", " are ").Replace(stage)
+}
 
 func (r *added) print(a *app, folder model.Folder) error {
 	printCard(a.stdout, r.card)

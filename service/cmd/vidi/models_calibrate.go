@@ -40,7 +40,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	}
 	ctx, stop := a.interruptible()
 	defer stop()
-	path, err := findModel(ctx, m.Models, c.Name, engine.FP32, a.sayTrying)
+	path, prepared, err := findModel(ctx, m.Models, c.Name, engine.FP32, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
@@ -50,7 +50,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	if !model.BuiltIn().Has(path) && !m.folder().Has(path) && c.Version == "" && !c.DryRun {
 		return usageError(fmt.Errorf("%s is not in the folder of models, %s; add it first with `vidi models add`, or write a version into that folder with --version", c.Name, m.folder()))
 	}
-	card, err := c.calibrated(ctx, a, m.folder(), path)
+	card, err := c.calibrated(ctx, a, m.folder(), path, prepared)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was changed")
@@ -60,12 +60,12 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	if c.DryRun {
 		return nil
 	}
-	return c.write(a, m.folder(), path, card)
+	return c.write(a, m.folder(), path, card, prepared)
 }
 
 // calibrated is the model's card as it should be. That its new version is free is found out before the pictures are looked at.
-func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, folder model.Folder, path string) (model.Card, error) {
-	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Alone: 1}}) // many pictures: none is ever alone
+func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, folder model.Folder, path string, prepared model.Engine) (model.Card, error) {
+	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Prepared: prepared, Alone: 1}}) // many pictures: none is ever alone
 	if err != nil {
 		return model.Card{}, startFailure(err)
 	}
@@ -132,7 +132,7 @@ func rightAnswers(logits [][]float32, right []int) (n int) {
 }
 
 // write puts a file with the new card in the place of the old, or beside it.
-func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, card model.Card) error {
+func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, card model.Card, prepared model.Engine) error {
 	card.Version = cmp.Or(c.Version, card.Version)
 	draft, err := folder.Draft(path, card)
 	if err != nil {
@@ -143,7 +143,7 @@ func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, car
 	if err != nil {
 		return err
 	}
-	tried().Remember(sum, engine.FP32) // the network is the one that just ran
+	tried().Remember(sum, engine.FP32, cmp.Or(prepared, model.Fused)) // the network is the one that just ran
 	fmt.Fprintf(a.stderr, "Wrote %s (%s).\n", model.Ref(card.Name, card.Version), placed)
 	return nil
 }

@@ -94,6 +94,11 @@ func (d *cardDraft) complete(report *trial.Report, c *modelsAddCmd) error {
 		d.notes = append(d.notes, "it gives the same answer to black, white, noise and a photograph: were the weights loaded?")
 	}
 	t := report.Trial
+	for _, failed := range t.Engines {
+		if failed.Failure != "" {
+			d.notes = append(d.notes, fmt.Sprintf("the %s engine cannot run it (%s); the %s engine does, in %.1f ms", failed.Engine, failed.Failure, t.Engine, t.Milliseconds))
+		}
+	}
 	t.Vidi = version
 	for i := range t.Golden {
 		t.Golden[i].Label = card.Labels[t.Golden[i].ClassID].Label
@@ -173,7 +178,8 @@ func printCard(w io.Writer, card model.Card) {
 	row("classes", "%d: %s", len(card.Labels), firstLabels(card.Labels))
 	if t := card.Trial; t != nil {
 		row("answer", "to a photograph of an espresso: %s", answerText(t.Golden))
-		row("speed", "%.1f ms for one picture on one thread, without decoding (libtorch %s)", t.Milliseconds, t.Torch)
+		row("speed", "%.1f ms for one image on one thread, without decoding (libtorch %s)", t.Milliseconds, t.Torch)
+		row("engine", "%s", engineText(t))
 	}
 	table.Flush()
 }
@@ -186,6 +192,17 @@ func resizeText(in model.Input) string {
 		return "the whole image, squeezed"
 	}
 	return fmt.Sprintf("the whole image, squeezed to %v", in.Resize)
+}
+
+// engineText is the engine that runs the model, and what the others took: "fused; optimized 33.8 ms".
+func engineText(t *model.Trial) string {
+	text := string(t.Engine)
+	for _, other := range t.Engines {
+		if other.Engine != t.Engine {
+			text += "; " + other.String()
+		}
+	}
+	return text
 }
 
 func numbers(c model.Channels) string { return fmt.Sprintf("%.4g, %.4g, %.4g", c[0], c[1], c[2]) }

@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// Load reads the TorchScript file at path and makes it ready, on workers of its own: when Load returns,
+// the first image is as fast as any that comes together with others. An error says what is wrong with
+// the file in words for its owner.
+func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
+	return onOwnPool(cfg, func(p *Pool) (*Engine, error) { return p.Load(ctx, path, cfg.Precision, cfg.Prepared) })
+}
+
+// Load is the function Load for a model that shares the pool's workers with others. It disturbs them
+// little: the file is read and compiled on a thread of its own, which then ends. wanted is the engine to
+// run it with; "" is the one in the card, or else the fused one. Where that one fails, a simpler one is
+// taken ([Engine.Failures]). Close the engine before the pool.
+func (p *Pool) Load(ctx context.Context, path string, precision Precision, wanted model.Engine) (*Engine, error) {
+	file, err := model.Inspect(path)
+	if err != nil {
+		return nil, err
+	}
+	if wanted == "" && file.Card != nil && file.Card.Trial != nil {
+		wanted = file.Card.Trial.Engine
+	}
+	e := &Engine{pool: p}
+	err = e.start(ctx, func(w *torchbind.Worker) error { return e.load(w, file, precision, wanted) })
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// choices are the engines to try, in that order: the wanted one first, then simpler ones.
+func choices(wanted model.Engine, info torchbind.RuntimeInfo) []model.Engine {
+	list := model.Engines()
+	for list[0] != wanted && wanted.Valid() {
+		list = list[1:]
+	}
+	if list[0] == model.Fused && !info.HasFuser {
+		list = list[1:]
+	}
+	return list
+}
+
+// load runs inside the worker's Do.
+func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision, wanted model.Engine) error {
+	info, err := torchbind.Runtime()
+	if err != nil {
+		return err
+	}
+	e.card = model.BareCard(model.NameOfFile(file.Path), 1)
+	if file.Card != nil {
+		e.card = *file.Card
+	}
+	if err := precision.check(e.card); err != nil {
+		return err
+	}
+	e.precision = precision.resolve(info, e.card.Precision == "int8")
+	for _, choice := range choices(wanted, info) {
+		e.prepared = choice
+		if err = e.loadWith(w, file.Path); err == nil || errors.Is(err, torchbind.NotFound) {
+			return err
+		}
+		e.failures = append(e.failures, model.EngineTime{Engine: choice, Failure: firstLine(err)})
+		e.module.Close()
+		e.module = nil
+	}
+	return err // of the plain engine, whose words are those of Python
+}
+
+// loadWith loads the file with the engine e.prepared, warms it, and holds what comes out against the
+// card.
+func (e *Engine) loadWith(w *torchbind.Worker, path string) (err error) {
+	if e.module, err = open(path, e.prepared, e.precision); err != nil {
+		return err
+	}
+	output, err := warm(w, e.module, e.card.Input)
+	if err != nil {
+		return fmt.Errorf("%s cannot classify an image of %v pixels: %w", path, e.card.Input.Crop, err)
+	}
+	card := e.card
+	if card.Assumed {
+		card = model.BareCard(e.card.Name, len(output))
+	} else if len(output) != len(card.Labels) {
+		return fmt.Errorf("%s: the network has %d outputs, but the card names %d labels", path, len(output), len(card.Labels))
+	}
+	if _, err := model.Probabilities(card.Activation, card.Temperature, output); err != nil {
+		return fmt.Errorf("%s: %w, even for a plain grey picture", path, err)
+	}
+	e.card = card
+	return nil
+}
+
+// open loads the module in the file at path, to be run with that engine.
+func open(path string, prepared model.Engine, precision torchbind.Precision) (*torchbind.Module, error) {
+	kind, err := torchbind.ParseEngine(string(prepared))
+	if err != nil {
+		return nil, err
+	}
+	return torchbind.Load(path, torchbind.Options{Precision: precision, Engine: kind})
+}
+
+// firstLine is an error without what libtorch says after its first line.
+func firstLine(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	return text
+}
