@@ -19,15 +19,16 @@ type PredictResponse struct {
 
 // Result is what is in one picture. Where Error is set, everything but Index and Filename is empty.
 type Result struct {
-	Index       int          `json:"index"`            // the picture's place in the request, from 0
-	Filename    string       `json:"filename"`         // as the client named it, without folders; "" where it did not
-	Width       int          `json:"width"`            // pixels, as a person sees the picture: after the EXIF turn
-	Height      int          `json:"height"`           // pixels
-	Format      string       `json:"format"`           // "jpeg", "png", …: what the bytes are, whatever the name says
-	Warnings    []string     `json:"warnings"`         // "low_resolution", "damaged_image", "not_sure"; never null
-	Predictions []Prediction `json:"predictions"`      // most likely first; never null
-	Parents     []Parent     `json:"parents,omitzero"` // most likely first; only where they were asked for
-	Tags        []Tag        `json:"tags,omitzero"`    // in the order of the server's rules; only where it has some
+	Index       int          `json:"index"`               // the picture's place in the request, from 0
+	Filename    string       `json:"filename"`            // as the client named it, without folders; "" where it did not
+	Width       int          `json:"width"`               // pixels, as a person sees the picture: after the EXIF turn
+	Height      int          `json:"height"`              // pixels
+	Format      string       `json:"format"`              // "jpeg", "png", …: what the bytes are, whatever the name says
+	Warnings    []string     `json:"warnings"`            // "low_resolution", "damaged_image", "not_sure"; never null
+	Predictions []Prediction `json:"predictions"`         // most likely first; never null
+	Parents     []Parent     `json:"parents,omitzero"`    // most likely first; only where they were asked for
+	TopGroups   []Parent     `json:"top_groups,omitzero"` // the top-level groups likewise: animal, where a parent is cat
+	Tags        []Tag        `json:"tags,omitzero"`       // in the order of the server's rules; only where it has some
 	Timing      TimingMS     `json:"timing_ms"`
 	Error       *Problem     `json:"error"` // null for a picture that was classified
 }

@@ -74,6 +74,7 @@ type Result struct {
 	Predictions   []Prediction // most likely first
 	Best          Prediction   // the most likely one, also where the threshold leaves it out
 	Parents       []Parent     // most likely first; nil where they were not asked for
+	TopGroups     []Parent     // the top-level groups likewise
 	Tags          []rules.Tag  // nil where there are no rules
 	Timing        Timing
 	Alone         bool // the network had all cores for it
@@ -232,11 +233,22 @@ func (c *Classifier) answer(r *Result, p []float64, o Options) {
 	if !o.Parents {
 		return
 	}
-	r.Parents = []Parent{}
 	together := c.grouping.Together(c.card.Activation, p)
-	for _, group := range likeliest(together, k, o.Threshold) {
-		r.Parents = append(r.Parents, Parent{Group: c.grouping.Groups[group], Probability: together[group]})
+	r.Parents = c.likeliestOf(c.grouping.Parents, together, k, o.Threshold)
+	r.TopGroups = c.likeliestOf(c.grouping.Tops, together, k, o.Threshold)
+}
+
+// likeliestOf is the k likeliest of these groups, given the probabilities of all. It is never nil.
+func (c *Classifier) likeliestOf(groups []int, together []float64, k int, threshold float64) []Parent {
+	p := make([]float64, len(groups))
+	for i, group := range groups {
+		p[i] = together[group]
 	}
+	parents := []Parent{}
+	for _, i := range likeliest(p, k, threshold) {
+		parents = append(parents, Parent{Group: c.grouping.Groups[groups[i]], Probability: p[i]})
+	}
+	return parents
 }
 
 // likeliest is the k largest of p, largest first, without those below the threshold.

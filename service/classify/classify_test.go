@@ -117,6 +117,14 @@ func TestParentsAreSumsOverAllClasses(t *testing.T) {
 	if len(all.Parents) < 30 || sum < 1 {
 		t.Errorf("%d groups that sum to %v; every class is in one at least", len(all.Parents), sum)
 	}
+	if top := all.TopGroups; len(top) != 18 || top[0].Group.Group != "animal" || top[0].Probability < all.Parents[0].Probability || top[0].Probability > 1 {
+		t.Errorf("the top-level groups are %+v", top)
+	}
+	for _, p := range all.Parents {
+		if p.Group.Group == "animal" || p.Group.Group == "vehicle" {
+			t.Errorf("%s is among the nearest groups", p.Group.Group)
+		}
+	}
 	if one := classify("cat.png", Options{TopK: 1, Parents: true}); len(one.Parents) != 1 || one.Parents[0].Probability != all.Parents[0].Probability {
 		t.Errorf("of one answer: %+v", one.Parents)
 	}

@@ -38,11 +38,21 @@ func (r *Result) Wire(language string) api.Result {
 			Probability: millionths(p.Probability),
 		})
 	}
-	if r.Parents != nil {
-		wire.Parents = make([]api.Parent, 0, len(r.Parents))
+	wire.Parents, wire.TopGroups = wireParents(r.Parents, language), wireParents(r.TopGroups, language)
+	wire.Tags = wireTags(r.Tags, language)
+	return wire
+}
+
+func millionths(probability float64) float64 { return math.Round(probability*1e6) / 1e6 }
+
+// wireParents is nil where the groups were not asked for.
+func wireParents(parents []Parent, language string) []api.Parent {
+	if parents == nil {
+		return nil
 	}
-	for _, p := range r.Parents {
-		wire.Parents = append(wire.Parents, api.Parent{
+	wire := make([]api.Parent, 0, len(parents))
+	for _, p := range parents {
+		wire = append(wire, api.Parent{
 			Label:       p.Group.Group,
 			Display:     p.Group.Display(language),
 			Names:       p.Group.Names,
@@ -50,11 +60,8 @@ func (r *Result) Wire(language string) api.Result {
 			Probability: millionths(p.Probability),
 		})
 	}
-	wire.Tags = wireTags(r.Tags, language)
 	return wire
 }
-
-func millionths(probability float64) float64 { return math.Round(probability*1e6) / 1e6 }
 
 // wireTags is nil where there are no rules, and empty where none of them holds.
 func wireTags(tags []rules.Tag, language string) []api.Tag {

@@ -198,6 +198,7 @@ func TestContractRefusesOtherAnswers(t *testing.T) {
 		"a value":         func(w *httptest.ResponseRecorder) { replaceIn(w, `"confidence":92.3`, `"confidence":"92.3"`) },
 		"a value's range": func(w *httptest.ResponseRecorder) { replaceIn(w, `"confidence":92.3`, `"confidence":192.3`) },
 		"a group":         func(w *httptest.ResponseRecorder) { replaceIn(w, `"label":"mountain"`, `"group":"mountain"`) },
+		"a top group":     func(w *httptest.ResponseRecorder) { replaceIn(w, `"label":"nature"`, `"group":"nature"`) },
 		"a tag's reason":  func(w *httptest.ResponseRecorder) { replaceIn(w, `"percent":95`, `"percent":"95"`) },
 		"null":            func(w *httptest.ResponseRecorder) { replaceIn(w, `"error":null`, `"error":{}`) },
 	} {

@@ -76,6 +76,7 @@ func (f *fake) Classify(ctx context.Context, data []byte, o classify.Options) (*
 	}
 	if o.Parents {
 		r.Parents = []classify.Parent{{Group: model.Group{Group: "mountain", Names: map[string]string{"zh": "山"}}, Probability: 0.95}}
+		r.TopGroups = []classify.Parent{{Group: model.Group{Group: "nature", Names: map[string]string{"zh": "自然景物"}}, Probability: 0.97}}
 	}
 	if string(data) == "tagged" {
 		r.Tags = []rules.Tag{{Tag: "holiday", Action: "keep", Because: []rules.Reason{

@@ -9,6 +9,14 @@ import (
 type Group struct {
 	Group string            `json:"group"` // the unique English id
 	Names map[string]string `json:"names,omitempty"`
+
+	// Top marks a top-level group: animal, where other groups are cat and dog.
+	// Its classes name it after the others.
+	Top bool `json:"top,omitempty"`
+
+	// Like are other words that people write for it, in English and Chinese: lizard, where the
+	// group is "other reptile".
+	Like []string `json:"-"`
 }
 
 // Display is the name in the language, "en" or "zh", or the id where there is none.
@@ -18,6 +26,10 @@ func (g Group) Display(language string) string { return display(g.Group, g.Names
 type Grouping struct {
 	Groups  []Group
 	Classes [][]int // by group, ascending
+
+	// Parents and Tops are indices into Groups. Tops are the top-level groups. Parents are the
+	// groups right above the classes: all the others, and the top-level ones that a class names first.
+	Parents, Tops []int
 }
 
 // Grouping is how the model's classes are grouped: as its labels say. Where none says anything, classes that have the WordNet
@@ -42,15 +54,25 @@ func (c Card) Grouping() Grouping {
 	for _, group := range known {
 		place(group)
 	}
+	first := map[string]bool{}
 	for class, label := range c.Labels {
-		for _, name := range of(label) {
+		for j, name := range of(label) {
 			i := place(Group{Group: name})
 			g.Classes[i] = append(g.Classes[i], class)
+			first[name] = first[name] || j == 0
 		}
 	}
 	for i := len(g.Groups) - 1; i >= 0; i-- { // groups that no class of this model is in
 		if len(g.Classes[i]) == 0 {
 			g.Groups, g.Classes = slices.Delete(g.Groups, i, i+1), slices.Delete(g.Classes, i, i+1)
+		}
+	}
+	for i, group := range g.Groups {
+		if group.Top {
+			g.Tops = append(g.Tops, i)
+		}
+		if !group.Top || first[group.Group] {
+			g.Parents = append(g.Parents, i)
 		}
 	}
 	return g

@@ -19,8 +19,8 @@ func groupOf(t *testing.T, g Grouping, name string) (int, []int) {
 
 func TestImageNetsGroups(t *testing.T) {
 	g := BareCard("bare", 1000).Grouping()
-	if n := len(g.Groups); n < 30 || n > 60 {
-		t.Errorf("%d groups; people want to look them over", n)
+	if parents, tops := len(g.Parents), len(g.Tops); parents < 30 || parents > 65 || tops > 20 {
+		t.Errorf("%d groups and %d top-level groups; people want to look them over", parents, tops)
 	}
 	_, cats := groupOf(t, g, "cat")
 	if !slices.Equal(cats, []int{281, 282, 283, 284, 285}) {
@@ -39,12 +39,17 @@ func TestImageNetsGroups(t *testing.T) {
 			t.Errorf("%q is %q in English and %q in Chinese", group.Group, group.Display("en"), group.Display("zh"))
 		}
 		names[group.Display("zh")] = true
-		for _, class := range g.Classes[i] {
-			in[class]++
+		if len(g.Classes[i]) < 2 {
+			t.Errorf("%q has only one class", group.Group)
+		}
+		if slices.Contains(g.Parents, i) {
+			for _, class := range g.Classes[i] {
+				in[class]++
+			}
 		}
 	}
 	for class, n := range in {
-		if n < 1 || n > 2 {
+		if n < 1 || n > 3 {
 			t.Errorf("class %d is in %d groups", class, n)
 		}
 	}
@@ -71,8 +76,17 @@ func TestACardsOwnGroupsCount(t *testing.T) {
 		!slices.Equal(g.Classes[0], []int{0}) || !slices.Equal(g.Classes[1], []int{0, 1}) {
 		t.Errorf("grouped as %+v", g)
 	}
+	c.Groups[0].Top = true // animal holds pet; it is also the only group of the stone
+	c.Labels[2].Groups = []string{"animal"}
+	if g := c.Grouping(); !slices.Equal(g.Tops, []int{0}) || !slices.Equal(g.Parents, []int{0, 1}) {
+		t.Errorf("a top-level group right above a class: %+v", g)
+	}
+	c.Labels[2].Groups = nil
+	if g := c.Grouping(); !slices.Equal(g.Tops, []int{0}) || !slices.Equal(g.Parents, []int{1}) {
+		t.Errorf("a top-level group: %+v", g)
+	}
 	c.Labels[0].Groups, c.Labels[1].Groups = nil, nil
-	if g := c.Grouping(); len(g.Groups) != 1 || g.Groups[0].Display("zh") != "猫" || !slices.Equal(g.Classes[0], []int{0}) {
+	if g := c.Grouping(); len(g.Groups) != 2 || g.Groups[0].Display("zh") != "猫" || g.Groups[1].Display("zh") != "动物" || !slices.Equal(g.Classes[0], []int{0}) {
 		t.Errorf("by WordNet's id: %+v", g)
 	}
 	c.Labels[0].Groups, c.Groups = []string{"pet", "pet", "", strings.Repeat("x", 65)}, []Group{{}, {Group: "a"}, {Group: "a"}}

@@ -31,8 +31,12 @@ var ImageNet = sync.OnceValue(func() []Label {
 // imageNetGroups is the groups of ImageNet's classes, and which of them each class is in, by its WordNet id.
 var imageNetGroups = sync.OnceValues(func() ([]Group, map[string][]string) {
 	var groups []Group
-	for _, cell := range rows(groupsTSV, "groups.tsv", 4) {
-		groups = append(groups, Group{Group: cell[0], Names: map[string]string{"en": cell[0], "zh": cell[1]}})
+	for _, cell := range rows(groupsTSV, "groups.tsv", 6) {
+		group := Group{Group: cell[0], Names: map[string]string{"en": cell[0], "zh": cell[1]}, Top: cell[2] == cell[0]}
+		if cell[5] != "" {
+			group.Like = strings.Split(cell[5], "; ")
+		}
+		groups = append(groups, group)
 	}
 	of := map[string][]string{}
 	for _, cell := range rows(imagenetTSV, "imagenet.tsv", 5) {

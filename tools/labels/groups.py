@@ -7,6 +7,8 @@ A class is a WordNet 3.0 noun synset, and WordNet's hypernyms lead from it to ev
 service/model/groups.tsv names the groups and the synsets that stand for them. A class's first group is that of the nearest of
 these synsets above it. Its further groups, if any, are those that list a synset above it under `also`: a toaster is a home
 appliance first, and a sign of a kitchen. overrides.tsv mends what WordNet sees otherwise than people do, and says why.
+After these come the top-level groups that they are under, as the column `top` says, that of the first group last. A group may be
+a top-level group itself; an override may name more of them.
 
 The WordNet is the one of Debian's package wordnet-base (data.noun). Only the standard library is needed.
 """
@@ -63,6 +65,19 @@ class WordNet:
         return levels[:-1]
 
 
+def read_tops(path: Path) -> dict[str, str]:
+    """The groups in order, and the top-level group of each: itself for a top-level group, "" for a sign of a place."""
+    tops: dict[str, str] = {}
+    for row in read_table(path, ["group", "top"]):
+        if row["group"] in tops:
+            raise ValueError(f"{path}: a group is there twice: {row['group']}")
+        tops[row["group"]] = row["top"]
+    for group, top in tops.items():
+        if top and tops.get(top) != top:
+            raise ValueError(f"{path}: {group} is under {top}, which is no top-level group")
+    return tops
+
+
 def read_groups(path: Path, wordnet: WordNet) -> tuple[list[str], dict[str, str], dict[str, list[str]]]:
     """The groups in order; which one a synset stands for; which ones it adds. Each synset is written as id=word, to be read."""
     groups: list[str] = []
@@ -79,8 +94,6 @@ def read_groups(path: Path, wordnet: WordNet) -> tuple[list[str], dict[str, str]
                     also.setdefault(wnid, []).append(row["group"])
                 elif first.setdefault(wnid, row["group"]) != row["group"]:
                     raise ValueError(f"{path}: {synset} stands for {first[wnid]} and for {row['group']}")
-    if len(set(groups)) != len(groups):
-        raise ValueError(f"{path}: a group is there twice")
     return groups, first, also
 
 
@@ -105,8 +118,15 @@ def groups_of(wnid: str, wordnet: WordNet, first: dict[str, str], also: dict[str
     return main + sorted(further - set(main), key=order.index)
 
 
+def with_tops(chosen: list[str], tops: dict[str, str]) -> list[str]:
+    """The groups of a class and after them what these are under, the top-level group of the first one last."""
+    above = [top for group in chosen[1:] + chosen[:1] if (top := tops[group]) and top not in chosen]
+    return chosen + list(dict.fromkeys(reversed(above)))[::-1]
+
+
 def make(table: Path, groups_path: Path, overrides_path: Path, wordnet: WordNet) -> str:
     """The table's text with the column filled in."""
+    tops = read_tops(groups_path)
     order, first, also = read_groups(groups_path, wordnet)
     overrides = read_overrides(overrides_path, order)
     lines = ["\t".join(["class_id", "wnid", "en", "zh", "groups"])]
@@ -122,6 +142,9 @@ def make(table: Path, groups_path: Path, overrides_path: Path, wordnet: WordNet)
             chosen = mended
         if not chosen:
             raise ValueError(f"{row['wnid']} {row['en']} is in no group; add a synset to {groups_path} or a row to {overrides_path}")
+        if not tops[chosen[0]]:
+            raise ValueError(f"{row['wnid']} {row['en']} is first of all in {chosen[0]}, which has no top-level group")
+        chosen = with_tops(chosen, tops)
         used.update(chosen)
         lines.append("\t".join([row["class_id"], row["wnid"], row["en"], row["zh"], SEPARATOR.join(chosen)]))
     if overrides:

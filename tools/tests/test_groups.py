@@ -42,6 +42,17 @@ class GroupsTest(unittest.TestCase):
         for wnid, want in (("n02123045", ["cat"]), ("n02129165", ["wild cat"]), ("n04442312", ["home appliance", "kitchen"])):
             self.assertEqual(groups.groups_of(wnid, self.wordnet, first, also, order), want)
 
+    def test_top_level_groups_come_last(self):
+        tops = groups.read_tops(GROUPS)
+        for chosen, want in (
+            (["cat"], ["cat", "animal"]),
+            (["furniture", "room"], ["furniture", "room"]),
+            (["boat", "weapon or armour"], ["boat", "weapon or armour", "vehicle"]),
+            (["container", "flower or plant"], ["container", "flower or plant", "plant", "household item"]),
+            (["mushroom", "plant", "food and drink"], ["mushroom", "plant", "food and drink"]),
+        ):
+            self.assertEqual(groups.with_tops(chosen, tops), want)
+
     def test_mistakes_are_refused(self):
         table, override = GROUPS.read_text(encoding="utf-8"), OVERRIDES.read_text(encoding="utf-8")
         panda = "n02510455\tgiant panda\tbear\teverybody's bear; WordNet puts it with the raccoons\n"
@@ -54,8 +65,10 @@ class GroupsTest(unittest.TestCase):
             "no class n00000001": {"overrides": override + "n00000001\tghost\tbear\tit is\n"},
             "WordNet's words": {"groups": table.replace("=dog\t", "=cat\t")},
             "is in no group": {"groups": table.replace("n01503061=bird", "")},
-            "no class is in": {"groups": table + "ghost\t鬼\t\t\n"},
-            "there twice": {"groups": table + "dog\t狗\t\t\n"},
+            "no class is in": {"groups": table + "ghost\t鬼\tghost\t\t\t\n"},
+            "there twice": {"groups": table + "dog\t狗\tanimal\t\t\t\n"},
+            "no top-level group": {"groups": table.replace("\tanimal\tn02084071", "\tcat\tn02084071")},
+            "has no top-level group": {"groups": table.replace("\tanimal\tn02084071", "\t\tn02084071")},
         }.items():
             with self.subTest(what), self.assertRaisesRegex(ValueError, what):
                 self.make(**tables)

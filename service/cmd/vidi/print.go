@@ -112,7 +112,7 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 			return err
 		}
 	}
-	for _, line := range []string{parentsText(r, lang), tagsText(r, lang)} {
+	for _, line := range []string{groupsText("parents", r.Parents, lang), groupsText("top groups", r.TopGroups, lang), tagsText(r, lang)} {
 		if line == "" {
 			continue
 		}
@@ -124,17 +124,17 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 	return err
 }
 
-// parentsText is the groups in one line, "" where they were not asked for.
-func parentsText(r *classify.Result, lang string) string {
-	if r.Parents == nil {
+// groupsText is the groups in one line, "" where they were not asked for.
+func groupsText(kind string, groups []classify.Parent, lang string) string {
+	if groups == nil {
 		return ""
 	}
-	return "parents: " + orNone(parentTexts(r, lang), ", ")
+	return kind + ": " + orNone(groupTexts(groups, lang), ", ")
 }
 
-func parentTexts(r *classify.Result, lang string) []string {
+func groupTexts(groups []classify.Parent, lang string) []string {
 	var texts []string
-	for _, p := range r.Parents {
+	for _, p := range groups {
 		texts = append(texts, fmt.Sprintf("%s %.1f %%", p.Group.Display(lang), p.Confidence()))
 	}
 	return texts
@@ -212,7 +212,7 @@ func csvPrinter(w io.Writer, s shown) *printer {
 	// write fills up the columns that are only there when asked for; they repeat on each line of a picture.
 	write := func(r *classify.Result, cells ...string) {
 		if s.parents && r != nil {
-			cells = append(cells, strings.Join(parentTexts(r, s.lang), "; "))
+			cells = append(cells, strings.Join(groupTexts(r.Parents, s.lang), "; "))
 		}
 		if s.tags && r != nil {
 			var tags []string

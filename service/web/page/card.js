@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { known, size, t } from "./i18n.js";
 import { inWords, names, percent, reasonInWords } from "./names.js";
 
-// In percent: below these the best name is doubtful, and its group is said where that is surer by far.
+// In percent: below these the best name is doubtful, and a group is said where that is surer by far.
 const unsureBelow = 30;
 const groupBelow = 60;
 const groupFrom = 60;
@@ -36,9 +36,10 @@ function answerRow(prediction, place) {
 }
 
 // groupOf is the likeliest group, where it tells more than the best name does: tabby 38 %, tiger cat 38 %, but cat 93 %.
-function groupOf({ predictions: [best], parents: [group] = [] }) {
-  const helps = best && group && best.confidence < groupBelow && group.confidence >= groupFrom && group.confidence >= best.confidence + surerBy;
-  return helps ? group : undefined;
+// Where no group does, it is the likeliest top-level group: animal.
+function groupOf({ predictions: [best], parents: [group] = [], top_groups: [top] = [] }) {
+  const helps = (of) => best && of && best.confidence < groupBelow && of.confidence >= groupFrom && of.confidence >= best.confidence + surerBy;
+  return [group, top].find(helps);
 }
 
 function tagsPart(tags) {
