@@ -116,7 +116,9 @@ func TestRulesSayWhatIsWrong(t *testing.T) {
 		{[]string{"rules", "check", lite0, bad}, 1, `line 9: there is no label "expresso"; did you mean "espresso"?`},
 		{[]string{"rules", "check", lite0, broken}, 1, "line 2: the rule has no when"},
 		{[]string{"rules", "check", lite0, filepath.Join(dir, "none")}, 1, "docs/rules.md"},
-		{[]string{"rules", "names", lite0, "catt"}, 2, "vidi rules names"},
+		{[]string{"rules", "names", lite0, "catt"}, 2, `did you mean "cat"?`},
+		{[]string{"rules", "names", lite0, "动物"}, 2, `did you mean "animal"?`},
+		{[]string{"rules", "names", lite0, "violence"}, 2, "vidi rules names"},
 		{[]string{"classify", lite0, "--rules", bad, cat}, 3, "line 9"},
 		{[]string{"classify", lite0, "--rules", broken, cat}, 3, "line 2"},
 		{[]string{"serve", lite0, "--addr=127.0.0.1:0", "--admin-addr=", "--rules", bad}, 3, "line 9"},
@@ -126,7 +128,8 @@ func TestRulesSayWhatIsWrong(t *testing.T) {
 			t.Errorf("%v: %+v", c.args, r)
 		}
 	}
-	if r := vidi(t, nil, "rules", "names", lite0); r.code != 0 || !strings.Contains(r.stdout, "cat\t猫\t5 labels\n") {
+	if r := vidi(t, nil, "rules", "names", lite0); r.code != 0 || !strings.Contains(r.stdout, "cat\t猫\t5 labels\n") ||
+		!strings.Contains(r.stdout, "\nvehicle\t交通工具\t71 labels, top-level\n") {
 		t.Errorf("%+v", r)
 	}
 	if r := vidi(t, nil, "rules", "names", lite0, "cat"); r.code != 0 || !strings.Contains(r.stdout, "tabby\t虎斑猫\n") || strings.Count(r.stdout, "\n") != 5 {
@@ -139,7 +142,7 @@ func TestClassifyParentsAndRules(t *testing.T) {
 	cat := torchtest.File(t, "examples/cat.png")
 	args := []string{"classify", lite0, "--lang=zh", "--top-k=1", "--parents", "--rules", file, cat}
 	r := vidi(t, nil, args...)
-	wantIn(t, "the text", r.stdout, "虎纹猫 (tiger cat)", "  parents: 猫 92.", "  tags: 宠物 → notify (猫、狗 92.", "≥ 50 %, 亮度 ", "≥ 20 %)")
+	wantIn(t, "the text", r.stdout, "虎纹猫 (tiger cat)", "  parents: 猫 92.", "  top groups: 动物 95.", "  tags: 宠物 → notify (猫、狗 92.", "≥ 50 %, 亮度 ", "≥ 20 %)")
 
 	r = vidi(t, nil, append(args, "--format=json")...)
 	var results []api.Result
@@ -217,6 +220,9 @@ func TestACardsTemperatureAndGroups(t *testing.T) {
 	}
 	if len(warm.Parents) != 1 || warm.Parents[0].Label != "pet" || warm.Parents[0].Names["zh"] != "宠物" {
 		t.Errorf("groups: %+v", warm.Parents)
+	}
+	if len(warm.TopGroups) != 0 || len(plain.TopGroups) != 2 || plain.TopGroups[0].Label != "animal" {
+		t.Errorf("top-level groups: %+v of the card's own, %+v", warm.TopGroups, plain.TopGroups)
 	}
 }
 

@@ -3,8 +3,11 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/spelling"
@@ -22,7 +25,7 @@ func namesOf(card model.Card) names {
 	}
 	grouping := card.Grouping()
 	for i, g := range grouping.Groups {
-		n.groups[g.Group] = part{label: g.Group, names: g.Names, classes: grouping.Classes[i]}
+		n.groups[g.Group] = part{label: g.Group, names: g.Names, like: g.Like, classes: grouping.Classes[i], group: true}
 	}
 	return n
 }
@@ -81,11 +84,14 @@ func (m *mistakes) unknown(wanted name, kind string, known []names, pick func(na
 			all = append(all, p)
 		}
 	}
-	switch like := similar(wanted.text, all); {
+	switch like, exact := similar(wanted.text, all); {
+	case isOther && exact: // a plane is a tool, and for most people an aircraft
+		m.add(wanted.line, "%q is a %s, not a %s; write it into %ss, or did you mean the %s %s?",
+			wanted.text, otherKind, kind, otherKind, kind, either(like))
 	case isOther:
 		m.add(wanted.line, "%q is a %s, not a %s; write it into %ss", wanted.text, otherKind, kind, otherKind)
 	case len(like) > 0:
-		m.add(wanted.line, "there is no %s %.80q; did you mean %s?", kind, wanted.text, strings.Join(like, " or "))
+		m.add(wanted.line, "there is no %s %.80q; did you mean %s?", kind, wanted.text, either(like))
 	case len(all) == 0:
 		m.add(wanted.line, "there is no %s %.80q: this model has no %ss", kind, wanted.text, kind)
 	default:
@@ -93,11 +99,23 @@ func (m *mistakes) unknown(wanted name, kind string, known []names, pick func(na
 	}
 }
 
-// similar is up to three labels that somebody may have meant: those with that name in another language or in other letters, or
-// else those that differ in few letters.
-func similar(wanted string, among []part) []string {
+func either(names []string) string { return strings.Join(names, " or ") }
+
+// SimilarGroups is up to three quoted names of the model's groups that somebody may have meant.
+func SimilarGroups(card model.Card, wanted string) []string {
+	var all []part
+	for _, group := range namesOf(card).groups {
+		all = append(all, group)
+	}
+	like, _ := similar(wanted, all)
+	return like
+}
+
+// similar is up to three quoted labels that somebody may have meant: those with that name in another
+// language, in other letters or in other words, which is exact, or else those that differ in few letters.
+func similar(wanted string, among []part) (labels []string, exact bool) {
 	const most = 3
-	wanted = strings.ToLower(wanted)
+	wanted = strings.ToLower(strings.TrimSpace(wanted))
 	limit := spelling.Tolerance(wanted)
 	type candidate struct {
 		label    string
@@ -105,13 +123,7 @@ func similar(wanted string, among []part) []string {
 	}
 	var found []candidate
 	for _, p := range among {
-		d := spelling.Distance(wanted, strings.ToLower(p.label), limit)
-		for _, name := range p.names {
-			if strings.EqualFold(name, wanted) {
-				d = 0
-			}
-		}
-		if d <= limit {
+		if d := p.distance(wanted, limit); d <= limit {
 			found = append(found, candidate{p.label, d})
 		}
 	}
@@ -125,12 +137,57 @@ func similar(wanted string, among []part) []string {
 	if i := slices.IndexFunc(found, func(c candidate) bool { return c.distance > 0 }); i > 0 {
 		found = found[:i] // what is the same but for its spelling
 	}
-	labels := make([]string, 0, most)
 	for _, c := range found[:min(most, len(found))] {
 		labels = append(labels, fmt.Sprintf("%q", c.label))
 	}
-	return labels
+	return labels, len(found) > 0 && found[0].distance == 0
 }
+
+// slipFrom is how many letters a word must have for a wrong one to be a slip: catt is not cart.
+// Chinese words are shorter.
+func slipFrom(word string) int {
+	if word != "" && word[0] < utf8.RuneSelf {
+		return 5
+	}
+	return 3
+}
+
+// distance is the edit distance between what somebody wrote, in lower case, and the nearest word
+// for this part; more than limit is limit + 1. A group may also be called by one of the things that
+// its name lists: truck, of "truck or bus".
+func (p *part) distance(wanted string, limit int) int {
+	least := spelling.Distance(wanted, strings.ToLower(p.label), limit)
+	words := slices.Collect(maps.Values(p.names))
+	if p.group {
+		words = append(words, p.like...)
+		for _, name := range append(words[:len(words):len(words)], p.label) {
+			words = append(words, listed.Split(name, -1)...)
+		}
+	}
+	slip := p.group && utf8.RuneCountInString(wanted) >= slipFrom(wanted)
+	for _, word := range words {
+		word = strings.ToLower(word)
+		switch {
+		case word == wanted || p.group && plural(word) == wanted:
+			return 0
+		case slip && utf8.RuneCountInString(word) >= slipFrom(word):
+			least = min(least, spelling.Distance(wanted, word, limit))
+		}
+	}
+	return least
+}
+
+func plural(word string) string {
+	for _, end := range []string{"s", "x", "ch", "sh"} {
+		if strings.HasSuffix(word, end) {
+			return word + "es"
+		}
+	}
+	return word + "s"
+}
+
+// listed is what stands between the things that a group's name lists.
+var listed = regexp.MustCompile(` or | and |[、与和]|等`)
 
 // mistakes collects what is wrong with a file, by line.
 type mistakes []mistake

@@ -103,6 +103,8 @@ type part struct {
 	label   string
 	names   map[string]string
 	classes []int
+	group   bool
+	like    []string // other words for the group
 }
 
 // Bind is the rules for the model with the card. Names that it does not know are left out; a condition of which it knows none

@@ -74,7 +74,11 @@ func (c *rulesNamesCmd) Run(a *app) error {
 	for i, g := range grouping.Groups {
 		switch c.Group {
 		case "":
-			printNames(a, g.Group, g.Names, fmt.Sprintf("%d labels", len(grouping.Classes[i])))
+			more := fmt.Sprintf("%d labels", len(grouping.Classes[i]))
+			if g.Top {
+				more += ", top-level"
+			}
+			printNames(a, g.Group, g.Names, more)
 			found = true
 		case g.Group:
 			for _, class := range grouping.Classes[i] {
@@ -90,7 +94,11 @@ func (c *rulesNamesCmd) Run(a *app) error {
 		fmt.Fprintf(a.stderr, "vidi: the labels of %s are in no group\n", card.Name)
 		return nil
 	}
-	return usageError(fmt.Errorf("there is no group %q; `vidi rules names` lists the groups", c.Group))
+	hint := "`vidi rules names` lists the groups"
+	if like := rules.SimilarGroups(card, c.Group); len(like) > 0 {
+		hint = "did you mean " + strings.Join(like, " or ") + "?"
+	}
+	return usageError(fmt.Errorf("there is no group %q; %s", c.Group, hint))
 }
 
 func printNames(a *app, id string, names map[string]string, more string) {
