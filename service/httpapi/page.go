@@ -68,7 +68,7 @@ func (s *Server) docs(c echo.Context) error {
 // docsLanguage is what to show /docs in: what was chosen on it or on the page (lang, as in a prediction), or else what the
 // browser likes best of what there is.
 func docsLanguage(chosen, accepted string) string {
-	switch chosen {
+	switch tag, _ := answerLanguage(chosen); tag {
 	case "zh":
 		return openapi.Chinese
 	case "en":

@@ -55,21 +55,22 @@ var allParameters = []parameter{
 		p.options.Threshold = percent / 100
 		return ok && percent >= 0 && percent <= 100
 	}},
-	{"parents", 't', "true (say the groups that the names belong to) or false", func(p *parameters, text string) bool {
-		p.options.Parents = text == "true"
-		return text == "true" || text == "false"
+	{"parents", 't', "true (say the groups that the names belong to) or false", func(p *parameters, text string) (ok bool) {
+		p.options.Parents, ok = flag(text)
+		return ok
 	}},
-	{"lang", '"', "en or zh", func(p *parameters, text string) bool {
-		p.language = text
-		return text == "en" || text == "zh"
+	{"lang", '"', "en or zh, with or without a region as in zh-CN", func(p *parameters, text string) (ok bool) {
+		p.language, ok = answerLanguage(text)
+		return ok
 	}},
 	{"decode", '"', "exact or fast", func(p *parameters, text string) bool {
 		p.options.Image.Decode = preprocess.Decode(text)
 		return p.options.Image.Decode == preprocess.Exact || p.options.Image.Decode == preprocess.Fast
 	}},
 	{"exif", 't', "true (turn the picture as its EXIF data says) or false", func(p *parameters, text string) bool {
-		p.options.Image.IgnoreEXIF = text == "false"
-		return text == "true" || text == "false"
+		turn, ok := flag(text)
+		p.options.Image.IgnoreEXIF = !turn
+		return ok
 	}},
 	{"deadline_ms", '0', "a whole number of milliseconds, 1 to 3600000", func(p *parameters, text string) bool {
 		n, ok := wholeNumber(text)
@@ -153,6 +154,28 @@ func (p *parameters) setJSON(name string, value jsontext.Value) error {
 		text = string(unquoted)
 	}
 	return p.setText(name, text)
+}
+
+// flag reads true or false as programs write them into addresses and forms: Python's True, a checkbox's on, 1, yes.
+func flag(text string) (value, ok bool) {
+	switch strings.ToLower(text) {
+	case "true", "1", "yes", "on":
+		return true, true
+	case "false", "0", "no", "off":
+		return false, true
+	}
+	return false, false
+}
+
+// languageTag is a language of ours, with the regions and scripts that systems add: en-US, zh_CN, zh-Hans-CN.
+var languageTag = regexp.MustCompile(`^([Ee][Nn]|[Zz][Hh])([-_][A-Za-z0-9]{1,8}){0,3}$`)
+
+// answerLanguage is the language of names that a tag asks for: "en" or "zh".
+func answerLanguage(tag string) (language string, ok bool) {
+	if !languageTag.MatchString(tag) {
+		return "", false
+	}
+	return strings.ToLower(tag[:2]), true
 }
 
 // jsonNumber keeps Go's further spellings out: 0x10, 1_000, Inf, NaN.

@@ -64,6 +64,39 @@ func TestParameters(t *testing.T) {
 	}
 }
 
+// What programs write for true, false and a language, in the query and in a form. JSON has true and false of its own.
+func TestOtherSpellingsOfParameters(t *testing.T) {
+	ask := func(name, text string, check func(*fake, api.PredictResponse) bool) {
+		t.Helper()
+		f := &fake{}
+		s, _ := ready(f, nil)
+		inQuery := decodeAnswer(t, post(s, "/predict?"+name+"="+url.QueryEscape(text), "", strings.NewReader("picture")))
+		if !check(f, inQuery) {
+			t.Errorf("%s=%s in the query: asked %+v", name, text, f.asked)
+		}
+		contentType, body := form(t, part{name, "", text}, part{"file", "a.jpg", "picture"})
+		if inForm := decodeAnswer(t, post(s, "/predict", contentType, body)); !check(f, inForm) {
+			t.Errorf("%s=%s in a form: asked %+v", name, text, f.asked)
+		}
+	}
+	for want, texts := range map[bool][]string{true: {"true", "True", "TRUE", "1", "yes", "Yes", "on"}, false: {"false", "False", "FALSE", "0", "no", "NO", "off"}} {
+		for _, text := range texts {
+			ask("parents", text, func(f *fake, _ api.PredictResponse) bool { return f.asked.Parents == want })
+			ask("exif", text, func(f *fake, _ api.PredictResponse) bool { return f.asked.Image.IgnoreEXIF == !want })
+		}
+	}
+	for want, texts := range map[string][]string{"高山": {"zh", "zh-CN", "zh_CN", "zh-Hans", "zh-Hans-CN", "zh-TW", "ZH"}, "alp": {"en", "en-US", "en_GB", "EN"}} {
+		for _, text := range texts {
+			ask("lang", text, func(_ *fake, a api.PredictResponse) bool { return a.Results[0].Predictions[0].Display == want })
+		}
+	}
+	s, _ := ready(&fake{}, nil)
+	body := strings.NewReader(`{"lang": "zh-CN", "image": "` + b64("picture") + `"}`)
+	if got := decodeAnswer(t, post(s, "/predict", "application/json", body)).Results[0].Predictions[0].Display; got != "高山" {
+		t.Errorf("zh-CN in JSON: %s", got)
+	}
+}
+
 func TestServerDefaultsForPictures(t *testing.T) {
 	f := &fake{}
 	s, _ := ready(f, func(c *Config) { c.Image = preprocess.Options{Decode: preprocess.Fast, IgnoreEXIF: true} })
@@ -82,10 +115,10 @@ func TestBadParameters(t *testing.T) {
 	for name, texts := range map[string][]string{
 		"top_k":       {"-1", "0", "1.5", "five", "", " 5", "5 ", "+5", "0x10", "1_000", "NaN", "-9223372036854775809", "1e400", "05"},
 		"threshold":   {"NaN", "Infinity", "-Inf", "-1", "101", "100.0001", "x", "1e400", "", "0x1p2"},
-		"lang":        {"", "fr", "EN", "zh-CN"},
+		"lang":        {"", "fr", "fr-CN", "zhuang", "zh-", "-zh", "zh CN", "chinese", "zh-CN.UTF-8", "en\n", "zh-a-b-c-d", "中文"},
 		"decode":      {"", "quick"},
-		"exif":        {"", "1", "yes", "True"},
-		"parents":     {"", "1", "yes", "True"},
+		"exif":        {"", "2", "-1", "01", "y", "t", "truefalse", " true", "null", "None"},
+		"parents":     {"", "2", "-1", "01", "y", "t", "truefalse", " true", "null", "None"},
 		"deadline_ms": {"0", "-1", "1.5", "3600001", "1e300", "x"},
 		"model":       {"", ".", "..", "../../etc/passwd", "a\x00b", "a/b", strings.Repeat("a", 10_000), "模型", "-x"},
 	} {

@@ -61,6 +61,9 @@ func kindOf(n node) kind {
 	if options := n.get("oneOf").items(); len(options) > 0 {
 		return join("%s or %s", each(options, kindOf))
 	}
+	if options := n.get("anyOf").items(); len(options) > 0 { // the first is the usual one
+		return kindOf(options[0])
+	}
 	if options := n.get("enum").items(); len(options) > 0 {
 		return join("%s or %s", each(options, func(option node) kind { return name(option.text()) }))
 	}
