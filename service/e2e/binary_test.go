@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -45,8 +46,18 @@ func command(t testing.TB, args ...string) *exec.Cmd {
 	cmd := exec.Command(torchtest.File(t, "bin/vidi"), args...)
 	models := filepath.Dir(torchtest.File(t, "build/models/efficientnet-lite0.pt"))
 	// What these programs remember of models they tried is not the user's.
-	cmd.Env = append(os.Environ(), "VIDI_ADMIN_ADDR=", "VIDI_MODELS="+models, "XDG_CACHE_HOME="+filepath.Join(filepath.Dir(models), "cache"))
+	cmd.Env = append(slices.DeleteFunc(os.Environ(), forTheTests), "VIDI_ADMIN_ADDR=", "VIDI_MODELS="+models, "XDG_CACHE_HOME="+filepath.Join(filepath.Dir(models), "cache"))
 	return cmd
+}
+
+// forTheTests reports whether a variable of the environment is one that the tests read, and the program does not know.
+func forTheTests(variable string) bool {
+	for _, name := range []string{"SHARED", "ROWS", "SCREENSHOTS", "HOSTILE", "UPDATE", "SWAPS", "STOPS", "MUTANTS"} {
+		if strings.HasPrefix(variable, "VIDI_"+name+"=") {
+			return true
+		}
+	}
+	return false
 }
 
 // server is a running `vidi serve`.

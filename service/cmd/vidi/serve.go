@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
@@ -35,11 +37,12 @@ func (c *serveCmd) boundHeap() {
 }
 
 // Run serves until a signal. Signals are caught before anything else: one that comes while the model loads would kill.
-func (c *serveCmd) Run(a *app) error {
+func (c *serveCmd) Run(program *kong.Kong, a *app) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	c.boundHeap()
+	warnOfVariables(c.logger(a), os.Environ(), knownVariables(program.Model))
 	return c.serve(a, signals, loadModels)
 }
 
@@ -86,6 +89,7 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ports.public) }()
 	log.Info("listening; the model is loading", "url", url)
+	logLAN(log, ports.public.Addr())
 	models := c.host(log, beside.telemetry)
 	beside.start(ports, models.registry)
 	defer beside.close()

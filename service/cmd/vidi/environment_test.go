@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alecthomas/kong"
+)
+
+func variables(t *testing.T) map[string]bool {
+	t.Helper()
+	parser, err := kong.New(&cli{}, kong.Vars{"models": "/models", "version": "1"}, kong.Writers(io.Discard, io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return knownVariables(parser.Model)
+}
+
+func TestUnknownVariables(t *testing.T) {
+	known := variables(t)
+	for _, name := range []string{"VIDI_ADDR", "VIDI_MODELS", "VIDI_UPLOAD_TIMEOUT", "VIDI_ADMIN_KEY", "VIDI_KEY", "VIDI_TORCHBIND_LIBRARY"} {
+		if !known[name] {
+			t.Errorf("%s is not known", name)
+		}
+	}
+	for variable, meant := range map[string]string{
+		"VIDI_PRECISON=bf16": "VIDI_PRECISION", "VIDI_MAXBODY=1MiB": "VIDI_MAX_BODY", "VIDI_WORKER=2": "VIDI_WORKERS", "VIDI_PORT=8080": "VIDI_ADDR",
+		"VIDI_log_level=debug": "VIDI_LOG_LEVEL", "VIDI_COLOUR=red": "", "VIDI_=1": "", "VIDI_DEADLINE_MS=5": "",
+	} {
+		name, _, _ := strings.Cut(variable, "=")
+		got := unknownVariables([]string{"PATH=/bin", variable, "VIDI_ADDR=127.0.0.1:0"}, known)
+		if near, ok := got[name]; !ok || near != meant || len(got) != 1 {
+			t.Errorf("%s: %v, want %q", variable, got, meant)
+		}
+	}
+	quiet := []string{"HOME=/", "vidi_precision=bf16", "VIDI_PRECISION=bf16", "VIDI_PORT=tcp://10.0.0.1:5000", "VIDI_PORT_5000_TCP=tcp://10.0.0.1:5000",
+		"VIDI_PORT_5000_TCP_ADDR=10.0.0.1", "VIDI_SERVICE_HOST=10.0.0.1", "VIDI_SERVICE_PORT_HTTP=5000", "VIDI_ADMIN_SERVICE_HOST=10.0.0.2", "VIDI_ADMIN_PORT=tcp://10.0.0.2:5001"}
+	if got := unknownVariables(quiet, known); len(got) != 0 {
+		t.Errorf("these are nobody's slips: %v", got)
+	}
+	var log bytes.Buffer
+	warnOfVariables(slog.New(slog.NewTextHandler(&log, nil)), []string{"VIDI_WORKRES=2", "VIDI_COLOUR=red"}, known)
+	for _, want := range []string{"level=WARN", "variable=VIDI_WORKRES meant=VIDI_WORKERS", "variable=VIDI_COLOUR"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log has no %q: %s", want, &log)
+		}
+	}
+	if strings.Contains(log.String(), "red") { // a value may be a secret
+		t.Errorf("the log has a value: %s", &log)
+	}
+}
+
+// What is printed for a listener on every address is an address that it answers at; others have nothing to print.
+func TestReachable(t *testing.T) {
+	for _, address := range []string{"0.0.0.0:0", ":0"} {
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		found := lanAddresses(l.Addr())
+		if len(found) > 8 {
+			t.Errorf("%d addresses", len(found))
+		}
+		for _, url := range found {
+			if strings.Contains(url, "0.0.0.0") || strings.Contains(url, "127.0.0.1") || strings.Contains(url, "::1]") {
+				t.Errorf("%s is no address for another machine", url)
+			}
+			conn, err := net.DialTimeout("tcp", strings.TrimPrefix(url, "http://"), 5*time.Second)
+			if err != nil {
+				t.Errorf("%s: %v", url, err)
+				continue
+			}
+			conn.Close()
+		}
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if found := lanAddresses(l.Addr()); found != nil {
+		t.Errorf("for this machine alone: %v", found)
+	}
+}
