@@ -25,6 +25,8 @@ targets='
 4  go   service/preprocess  FuzzEXIF
 4  go   service/httpapi     FuzzJSON
 4  go   service/httpapi     FuzzMultipart
+2  go   service/httpapi     FuzzURLEncoded
+1  go   service/httpapi     FuzzParseHeader
 2  go   service/httpapi     FuzzQuery
 2  go   service/httpapi     FuzzHeaders
 1  go   service/httpapi     FuzzBase64

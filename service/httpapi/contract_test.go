@@ -301,7 +301,7 @@ func TestContractHasEveryParameter(t *testing.T) {
 	if !slices.Equal(query, known) {
 		t.Errorf("in the query: %v, want %v", query, known)
 	}
-	for _, schema := range []string{"PredictForm", "PredictJSON"} {
+	for _, schema := range []string{"PredictForm", "PredictURLEncoded", "PredictJSON"} {
 		var fields []string
 		for name := range doc.Components.Schemas[schema].Value.Properties {
 			if name != "file" && name != "image" && name != "images" {

@@ -1,9 +1,7 @@
 package httpapi
 
 import (
-	"bytes"
 	"errors"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -16,7 +14,7 @@ type input struct {
 	pictures   []picture
 	several    bool // each picture answers for itself, even if it is the only one in its list
 	parameters parameters
-	hint       string // what to try if the picture is none
+	mangled    string // what may have damaged the picture on its way; "" if nothing is known
 }
 
 // picture is one picture of a request: its bytes, or why there are none.
@@ -26,7 +24,7 @@ type picture struct {
 	err      error
 }
 
-// readInput reads a request in any of its forms: a multipart form, JSON, or, for every other Content-Type, a bare picture.
+// readInput reads a request in any of its forms: a form, JSON, or, for every other Content-Type, a bare picture.
 func (s *Server) readInput(req *http.Request, body *upload) (*input, error) {
 	if encoding := req.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, fail(api.UnsupportedMediaType, "the body has a Content-Encoding; send it as it is (pictures are compressed already)")
@@ -38,16 +36,15 @@ func (s *Server) readInput(req *http.Request, body *upload) (*input, error) {
 	if err := body.announced(); err != nil {
 		return nil, err
 	}
-	mediaType, attributes, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
-	if err != nil { // its parameters are malformed, but its type may be clear
-		mediaType, _, _ = strings.Cut(strings.ToLower(req.Header.Get("Content-Type")), ";")
-		mediaType = strings.TrimSpace(mediaType)
-	}
+	mediaType, attributes := parseHeader(req.Header.Get("Content-Type"))
+	var err error
 	switch {
 	case strings.HasPrefix(mediaType, "multipart/"):
 		err = in.readMultipart(body, attributes["boundary"], s.cfg.MaxImages)
 	case mediaType == "application/json", strings.HasSuffix(mediaType, "+json"):
 		err = in.readJSON(body, s.cfg.MaxImages)
+	case mediaType == "application/x-www-form-urlencoded":
+		err = in.readURLEncoded(body, s.cfg.MaxImages)
 	default:
 		err = in.readRaw(body)
 	}
@@ -68,20 +65,26 @@ func (in *input) readRaw(body *upload) error {
 	if err != nil {
 		return err
 	}
-	if bytes.HasPrefix(bytes.TrimLeft(data[:min(len(data), 64)], " \t\r\n"), []byte("{")) {
-		in.hint = "if the body is JSON, send the header Content-Type: application/json"
-	}
-	in.pictures = []picture{{data: data}}
+	in.pictures = []picture{{data: decoded(data)}}
 	return nil
 }
 
-// explain adds the hint to a refusal that it may explain.
-func (in *input) explain(err error) error {
+// explain tells more of a refusal: what came in place of a picture, or what has probably damaged it.
+func (in *input) explain(err error, data []byte) error {
 	var refused *preprocess.Error
-	if in.hint == "" || !errors.As(err, &refused) || refused.Code != preprocess.UnsupportedFormat {
+	if !errors.As(err, &refused) {
 		return err
 	}
-	return &preprocess.Error{Code: refused.Code, Detail: refused.Detail + "; " + in.hint, Err: refused.Err}
+	unknown := preprocess.FormatOf(data) == "" && (refused.Code == preprocess.UnsupportedFormat || refused.Code == preprocess.CorruptImage)
+	if unknown { // a short text counts as a picture that was cut short, until it is known what it is
+		if known := insteadOfPicture(data); known != "" {
+			return &preprocess.Error{Code: preprocess.UnsupportedFormat, Detail: "this is not a picture: " + known, Err: refused.Err}
+		}
+	}
+	if in.mangled != "" && (refused.Code == preprocess.CorruptImage || unknown && !isText(data)) {
+		return &preprocess.Error{Code: refused.Code, Detail: refused.Detail + "; " + in.mangled, Err: refused.Err}
+	}
+	return err
 }
 
 // add takes one more picture.

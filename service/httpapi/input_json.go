@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
 // readJSON reads {"image": …} or {"images": […]} with parameters beside them. jsontext is what the standard library's
@@ -22,6 +23,9 @@ func (in *input) readJSON(body *upload, maxImages int) error {
 		return fail(api.BadRequest, "the JSON begins with a byte-order mark; send UTF-8 without one")
 	}
 	decoder := jsontext.NewDecoder(bytes.NewBuffer(data))
+	if what := insteadOfJSON(data); what != "" {
+		return fail(api.BadRequest, "the body is not JSON: %s", what)
+	}
 	if decoder.PeekKind() != '{' {
 		if _, err := decoder.ReadToken(); err != nil {
 			return jsonError(err)
@@ -115,7 +119,42 @@ func wrongKind(decoder *jsontext.Decoder, wanted string) error {
 			return jsonError(err)
 		}
 	}
-	return fail(api.BadRequest, "%s", wanted)
+	return fail(api.BadRequest, "%s%s", wanted, insteadOfString(decoder))
+}
+
+// insteadOfString says what a value is that should be a string of base64. It reads two tokens at most, however deep the value is.
+func insteadOfString(decoder *jsontext.Decoder) string {
+	const encode = "; encode the bytes as base64"
+	switch decoder.PeekKind() {
+	case 'n':
+		return "; it is null: the variable that should hold the picture is empty"
+	case '0':
+		return "; it is a number: if it is one byte of a picture, encode all of them together as base64"
+	case '{':
+		return "; it is an object, which JavaScript makes of a File, a Blob or a Buffer" + encode
+	case '[':
+		if _, err := decoder.ReadToken(); err == nil && decoder.PeekKind() == '0' {
+			return "; it is a list of numbers, one for each byte" + encode
+		}
+		return "; it is a list: several pictures go into images"
+	}
+	return ""
+}
+
+// insteadOfJSON says what a body is that should be JSON; "" where it is no more than malformed.
+func insteadOfJSON(data []byte) string {
+	const elsewhere = `; send it with its own Content-Type, such as image/jpeg, or as base64 in {"image": "…"}`
+	switch {
+	case bytes.HasPrefix(data, []byte("{'")):
+		return "it is Python's text for a dict; write json.dumps(…), or with requests json=…"
+	case len(data) > 0 && bytes.IndexByte([]byte("{[\" \t\r\n"), data[0]) >= 0: // so it begins as JSON does
+		return ""
+	case preprocess.FormatOf(data) != "":
+		return "it is a picture" + elsewhere
+	case isEncoded(data):
+		return `it is base64 alone; put it into {"image": "…"}, or send it as text/plain`
+	}
+	return instead(data)
 }
 
 func jsonError(err error) error {
@@ -135,6 +174,9 @@ func jsonError(err error) error {
 	where := ""
 	if field := syntax.JSONPointer.LastToken(); field != "" {
 		where = " in or near the field " + quote(field)
+		if pointer := string(syntax.JSONPointer); pointer == "/image" || strings.HasPrefix(pointer, "/images/") {
+			where += "; JSON cannot hold a file's bytes: encode them as base64"
+		}
 	}
 	return fail(api.BadRequest, "the JSON cannot be read: %s, at byte %d%s", what, syntax.ByteOffset, where).because(err)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
 const (
@@ -20,7 +21,8 @@ const (
 // readMultipart reads a form part by part. Nothing goes to temporary files, as it would through http.Request's own helpers.
 func (in *input) readMultipart(body *upload, boundary string, maxImages int) error {
 	if boundary == "" || len(boundary) > maxBoundary {
-		return fail(api.BadRequest, "the Content-Type of a multipart form needs a boundary of 1 to %d characters", maxBoundary)
+		return fail(api.BadRequest, "the Content-Type of a multipart form needs a boundary of 1 to %d characters; "+
+			"leave this header to your HTTP library, which adds it", maxBoundary)
 	}
 	end := &tail{r: body}
 	reader := multipart.NewReader(end, boundary)
@@ -29,6 +31,9 @@ func (in *input) readMultipart(body *upload, boundary string, maxImages int) err
 		if err == io.EOF && end.contains("--"+boundary+"--") {
 			in.several = len(in.pictures) > 1
 			return nil
+		}
+		if err != nil && parts == 1 && preprocess.FormatOf(end.first) != "" {
+			return fail(api.BadRequest, "the body is not a multipart form: it is a picture; send it with its own Content-Type, such as image/jpeg")
 		}
 		if err != nil {
 			return fail(api.BadRequest, "the multipart form is malformed or cut short").because(err)
@@ -39,10 +44,10 @@ func (in *input) readMultipart(body *upload, boundary string, maxImages int) err
 		if countHeaders(part) > maxPartHeaders {
 			return fail(api.BadRequest, "a part of the form has more than %d headers", maxPartHeaders)
 		}
-		switch name := part.FormName(); name {
-		case "file", "image":
+		switch name := fieldName(part); {
+		case isPictureField(name):
 			err = in.readPicturePart(part, maxImages)
-		case "":
+		case name == "":
 			err = fail(api.BadRequest, "a part of the form has no name; pictures go into file or image")
 		default:
 			err = in.readTextPart(part, name)
@@ -60,7 +65,29 @@ func countHeaders(part *multipart.Part) (n int) {
 	return n
 }
 
-// readPicturePart reads an upload, or a text field with base64 or a data: URL in it.
+// isPictureField reports whether a form's field of that name holds a picture.
+func isPictureField(name string) bool { return name == "file" || name == "image" }
+
+// fieldName is what the part is called, in a Content-Disposition that need not be as the standard has it.
+func fieldName(part *multipart.Part) string {
+	if name := part.FormName(); name != "" {
+		return name
+	}
+	_, parameters := parseHeader(part.Header.Get("Content-Disposition"))
+	return parameters["name"]
+}
+
+// fileName is what the part's file is called, likewise.
+func fileName(part *multipart.Part) string {
+	if name := part.FileName(); name != "" {
+		return name
+	}
+	_, parameters := parseHeader(part.Header.Get("Content-Disposition"))
+	return parameters["filename"]
+}
+
+// readPicturePart reads an upload, or a text field with base64 or a data: URL in it. Which of them a part without a file name is, its
+// bytes say: some programs give text a Content-Type, and others give bytes none.
 func (in *input) readPicturePart(part *multipart.Part, maxImages int) error {
 	if len(in.pictures) == maxImages {
 		return tooManyImages(maxImages) // before its bytes take memory
@@ -69,27 +96,53 @@ func (in *input) readPicturePart(part *multipart.Part, maxImages int) error {
 	if err != nil {
 		return formError(err)
 	}
-	filename := part.FileName()
-	_, isUpload := part.Header["Content-Type"]
-	if isUpload && filename == "" && len(data) == 0 {
+	filename := fileName(part)
+	_, hasType := part.Header["Content-Type"]
+	if hasType && filename == "" && len(data) == 0 {
 		return nil // a browser's file field in which no file was chosen
 	}
-	p := picture{filename: cleanFilename(filename), data: data}
-	if !isUpload && filename == "" {
-		p.data, p.err = decodeImageText(data)
+	p := picture{filename: cleanFilename(filename)}
+	p.data, p.err = undoTransfer(part, data)
+	if p.err == nil && filename == "" && isText(p.data) && !bytes.HasPrefix(p.data, []byte("<")) {
+		p.data, p.err = decodeImageText(p.data)
+	} else {
+		p.data = decoded(p.data)
 	}
 	return in.add(p, maxImages)
 }
 
+// undoTransfer undoes a part's Content-Transfer-Encoding, which mail libraries use for forms too. Quoted-printable is undone by
+// multipart.Reader already. A picture is left as it is, whatever the header says.
+func undoTransfer(part *multipart.Part, data []byte) ([]byte, error) {
+	switch encoding := strings.ToLower(strings.TrimSpace(part.Header.Get("Content-Transfer-Encoding"))); encoding {
+	case "", "7bit", "8bit", "binary":
+		return data, nil
+	case "base64":
+		if preprocess.FormatOf(data) != "" {
+			return data, nil
+		}
+		return decodeBase64(data)
+	default:
+		return nil, fail(api.BadRequest, "a part of the form has the Content-Transfer-Encoding %s; send it as binary or base64", quote(encoding))
+	}
+}
+
 func (in *input) readTextPart(part *multipart.Part, name string) error {
 	if !isParameter(name) {
-		return fail(api.BadParameter, "the form field %s is unknown; pictures go into file or image, and the parameters are %s", quote(name), parameterNames())
+		return unknownField(name)
 	}
 	value, err := io.ReadAll(io.LimitReader(part, maxTextBytes+1))
 	if err != nil {
 		return formError(err)
 	}
+	if value, err = undoTransfer(part, value); err != nil {
+		return badParameter(name)
+	}
 	return in.parameters.setText(name, string(value))
+}
+
+func unknownField(name string) error {
+	return fail(api.BadParameter, "the form field %s is unknown; pictures go into file or image, and the parameters are %s", quote(name), parameterNames())
 }
 
 func formError(err error) error {
@@ -106,11 +159,11 @@ func cleanFilename(name string) string {
 	return strings.ToValidUTF8(name[:min(len(name), 255)], "")
 }
 
-// tail remembers the last bytes that were read. multipart.Reader says io.EOF after a form's closing line, but also where the
+// tail remembers the first and the last bytes that were read. multipart.Reader says io.EOF after a form's closing line, but also where the
 // form was cut off behind one of its pictures; only the bytes tell.
 type tail struct {
-	r    io.Reader
-	last []byte
+	r           io.Reader
+	first, last []byte
 }
 
 // tailBytes is more than multipart.Reader reads ahead, which is 4 KiB, and a closing line together.
@@ -118,6 +171,9 @@ const tailBytes = 8 << 10
 
 func (t *tail) Read(p []byte) (int, error) {
 	n, err := t.r.Read(p)
+	if t.first == nil {
+		t.first = bytes.Clone(p[:min(n, 64)])
+	}
 	t.last = append(t.last, p[:n]...)
 	if over := len(t.last) - tailBytes; over > 0 {
 		t.last = append(t.last[:0], t.last[over:]...)

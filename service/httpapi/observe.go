@@ -52,6 +52,9 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		if s.leaving.Load() {
 			c.Response().Header().Set(echo.HeaderConnection, "close")
 		}
+		if u.ended && s.cfg.WriteTimeout > 0 { // nothing will be uploaded, so the time to write has begun
+			_ = http.NewResponseController(c.Response()).SetWriteDeadline(r.begun.Add(s.cfg.WriteTimeout))
+		}
 		s.cfg.Telemetry.Begin()
 		defer s.count(c, r) // also after a panic that catch lets through
 		if err := catch(func() error { return next(c) }); err != nil {

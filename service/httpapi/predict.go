@@ -133,7 +133,7 @@ func (s *Server) classifyOne(ctx context.Context, m Classifier, in *input, i int
 		return err
 	})
 	if err != nil {
-		return api.Result{}, in.explain(inferenceFailure(err))
+		return api.Result{}, in.explain(inferenceFailure(err), picture.data)
 	}
 	worked = result.Timing.Decode + result.Timing.Preprocess + result.Timing.Inference
 	wire := result.Wire(in.parameters.language)
