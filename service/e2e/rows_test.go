@@ -42,7 +42,7 @@ var elsewhere = map[string][]string{
 	"H16": {"service/httpapi TestPipeliningAndHTTP10", "service/httpapi TestExpectContinue"},
 	"H17": {"service/e2e TestFewDescriptors"},
 	"H19": {"service/httpapi TestFullQueueRefusesAtTheDoor", "service/e2e BenchmarkOverload"},
-	"H20": {"service/httpapi TestDeadline", "service/httpapi TestDeadlinePassedDuringTheUpload"},
+	"H20": {"service/httpapi TestDeadline", "service/httpapi TestDeadlineDoesNotCountTheUpload"},
 	"H24": {"make test-schema"},
 	"X1":  {"service/keys TestNothingNearAKeyOpens", "service/httpapi TestAKeyIsAskedForWherePicturesAre"},
 	"X3":  {"service/e2e TestPageShowsHostileNamesAsText"},

@@ -224,7 +224,6 @@ func TestWhatCameInsteadIsNamed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, _ := ready(sniffing(), nil)
 			w := post(s, "/predict", c.contentType, strings.NewReader(c.body))
-			keepRow(t, "H8 "+name, c.contentType, c.body, c.code)
 			wantProblem(t, w, c.code)
 			for _, says := range c.says {
 				if !strings.Contains(w.Body.String(), says) && !strings.Contains(w.Body.String(), strings.ReplaceAll(says, `"`, `\"`)) {
