@@ -1,14 +1,17 @@
-// Package imports reads models as other systems pack them: a TorchServe archive, a folder of Triton's, a folder of Hugging Face's.
+// Package imports reads models as other systems pack them: a TorchServe archive, a folder of Triton's, of Hugging Face's or timm's,
+// an export of Ultralytics'.
 // It says where the TorchScript file is and what the packaging tells of it, and runs nothing.
 package imports
 
 import (
+	"archive/zip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/model"
@@ -23,8 +26,11 @@ type Source struct {
 	Version string
 	Labels  []model.Label
 	Input   model.Input
+	Said    string   // what told Labels, Input and Activation: "config.json", "" for nothing
 	Notes   []string // what could not be taken over, one sentence each
-	temp    string   // to remove
+	// Activation is what the packaging says that turns outputs into probabilities. The network may do it itself already.
+	Activation model.Activation
+	temp       string // to remove
 }
 
 // Close removes what was unpacked.
@@ -44,12 +50,7 @@ func Open(path, temp string) (*Source, error) {
 		if _, err := userfile.Stat(path); err != nil {
 			return nil, err
 		}
-		mar, err := isMAR(path)
-		if err != nil || mar == nil {
-			return &Source{File: path}, err
-		}
-		defer mar.Close()
-		return openMAR(path, &mar.Reader, temp)
+		return openFile(path, temp)
 	}
 	triton, err := tritonFolder(path)
 	switch {
@@ -58,10 +59,33 @@ func Open(path, temp string) (*Source, error) {
 	case triton != "":
 		return openTriton(triton)
 	case exists(path, "config.json"), exists(path, "preprocessor_config.json"):
-		return openHuggingFace(path)
+		return openConfigured(path)
 	}
-	return nil, fmt.Errorf("%s is a folder, but neither of Triton's (config.pbtxt, or 1/model.pt) nor of Hugging Face's (config.json beside a traced .pt).\n"+
+	return nil, fmt.Errorf("%s is a folder, but neither of Triton's (config.pbtxt, or 1/model.pt) nor of Hugging Face's or timm's (config.json beside a traced .pt).\n"+
 		"Name the .pt file in it, with --labels FILE for the names of its classes", path)
+}
+
+// openFile looks at a file: a TorchServe archive, a TorchScript file of Ultralytics', or any other.
+func openFile(path, temp string) (*Source, error) {
+	reader, err := zip.OpenReader(path)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+		return nil, err
+	}
+	source := &Source{File: path}
+	if err != nil { // not a zip file: model.Inspect will say what it is
+		return source, nil
+	}
+	defer reader.Close()
+	if slices.ContainsFunc(reader.File, func(entry *zip.File) bool { return entry.Name == marManifest }) {
+		return openMAR(path, &reader.Reader, temp)
+	}
+	if err := readUltralytics(source, &reader.Reader); err != nil {
+		return nil, err
+	}
+	if source.Said == "" && exists(filepath.Dir(path), "config.json") {
+		source.Notes = append(source.Notes, "the config.json beside it was not read; to have it read, add the folder")
+	}
+	return source, nil
 }
 
 func exists(elements ...string) bool {

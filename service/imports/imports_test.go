@@ -1,6 +1,8 @@
 package imports
 
 import (
+	"archive/zip"
+	"bytes"
 	"fmt"
 	"maps"
 	"math"
@@ -129,7 +131,7 @@ parameters: { key: "INFERENCE_MODE" value: { string_value: "true" } }
 func TestTritonFolder(t *testing.T) {
 	dir := folder(t, "shelter", map[string]string{"config.pbtxt": pbtxt, "1/model.pt": "old", "3/model.pt": tiny, "x/model.pt": "no", "labels.txt": "cat\ndog\n"})
 	s := open(t, dir)
-	if s.Name != "pets" || s.Version != "3" || s.Input.Crop != model.Square(96) || len(s.Labels) != 2 || len(s.Notes) != 1 {
+	if s.Name != "pets" || s.Version != "3" || s.Input.Crop != model.Square(96) || len(s.Labels) != 2 || s.Said != "config.pbtxt" || s.Input.Std != (model.Channels{}) {
 		t.Errorf("%+v", s)
 	}
 	if s = open(t, folder(t, "repository [1]", map[string]string{"pets/1/model.pt": tiny})); s.Name != "pets" || s.Version != "1" || s.Input.Crop != (model.Crop{}) {
@@ -159,15 +161,25 @@ func TestHuggingFaceFolder(t *testing.T) {
 		// ViT's own: 224 × 224 without a crop, half and half.
 		`{"do_resize": true, "size": {"height": 224, "width": 224}, "resample": 2, "do_rescale": true, "rescale_factor": 0.00392156862745098, "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`: "224 × 224 224 bilinear 0.5 0.5 0",
 		// DeiT, in the older form: plain numbers.
-		`{"do_center_crop": true, "crop_size": 224, "size": 256, "resample": 3, "do_normalize": true, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}`: "256 224 bicubic 0.485 0.229 0",
+		`{"do_center_crop": true, "crop_size": 224, "size": 256, "resample": 3, "do_normalize": true, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}`: "256 × 256 224 bicubic 0.485 0.229 0",
 		// ResNet and ConvNeXt: a share of the picture.
 		`{"crop_pct": 0.875, "size": {"shortest_edge": 224}, "resample": 3, "image_mean": [0.485, 0.456, 0.406], "image_std": [0.229, 0.224, 0.225]}`: "256 224 bicubic 0.485 0.229 0",
 		`{"crop_pct": 0.875, "size": {"shortest_edge": 384}, "resample": 3, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`:             "384 × 384 384 bicubic 0.5 0.5 0",
 		// MobileNetV2: a crop out of a shorter side.
-		`{"do_center_crop": true, "crop_size": {"height": 224, "width": 224}, "size": {"shortest_edge": 256}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`: "256 224 bilinear 0.5 0.5 0",
+		`{"do_center_crop": true, "crop_size": {"height": 224, "width": 224}, "size": {"shortest_edge": 256}, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`: "256 224  0.5 0.5 0",
+		// CLIP and BiT take a number for the shorter side; Levit more of it.
+		`{"feature_extractor_type": "CLIPFeatureExtractor", "do_center_crop": true, "crop_size": 224, "size": 224, "resample": 3, "image_mean": 0.5, "image_std": 0.25}`:                                      "224 224 bicubic 0.5 0.25 0",
+		`{"image_processor_type": "LevitImageProcessor", "do_center_crop": true, "crop_size": {"height": 224, "width": 224}, "size": {"shortest_edge": 224}, "resample": 1, "image_mean": 0, "image_std": 1}`: "256 224 lanczos 0 1 0",
+		// EfficientNet's divides by std twice, unless it is for features.
+		`{"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 96, "width": 96}, "resample": 0, "image_mean": 0.5, "image_std": 0.5}`:                       "96 × 96 96 nearest 0.5 0.25 0",
+		`{"image_processor_type": "EfficientNetImageProcessor", "size": {"height": 96, "width": 96}, "resample": 4, "image_mean": 0.5, "image_std": 0.5, "include_top": false}`: "96 × 96 96 box 0.5 0.5 0",
+		// Without a crop the network sees images of all proportions.
+		`{"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 224}, "resample": 5, "image_mean": 0.5, "image_std": 0.5}`: "224 224 hamming 0.5 0.5 1",
+		// Not square.
+		`{"size": {"height": 100, "width": 200}, "resample": 2, "image_mean": 0, "image_std": 1}`: "100 × 200 100 bilinear 0 1 0",
 		// Values from 0 to 255, and from -1 to 1.
-		`{"size": 64, "do_center_crop": true, "crop_size": 64, "do_rescale": false, "image_mean": [127.5, 127.5, 127.5], "image_std": [127.5, 127.5, 127.5]}`: "64 64 bilinear 0.5 0.5 0",
-		`{"size": 64, "do_center_crop": true, "crop_size": 64, "rescale_factor": 0.00784313725490196, "rescale_offset": true, "do_normalize": false}`:         "64 64 bilinear 0.5 0.5 0",
+		`{"size": 64, "do_center_crop": true, "crop_size": 64, "do_rescale": false, "image_mean": [127.5, 127.5, 127.5], "image_std": [127.5, 127.5, 127.5]}`: "64 × 64 64  0.5 0.5 0",
+		`{"size": 64, "do_center_crop": true, "crop_size": 64, "rescale_factor": 0.00784313725490196, "rescale_offset": true, "do_normalize": false}`:         "64 × 64 64  0.5 0.5 0",
 	} {
 		s := open(t, folder(t, "pets", map[string]string{"config.json": labels, "preprocessor_config.json": processor, "model.pt": tiny}))
 		got := fmt.Sprintf("%v %d %s %.4g %.4g %d", s.Input.Resize, s.Input.Height(), s.Input.Interpolation, s.Input.Mean[0], s.Input.Std[0], len(s.Notes))
@@ -190,6 +202,16 @@ func TestHuggingFaceFolder(t *testing.T) {
 		{map[string]string{"config.json": "{", "a.pt": tiny}, "config.json"},
 		{map[string]string{"config.json": `{"id2label": {"x": "cat"}}`, "a.pt": tiny}, "id2label"},
 		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": [0.5]}`, "a.pt": tiny}, "three numbers"},
+		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": 0, "image_std": 1, "do_flip_channel_order": true}`, "a.pt": tiny}, "x.flip(1)"},
+		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": 0, "image_std": 1, "resample": 9}`, "a.pt": tiny}, "resample is 9"},
+		{map[string]string{"preprocessor_config.json": `{"image_processor_type": "ImageGPTImageProcessor", "size": 32}`, "a.pt": tiny}, "ImageGPT"},
+		{map[string]string{"preprocessor_config.json": `{"size": {"height": 96, "width": 64}}`, "model.safetensors": "x"}, "torch.rand(1, 3, 96, 64)"},
+		{map[string]string{"config.json": `{"pretrained_cfg": {"input_size": [3, 300, 300]}}`, "model.safetensors": "x"}, "torch.rand(1, 3, 300, 300)"},
+		{map[string]string{"config.json": `{"pretrained_cfg": {"crop_mode": "border"}}`, "a.pt": tiny}, "border"},
+		{map[string]string{"config.json": `{"pretrained_cfg": {"input_size": [1, 28, 28]}}`, "a.pt": tiny}, "three channels"},
+		{map[string]string{"config.json": `{"pretrained_cfg": {"input_size": [3, 64, 96]}}`, "a.pt": tiny}, "not square"},
+		{map[string]string{"config.json": `{"pretrained_cfg": {"crop_pct": 1.2}}`, "a.pt": tiny}, "above 1"},
+		{map[string]string{"config.json": `{"pretrained_cfg": {"interpolation": "area"}}`, "a.pt": tiny}, "none of Pillow's"},
 		{map[string]string{"preprocessor_config.json": `{"size": 128, "do_center_crop": true, "crop_size": 224, "image_mean": [0,0,0], "image_std": [1,1,1]}`, "a.pt": tiny}, "below crop_size"},
 	} {
 		if s, err := Open(folder(t, "pets", c.files), t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
@@ -213,4 +235,72 @@ func TestOtherPaths(t *testing.T) {
 func FuzzParseTriton(f *testing.F) {
 	f.Add([]byte(pbtxt))
 	f.Fuzz(func(t *testing.T, data []byte) { _, _ = parseTriton(data) })
+}
+
+func TestTimmFolder(t *testing.T) {
+	for config, want := range map[string]string{
+		`{"architecture": "resnet18", "pretrained_cfg": {"input_size": [3, 224, 224], "interpolation": "bilinear", "crop_pct": 0.95, "mean": [0, 0, 0], "std": [1, 1, 1]}}`: "resnet18 235 224 × 224 bilinear 0 1 []",
+		// timm's defaults.
+		`{"pretrained_cfg": {}}`: "net 256 224 × 224 bicubic 0.485 0.229 []",
+		`{"pretrained_cfg": {"input_size": [3, 96, 64], "crop_mode": "squash", "crop_pct": 1}, "label_names": ["n02123045", "x"], "label_descriptions": {"n02123045": "tabby"}}`: "net 96 × 64 96 × 64 bicubic 0.485 0.229 [{tabby n02123045 map[] []} {x  map[] []}]",
+		`{"pretrained_cfg": {}, "labels": {"0": "cat", "1": "dog"}}`: "net 256 224 × 224 bicubic 0.485 0.229 [{cat  map[] []} {dog  map[] []}]",
+	} {
+		s := open(t, folder(t, "net", map[string]string{"config.json": config, "traced.torchscript": tiny, "model.safetensors": "x"}))
+		in := s.Input
+		got := fmt.Sprintf("%s %v %v %s %.4g %.4g %v", s.Name, in.Resize, in.Crop, in.Interpolation, in.Mean[0], in.Std[0], s.Labels)
+		if got != want || s.Activation != "" {
+			t.Errorf("%s:\ngot  %s\nwant %s", config, got, want)
+		}
+	}
+}
+
+func TestUltralyticsExport(t *testing.T) {
+	for config, want := range map[string]string{
+		`{"task": "classify", "imgsz": [224, 224], "names": {"0": "cat", "1": "dog"}}`: "224 224 × 224 0 1 none 2",
+		`{"task": "classify", "imgsz": 64, "names": ["cat"]}`:                          "64 64 × 64 0 1 none 1",
+		`{"task": "classify", "imgsz": [64, 96]}`:                                      "64 × 96 64 × 96 0 1 none 0",
+		`{"shape": [1, 3, 128, 128], "stride": 32, "names": {"0": "cat"}}`:             "128 128 × 128 0.485 0.229  1", // YOLOv5
+		`{"format": 3}`: "0 0 × 0 0 0  0", // somebody else's
+		`{`:             "0 0 × 0 0 0  0",
+	} {
+		s := &Source{File: "best.torchscript"}
+		if err := readUltralytics(s, zipped(t, map[string]string{"best/extra/config.txt": config})); err != nil {
+			t.Errorf("%s: %v", config, err)
+		}
+		in := s.Input
+		got := fmt.Sprintf("%v %v %.4g %.4g %s %d", in.Resize, in.Crop, in.Mean[0], in.Std[0], s.Activation, len(s.Labels))
+		if got != want {
+			t.Errorf("%s:\ngot  %s\nwant %s", config, got, want)
+		}
+	}
+	for _, task := range []string{"detect", "segment", "pose", "obb"} {
+		err := readUltralytics(&Source{File: "best.torchscript"}, zipped(t, map[string]string{"best/extra/config.txt": `{"task": "` + task + `"}`}))
+		if err == nil || !strings.Contains(err.Error(), `"`+task+`"`) || !strings.Contains(err.Error(), "yolo export") {
+			t.Errorf("%s: %v", task, err)
+		}
+	}
+}
+
+// zipped is a zip file in memory.
+func zipped(t *testing.T, files map[string]string) *zip.Reader {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, content := range files {
+		file, err := w.Create(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := file.Write([]byte(content)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return reader
 }

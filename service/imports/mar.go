@@ -3,7 +3,6 @@ package imports
 import (
 	"archive/zip"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,23 +12,6 @@ import (
 )
 
 const marManifest = "MAR-INF/MANIFEST.json"
-
-// isMAR opens the file if it is a TorchServe archive; nil means that it is something else.
-func isMAR(path string) (*zip.ReadCloser, error) {
-	reader, err := zip.OpenReader(path)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
-		return nil, err
-	}
-	if err != nil {
-		return nil, nil //nolint:nilerr // not a zip file: model.Inspect will say what it is
-	}
-	for _, entry := range reader.File {
-		if entry.Name == marManifest {
-			return reader, nil
-		}
-	}
-	return nil, reader.Close()
-}
 
 // What a model in an archive may unpack to.
 const (
@@ -88,8 +70,10 @@ func openMAR(archive string, reader *zip.Reader, temp string) (*Source, error) {
 			return nil, fmt.Errorf("%s: index_to_name.json: %w", archive, err)
 		}
 	}
-	// TorchServe's own handler resizes to 256, crops to 224 and normalises as for ImageNet, and that is our default too.
-	if m.Handler != "" && m.Handler != "image_classifier" {
+	// TorchServe's own handler prepares images as torchvision does for ImageNet.
+	if m.Handler == "image_classifier" {
+		source.Said, source.Input, source.Activation = "TorchServe's handler image_classifier", model.ImageNetInput(), model.Softmax
+	} else if m.Handler != "" {
 		source.Notes = append(source.Notes, fmt.Sprintf("the archive's handler, %s, is a Python program: if it prepares pictures in a way of its own, give --resize, --crop, --mean and --std", m.Handler))
 	}
 	if source.temp, err = unpack(entry, temp); err != nil {

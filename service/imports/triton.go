@@ -116,7 +116,7 @@ func newestVersion(folder string) string {
 	for _, e := range entries {
 		if n, err := strconv.Atoi(e.Name()); err == nil && e.IsDir() && n > highest {
 			files, _ := os.ReadDir(filepath.Join(folder, e.Name()))
-			if slices.ContainsFunc(files, func(f os.DirEntry) bool { return filepath.Ext(f.Name()) == ".pt" }) {
+			if slices.ContainsFunc(files, func(f os.DirEntry) bool { return model.IsModelFile(f.Name()) }) {
 				newest, highest = e.Name(), n
 			}
 		}
@@ -151,10 +151,12 @@ func openTriton(folder string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Source{File: file, Kind: "a Triton model folder", Name: model.NameOfFile(absolute), Version: version,
-		Notes: []string{"Triton does not say how pictures are prepared: ImageNet's mean and std are assumed; give --resize, --mean and --std if yours differ"}}
+	s := &Source{File: file, Kind: "a Triton model folder", Name: model.NameOfFile(absolute), Version: version}
 	if config.Name != "" {
 		s.Name = model.NameOfFile(config.Name)
+	}
+	if len(data) > 0 {
+		s.Said = "config.pbtxt"
 	}
 	if len(config.Input) > 0 {
 		if s.Input.Crop, err = tritonSize(config.Input[0].Dims); err != nil {

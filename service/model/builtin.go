@@ -40,7 +40,7 @@ func (f Folder) ownFiles() ([]string, error) {
 	}
 	var paths []string
 	for _, file := range files {
-		if !file.IsDir() && filepath.Ext(file.Name()) == ".pt" {
+		if !file.IsDir() && IsModelFile(file.Name()) {
 			paths = append(paths, filepath.Join(string(f), file.Name()))
 		}
 	}

@@ -161,6 +161,20 @@ func BareCard(name string, outputs int) Card {
 
 func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }
 
+// IsModelFile reports whether a file's name ends as those of TorchScript files do: .pt, or .torchscript as Ultralytics writes it.
+func IsModelFile(path string) bool {
+	return filepath.Ext(path) == ".pt" || filepath.Ext(path) == ".torchscript"
+}
+
+func withoutEnding(name string) string {
+	for _, ending := range []string{".pt", ".torchscript", ".mar"} {
+		if without, found := strings.CutSuffix(name, ending); found {
+			return without
+		}
+	}
+	return name
+}
+
 // NameOfFile is a valid name for the model in a file without a card: the file's own, without its ending.
 func NameOfFile(path string) string {
 	name := strings.Map(func(r rune) rune {
@@ -168,7 +182,7 @@ func NameOfFile(path string) string {
 			return r
 		}
 		return '-'
-	}, strings.TrimSuffix(strings.TrimSuffix(filepath.Base(path), ".pt"), ".mar"))
+	}, withoutEnding(filepath.Base(path)))
 	name = strings.TrimLeft(name, ".-_")
 	if name == "" {
 		return "model"

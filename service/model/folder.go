@@ -63,7 +63,7 @@ func (e Entry) rank() int {
 	return 3
 }
 
-// List looks at every .pt file of the folder and of BuiltIn, sorted by name, the newest version of a name first, and the default
+// List looks at every .pt and .torchscript file of the folder and of BuiltIn, sorted by name, the newest version of a name first, and the default
 // before all. A folder that does not exist is empty.
 func (f Folder) List() ([]Entry, error) {
 	manifest, err := f.Manifest()
@@ -125,7 +125,7 @@ var ErrNoModel = errors.New("no such model")
 // Find is the path of the model that ref means: a file's path, the name of a model in the folder (its newest version), or
 // NAME@VERSION; "" is the default: the first of List.
 func (f Folder) Find(ref string) (string, error) {
-	if strings.ContainsRune(ref, filepath.Separator) || filepath.Ext(ref) == ".pt" {
+	if strings.ContainsRune(ref, filepath.Separator) || IsModelFile(ref) {
 		if _, err := os.Stat(ref); err == nil {
 			return ref, nil
 		} else if strings.ContainsRune(ref, filepath.Separator) || !errors.Is(err, os.ErrNotExist) {

@@ -59,7 +59,7 @@ func (r *Registry) marks() (map[string]mark, error) {
 	marks := map[string]mark{}
 	for _, file := range files {
 		path := filepath.Join(string(r.cfg.Folder), file.Name())
-		if filepath.Ext(path) != ".pt" {
+		if !model.IsModelFile(path) {
 			continue
 		}
 		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() { // os.Stat: a link counts as what it leads to

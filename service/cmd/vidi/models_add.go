@@ -19,7 +19,7 @@ import (
 )
 
 type modelsAddCmd struct {
-	Source        string    `arg:"" name:"source" help:"A TorchScript file (.pt), a TorchServe archive (.mar), or a model folder of Triton's or Hugging Face's."`
+	Source        string    `arg:"" name:"source" help:"A TorchScript file (.pt, .torchscript), a TorchServe archive (.mar), or a model folder of Triton's, Hugging Face's or timm's."`
 	Labels        string    `help:"File of the classes' names in the order of the outputs: text (one a line), JSON (a list, index_to_name.json, id2label), or columns separated by tabs (label, zh)." placeholder:"FILE"`
 	Name          string    `help:"Name of the model; default: what the card or the file is called." placeholder:"NAME"`
 	Version       string    `help:"Version of the model; default: the card's, or 1." placeholder:"VERSION"`
@@ -31,6 +31,7 @@ type modelsAddCmd struct {
 	Std           []float32 `help:"Standard deviation, likewise." placeholder:"R,G,B"`
 	Interpolation string    `help:"How to resize: bilinear, bicubic, lanczos, box, hamming or nearest, as Pillow does." enum:"bilinear,bicubic,lanczos,box,hamming,nearest," default:"" placeholder:"bilinear"`
 	Activation    string    `help:"What makes probabilities of the outputs: softmax, sigmoid, or none where they are some already; default: found by trying." enum:"softmax,sigmoid,none," default:"" placeholder:"softmax"`
+	Preset        string    `help:"How a family of networks wants images: imagenet, half, ultralytics, keras or clip (docs/models.md)." enum:"imagenet,half,ultralytics,keras,clip," default:"" placeholder:"imagenet"`
 	Force         bool      `help:"Replace the model of the same name and version."`
 	trialFlags    `embed:""`
 }
@@ -146,6 +147,7 @@ func (c *modelsAddCmd) add(ctx context.Context, a *app, folder model.Folder) (*a
 			return nil, err
 		}
 	}
+	draft.assume()
 	request := trial.Request{Path: source.File, Examine: true, Input: draft.card.Input, Activation: draft.card.Activation, Limits: c.limits(file.Bytes)}
 	say("trying it in a process of its own, %v at most", request.Limits.Time)
 	report, err := trial.Run(ctx, request, func(stage string) { say("  %s", present(stage)) })

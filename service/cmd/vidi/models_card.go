@@ -17,11 +17,14 @@ import (
 type cardDraft struct {
 	card  model.Card
 	notes []string // what was assumed or left out, one sentence each without its point
+
+	hasMean, hasStd bool // they are known; zero may be a mean
+	toldSoftmax     bool // the packaging says softmax, which the network may end in already
 }
 
-// newCard is what is known before the network runs. An input size or activation that nobody named is zero.
+// newCard is what is known before the network runs. What nobody named is zero.
 func (c *modelsAddCmd) newCard(source *imports.Source, file *model.File) (*cardDraft, error) {
-	d := &cardDraft{notes: source.Notes}
+	d := &cardDraft{notes: source.Notes, hasMean: true, hasStd: true}
 	if file.Card != nil {
 		d.card, d.notes = *file.Card, nil // it says everything itself
 	} else {
@@ -46,6 +49,11 @@ func (c *modelsAddCmd) newCard(source *imports.Source, file *model.File) (*cardD
 		card.Labels = labels
 	}
 	in := &card.Input
+	if c.Preset != "" {
+		crop := in.Crop
+		*in = model.Presets[c.Preset]
+		in.Crop, d.hasMean, d.hasStd = crop, true, true
+	}
 	if n := len(c.Crop); n > 0 {
 		in.Crop, in.Resize = model.Crop{Height: c.Crop[0], Width: c.Crop[n-1]}, model.Resize{}
 	}
@@ -57,31 +65,73 @@ func (c *modelsAddCmd) newCard(source *imports.Source, file *model.File) (*cardD
 	}
 	in.Interpolation = cmp.Or(c.Interpolation, in.Interpolation)
 	if len(c.Mean) == 3 {
-		in.Mean = model.Channels(c.Mean)
+		in.Mean, d.hasMean = model.Channels(c.Mean), true
 	}
 	if len(c.Std) == 3 {
-		in.Std = model.Channels(c.Std)
+		in.Std, d.hasStd = model.Channels(c.Std), true
 	}
 	return d, nil
 }
 
 // fromSource begins a card for a file that has none.
 func (d *cardDraft) fromSource(s *imports.Source) {
-	imagenet := model.ImageNetInput()
-	in := s.Input
-	in.Interpolation = cmp.Or(in.Interpolation, imagenet.Interpolation)
-	if in.Std == (model.Channels{}) {
-		in.Mean, in.Std = imagenet.Mean, imagenet.Std
+	d.card = model.Card{
+		Format: 1, Task: "classification", Name: cmp.Or(s.Name, model.NameOfFile(s.File)),
+		Version: cmp.Or(s.Version, "1"), Precision: "fp32", Input: s.Input, Labels: s.Labels,
+		Activation: s.Activation,
 	}
-	d.card = model.Card{Format: 1, Task: "classification", Name: cmp.Or(s.Name, model.NameOfFile(s.File)), Version: cmp.Or(s.Version, "1"),
-		Precision: "fp32", Input: in, Labels: s.Labels}
+	d.hasMean, d.hasStd = s.Input.Std != model.Channels{}, s.Input.Std != model.Channels{}
+	if s.Activation == model.Softmax {
+		d.card.Activation, d.toldSoftmax = "", true
+	}
+	var told []string
+	for _, fact := range []struct {
+		name  string
+		known bool
+	}{
+		{"the input's size", s.Input.Crop != model.Crop{}}, {"the resize", s.Input.Resize != model.Resize{}},
+		{"the interpolation", s.Input.Interpolation != ""}, {"mean and std", d.hasStd},
+		{"the activation", s.Activation != ""}, {"the labels", len(s.Labels) > 0},
+	} {
+		if fact.known {
+			told = append(told, fact.name)
+		}
+	}
+	if len(told) > 0 {
+		d.note("from %s: %s", s.Said, strings.Join(told, ", "))
+	}
+}
+
+func (d *cardDraft) note(format string, args ...any) {
+	d.notes = append(d.notes, fmt.Sprintf(format, args...))
+}
+
+// assume fills in what nobody told of how images are prepared, and says so. What the trial finds out is not assumed here.
+func (d *cardDraft) assume() {
+	in, usual := &d.card.Input, model.ImageNetInput()
+	if !d.hasMean {
+		in.Mean = usual.Mean
+		d.note("nothing says which mean the network was trained with: ImageNet's, %s, is assumed; else give --mean or --preset", numbers(in.Mean))
+	}
+	if !d.hasStd {
+		in.Std = usual.Std
+		d.note("nor which standard deviation: ImageNet's, %s, is assumed; else give --std or --preset", numbers(in.Std))
+	}
+	if in.Interpolation == "" {
+		in.Interpolation = usual.Interpolation
+		d.note("nothing says how images were resized: %s is assumed; else give --interpolation", in.Interpolation)
+	}
 }
 
 // complete adds what the trial found out, and refuses what does not fit it.
 func (d *cardDraft) complete(report *trial.Report, c *modelsAddCmd) error {
 	card := &d.card
 	if card.Input.Crop == (model.Crop{}) && report.AnySize {
-		d.notes = append(d.notes, fmt.Sprintf("the network takes pictures of any size; %v is assumed. If it was trained with another size, give --crop", report.Input.Crop))
+		d.note("the network takes images of any size; %v is assumed. If it was trained with another size, give --crop", report.Input.Crop)
+	}
+	if card.Input.Resize == (model.Resize{}) {
+		d.note("nothing says how much of an image it saw: %v out of %s is assumed; else give --resize, "+
+			"as --resize %d,%d for the whole image, squeezed", report.Input.Crop, resizeText(report.Input), report.Input.Height(), report.Input.Width())
 	}
 	card.Input = report.Input
 	if err := d.activation(report, c.Activation != ""); err != nil {
@@ -124,6 +174,9 @@ func (d *cardDraft) activation(report *trial.Report, asked bool) error {
 		d.notes = append(d.notes, "each output lies between 0 and 1: taken as probabilities of labels that do not exclude each other, its activation is none. If they are logits, give --activation")
 	case wanted == "" && report.Activation == model.Sigmoid:
 		d.notes = append(d.notes, "a single output: it becomes a percentage of its own (--activation sigmoid)")
+	case wanted == "" && !d.toldSoftmax:
+		d.note("the outputs are no probabilities, and nothing says what makes some of them: softmax is assumed, for one class of many; " +
+			"where labels do not exclude each other, give --activation sigmoid")
 	}
 	return nil
 }
