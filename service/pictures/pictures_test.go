@@ -47,6 +47,32 @@ func TestWalk(t *testing.T) {
 	}
 }
 
+func TestWalkAllTellsWhatIsLeftOut(t *testing.T) {
+	dir := filetest.Tree(t, t.TempDir(), map[string]string{
+		"a.jpg": "", "._a.jpg": "", "b.HEIC": "", "c.avif": "", "d.pdf": "", "e.txt": "", "f": "", "g.NEF": "", "h.mov": "", ".hidden/i.heic": "", "sub/j.heif": "",
+	})
+	if err := syscall.Mkfifo(filepath.Join(dir, "k.jpg"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, to := range map[string]string{"l.jpg": "k.jpg", "m.jpg": "sub", "n.jpg": "gone.jpg", "o.jpg": "a.jpg"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var found []string
+	err := WalkAll(dir, func(path string, kind Kind, err error) error {
+		found = append(found, strings.TrimPrefix(path, dir+"/")+"="+string(kind))
+		return err
+	})
+	want := []string{
+		"._a.jpg=" + string(MacOS), "a.jpg=", "b.HEIC=HEIC", "c.avif=AVIF", "d.pdf=PDF", "e.txt=other", "f=other", "g.NEF=camera raw", "h.mov=video",
+		"k.jpg=" + string(Special), "l.jpg=" + string(Special), "m.jpg=" + string(FolderLink), "n.jpg=", "o.jpg=", "sub/j.heif=HEIC",
+	}
+	if err != nil || !slices.Equal(found, want) {
+		t.Errorf("%q, %v; want %q", found, err, want)
+	}
+}
+
 func TestRead(t *testing.T) {
 	if _, err := Read(zeros{}); err == nil || !strings.Contains(err.Error(), "larger than 64 MiB") {
 		t.Errorf("what never ends: %v", err)
