@@ -99,11 +99,11 @@ func TestClassifyFolderPatternAndBadFiles(t *testing.T) {
 	}
 	r = vidi(t, nil, append(args, "--format=csv")...)
 	rows, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
-	if err != nil || len(rows) != len(want)+1 || rows[2][2] != "espresso" || rows[2][6] != "95.7" || rows[1][8] == "" {
+	if err != nil || len(rows) != len(want)+1 || rows[2][4] != "efficientnet-lite0" || rows[2][5] != "espresso" || rows[2][7] != "95.7" || rows[1][len(rows[1])-1] != "corrupt_image" {
 		t.Errorf("csv: %v, %d rows\n%s", err, len(rows), r.stdout)
 	}
 	r = vidi(t, nil, args...)
-	if r.code != 1 || strings.Count(r.stderr, "\n") != 6 || !strings.Contains(r.stderr, "gone.png: there is no such file or folder") {
+	if r.code != 1 || strings.Count(r.stderr, "\n") != 7 || !strings.Contains(r.stderr, "left out of folders: 1 whose names do not end like a picture's (.txt)\n") || !strings.Contains(r.stderr, "gone.png: there is no such file or folder") {
 		t.Errorf("text: %+v", r)
 	}
 }

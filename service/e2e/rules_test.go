@@ -151,7 +151,7 @@ func TestClassifyParentsAndRules(t *testing.T) {
 	}
 	r = vidi(t, nil, append(args, filepath.Join(t.TempDir(), "none.png"), "--format=csv")...)
 	rows, err := csv.NewReader(strings.NewReader(r.stdout)).ReadAll()
-	if err != nil || len(rows) != 3 || strings.Join(rows[0][8:], ",") != "error,parents,tags" || !strings.HasPrefix(rows[1][9], "猫 92.") || rows[1][10] != "宠物 → notify" || rows[2][10] != "" {
+	if err != nil || len(rows) != 3 || strings.Join(rows[0][8:], ",") != "tags,warnings,error,parents,top_groups" || rows[1][8] != "宠物" || !strings.HasPrefix(rows[1][11], "猫 92.") || rows[2][8] != "" {
 		t.Errorf("csv: %v %+v", err, r)
 	}
 }

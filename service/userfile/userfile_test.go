@@ -79,7 +79,11 @@ func TestExplain(t *testing.T) {
 	dir := filetest.Tree(t, t.TempDir(), map[string]string{"holiday/mountain.jpg": "", "file": ""})
 	t.Chdir(dir)
 	stat := func(path string) error { _, err := os.Stat(path); return err }
+	if err := os.Symlink("gone", "link"); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{
+		"link":                        "link: there is no such file or folder: this is a link to gone",
 		"holiday/montain.jpg":         `holiday/montain.jpg: there is no such file or folder; did you mean "holiday/mountain.jpg"?`,
 		"holliday/mountain.jpg":       `holliday/mountain.jpg: there is no such file or folder: holliday is missing; did you mean "holiday"?`,
 		"nothing/like/it":             "nothing/like/it: there is no such file or folder: nothing is missing; the current folder is " + dir,

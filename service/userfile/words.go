@@ -53,6 +53,9 @@ func Valid(name string) string {
 func Why(path string, err error) string {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if to, err := os.Readlink(path); err == nil {
+			return "there is no such file or folder: this is a link to " + Printable(to)
+		}
 		return "there is no such file or folder" + whereItMayBe(path)
 	case errors.Is(err, fs.ErrPermission):
 		return "permission denied; `ls -ld` shows who may use it"

@@ -1,15 +1,19 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/pictures"
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // input is one picture that the command line named. A file is read when its turn comes.
@@ -18,64 +22,148 @@ type input struct {
 	err  error  // why there is nothing to read; nil otherwise
 }
 
-// expand turns the arguments into inputs, in their order: a folder into the pictures below it, a pattern that the shell
-// left alone into its matches. What cannot be found becomes an input with an error, so that the rest goes on.
-func expand(args []string) []input {
-	var inputs []input
-	for _, arg := range args {
-		info, err := os.Stat(arg)
+// leftOut counts the files of folders that are not taken.
+type leftOut struct {
+	kinds   map[pictures.Kind]int
+	endings map[string]int // of the files that are of no kind
+}
+
+// String is what was left out and why, "" where nothing was.
+func (l *leftOut) String() string {
+	var unread, others []string
+	for _, kind := range slices.SortedFunc(maps.Keys(l.kinds), func(a, b pictures.Kind) int {
+		return cmp.Or(l.kinds[b]-l.kinds[a], strings.Compare(string(a), string(b)))
+	}) {
+		count := l.kinds[kind]
 		switch {
-		case arg == "-" && slices.ContainsFunc(inputs, func(i input) bool { return i.name == "-" }):
-			inputs = append(inputs, input{name: arg, err: errors.New("standard input can be read only once")})
-		case arg == "-":
-			inputs = append(inputs, input{name: arg})
-		case err == nil && info.IsDir():
-			inputs = append(inputs, folder(arg)...)
-		case err == nil:
-			inputs = append(inputs, input{name: arg})
+		case kind.Unread():
+			unread = append(unread, fmt.Sprintf("%d %s", count, kind))
+		case kind == pictures.Other:
+			others = append(others, fmt.Sprintf("%d whose names do not end like a picture's (%s)", count, l.commonEndings()))
 		default:
-			matches, globErr := filepath.Glob(arg)
-			if globErr != nil || len(matches) == 0 {
-				if strings.ContainsAny(arg, "*?[") {
-					err = errors.New("no file matches this pattern")
-				}
-				inputs = append(inputs, input{name: arg, err: inWords(err)})
-				continue
-			}
-			for _, match := range matches {
-				if info, err := os.Stat(match); err == nil && info.IsDir() {
-					inputs = append(inputs, folder(match)...)
-				} else {
-					inputs = append(inputs, input{name: match})
-				}
-			}
+			others = append(others, fmt.Sprintf("%d %s", count, kind))
 		}
 	}
-	return inputs
+	var parts []string
+	if len(unread) > 0 {
+		parts = append(parts, strings.Join(unread, ", ")+", which vidi does not read (convert them to JPEG or PNG)")
+	}
+	if len(others) > 0 {
+		parts = append(parts, strings.Join(others, ", "))
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	return "left out of folders: " + strings.Join(parts, "; ")
 }
 
-// inWords is why a file cannot be read, without its name, which stands before the error.
-func inWords(err error) error {
+// commonEndings are the most common endings, a few.
+func (l *leftOut) commonEndings() string {
+	const most = 4
+	endings := slices.SortedFunc(maps.Keys(l.endings), func(a, b string) int { return cmp.Or(l.endings[b]-l.endings[a], strings.Compare(a, b)) })
+	text := strings.Join(endings[:min(len(endings), most)], " ")
+	if len(endings) > most {
+		text += " …"
+	}
+	return text
+}
+
+func (l *leftOut) add(path string, kind pictures.Kind) {
+	l.kinds[kind]++
+	if kind == pictures.Other {
+		ending := cmp.Or(printable(strings.ToLower(filepath.Ext(path))), "no ending")
+		if len(l.endings) < 1000 { // a folder may hold anything
+			l.endings[ending]++
+		}
+	}
+}
+
+// expand turns the arguments into inputs, in their order: a folder into the pictures below it, a pattern that the shell
+// left alone into its matches. What cannot be found becomes an input with an error, so that the rest goes on. So do files of folders
+// that are pictures in a form that vidi does not read, where withUnread is set. looking hears of each file of a folder.
+func expand(ctx context.Context, args []string, withUnread bool, looking func() func(path string)) ([]input, *leftOut) {
+	e := &expansion{ctx: ctx, withUnread: withUnread, looking: looking(), leftOut: leftOut{map[pictures.Kind]int{}, map[string]int{}}}
+	for _, arg := range args {
+		e.add(arg)
+	}
+	return e.inputs, &e.leftOut
+}
+
+type expansion struct {
+	ctx        context.Context
+	withUnread bool
+	looking    func(path string)
+	inputs     []input
+	leftOut    leftOut
+}
+
+func (e *expansion) add(arg string) {
+	info, err := os.Stat(arg)
 	switch {
-	case os.IsNotExist(err):
-		return errors.New("there is no such file or folder")
-	case os.IsPermission(err):
-		return errors.New("permission denied")
+	case arg == "-" && slices.ContainsFunc(e.inputs, func(i input) bool { return i.name == "-" }):
+		e.inputs = append(e.inputs, input{name: arg, err: errors.New("standard input can be read only once")})
+	case arg == "-":
+		e.inputs = append(e.inputs, input{name: arg})
+	case err == nil && info.IsDir():
+		e.folder(arg)
+	case err == nil:
+		e.inputs = append(e.inputs, input{name: arg})
+	default:
+		e.pattern(arg, err)
 	}
-	return err
 }
 
-// folder is the pictures below dir by their names, in order; hidden folders are left out.
-func folder(dir string) []input {
-	var inputs []input
-	_ = pictures.Walk(dir, func(path string, err error) error { // its error would be ours, and we have none
-		inputs = append(inputs, input{name: path, err: inWords(err)})
-		return nil
-	})
-	if len(inputs) == 0 {
-		return []input{{name: dir, err: fmt.Errorf("this folder has no pictures (looked for %s)", strings.Join(pictures.Endings, " "))}}
+// pattern adds what arg matches; notThere is why there is no file of that name.
+func (e *expansion) pattern(arg string, notThere error) {
+	matches, err := filepath.Glob(arg)
+	if err != nil || len(matches) == 0 {
+		if strings.ContainsAny(arg, "*?[") {
+			notThere = errors.New("no file matches this pattern")
+		}
+		e.inputs = append(e.inputs, input{name: arg, err: inWords(arg, notThere)})
+		return
 	}
-	return inputs
+	for _, match := range matches {
+		if info, err := os.Stat(match); err == nil && info.IsDir() {
+			e.folder(match)
+		} else {
+			e.inputs = append(e.inputs, input{name: match})
+		}
+	}
+}
+
+// inWords is why the file at path cannot be read, without its name, which stands before the error.
+func inWords(path string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(userfile.Why(path, err))
+}
+
+// folder adds the pictures below dir by their names, in order; hidden folders are left out.
+func (e *expansion) folder(dir string) {
+	taken := 0
+	_ = pictures.WalkAll(dir, func(path string, kind pictures.Kind, err error) error { // its error is ours
+		e.looking(path)
+		switch {
+		case err != nil:
+			taken++ // its own error says enough
+			e.inputs = append(e.inputs, input{name: path, err: inWords(path, err)})
+		case kind == pictures.Picture:
+			taken++
+			e.inputs = append(e.inputs, input{name: path})
+		case kind.Unread() && e.withUnread:
+			e.leftOut.add(path, kind)
+			e.inputs = append(e.inputs, input{name: path, err: unreadError{kind}})
+		default:
+			e.leftOut.add(path, kind)
+		}
+		return e.ctx.Err()
+	})
+	if taken == 0 && e.ctx.Err() == nil {
+		err := fmt.Errorf("this folder has no pictures (looked for %s)", strings.Join(pictures.Endings, " "))
+		e.inputs = append(e.inputs, input{name: dir, err: err})
+	}
 }
 
 // read is the file's content, or standard input's.
@@ -87,5 +175,5 @@ func (i input) read(stdin io.Reader) ([]byte, error) {
 		return pictures.Read(stdin)
 	}
 	data, err := pictures.ReadFile(i.name)
-	return data, inWords(err)
+	return data, inWords(i.name, err)
 }

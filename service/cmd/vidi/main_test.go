@@ -80,15 +80,3 @@ func TestJSONOfNothingIsJSON(t *testing.T) {
 		}
 	}
 }
-
-func TestNamesCannotMoveTheCursor(t *testing.T) {
-	for name, want := range map[string]string{
-		"高山 café.jpg":           "高山 café.jpg",
-		"a\x1b[2Jb\nc\u202egpj": "a\ufffd[2Jb\ufffdc\ufffdgpj",
-		"\xff.png":              "\ufffd.png",
-	} {
-		if got := printable(name); got != want {
-			t.Errorf("%q became %q", name, got)
-		}
-	}
-}

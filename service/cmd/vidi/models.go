@@ -11,6 +11,7 @@ import (
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/trial"
+	"github.com/vidi-vision/vidi/service/userfile"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -118,7 +119,7 @@ func (c *modelsListCmd) Run(m *modelsCmd, a *app) error {
 	for i, e := range entries {
 		line := modelLine{Name: e.Name, File: e.Path}
 		if e.Err != nil {
-			line.Error = e.Err.Error()
+			line.Error = userfile.Explain(e.Err)
 		} else {
 			line.Version, line.Bytes, line.Default = e.Version, e.File.Bytes, i == 0 // those that can be used come first
 			if card := e.File.Card; card != nil {

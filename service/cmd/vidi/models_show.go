@@ -10,6 +10,7 @@ import (
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/trial"
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 type modelsShowCmd struct {
@@ -106,7 +107,7 @@ func (c *modelsVerifyCmd) Run(m *modelsCmd, a *app) error {
 		}
 		if err != nil {
 			failed++
-			says = strings.ReplaceAll(err.Error(), "\n", "\n      ")
+			says = strings.ReplaceAll(userfile.Explain(err), "\n", "\n      ")
 			fmt.Fprintf(a.stdout, "fail  %s\n", says)
 			continue
 		}

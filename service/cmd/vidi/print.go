@@ -1,14 +1,12 @@
 package main
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
+	"math"
 	"strings"
-	"unicode"
 
 	"github.com/mattn/go-runewidth"
 
@@ -16,6 +14,7 @@ import (
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/preprocess"
 	"github.com/vidi-vision/vidi/service/rules"
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // printer writes outcomes in one of the formats of `vidi classify`.
@@ -32,6 +31,8 @@ type shown struct {
 	lang          string
 	parents, tags bool
 	single        bool // there is one picture
+	bom           bool // CSV begins with a byte-order mark
+	columns       int  // answers in a line of CSV
 }
 
 func newPrinter(format string, w io.Writer, s shown) *printer {
@@ -41,9 +42,9 @@ func newPrinter(format string, w io.Writer, s shown) *printer {
 		if s.single && !s.parents && !s.tags {
 			return &printer{print: func(o outcome) error { return printArticleList(w, o) }, finish: nothing, quiet: true}
 		}
-		return jsonPrinter(w, s.lang)
+		return jsonPrinter(w)
 	case "jsonl":
-		return &printer{print: func(o outcome) error { return printJSONLine(w, s.lang, o) }, finish: nothing}
+		return &printer{print: func(o outcome) error { return printJSONLine(w, o) }, finish: nothing}
 	case "csv":
 		return csvPrinter(w, s)
 	}
@@ -54,21 +55,33 @@ func newPrinter(format string, w io.Writer, s shown) *printer {
 // publicError is the sentence for the person: a refused picture's own, without the decoder's cause behind it.
 func publicError(err error) string {
 	var refused *preprocess.Error
-	if errors.As(err, &refused) {
+	var problem *api.Problem
+	switch {
+	case errors.As(err, &refused):
 		return refused.Detail
+	case errors.As(err, &problem): // a server's
+		return problem.Detail
 	}
-	return err.Error()
+	return userfile.Explain(err)
 }
 
-// printable is a file's name as a terminal may have it: a control character in it could move the cursor, or hide a line.
-func printable(name string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, name)
+// codeOf is the API's code for what is wrong with a picture, "" where there is none.
+func codeOf(err error) api.Code {
+	var refused *preprocess.Error
+	var problem *api.Problem
+	switch {
+	case errors.As(err, &refused):
+		return api.Code(refused.Code)
+	case errors.As(err, &problem):
+		return problem.Code
+	case errors.As(err, new(unreadError)):
+		return api.UnsupportedFormat
+	}
+	return ""
 }
+
+// printable is a file's name as a terminal may have it.
+func printable(name string) string { return userfile.Printable(name) }
 
 // barOf is a bar for 0 to 1.
 func barOf(part float64) string {
@@ -82,8 +95,7 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 		return nil
 	}
 	r := o.result
-	t := r.Timing
-	heading := fmt.Sprintf("%s  (%d × %d %s, %.1f ms", printable(o.name), r.Width, r.Height, r.Format, classify.Milliseconds(t.Decode+t.Preprocess+t.Inference))
+	heading := fmt.Sprintf("%s  (%d × %d %s, %.1f ms", printable(o.name), r.Width, r.Height, r.Format, r.Timing.Decode+r.Timing.Preprocess+r.Timing.Inference)
 	for _, warning := range r.Warnings {
 		heading += ", " + warningText(warning)
 	}
@@ -97,14 +109,15 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 	names := make([]string, len(r.Predictions))
 	width := 0
 	for i, p := range r.Predictions {
-		names[i] = p.Label.Display(lang)
-		if lang != "en" && names[i] != p.Label.Label {
-			names[i] += " (" + p.Label.Label + ")"
+		names[i] = p.Display
+		if lang != "en" && names[i] != p.Label {
+			names[i] += " (" + p.Label + ")"
 		}
+		names[i] = printable(names[i]) // a server's may hold anything
 		width = max(width, runewidth.StringWidth(names[i]))
 	}
 	for i, p := range r.Predictions {
-		line := fmt.Sprintf("  %s  %5.1f %%", runewidth.FillRight(names[i], width), p.Confidence())
+		line := fmt.Sprintf("  %s  %5.1f %%", runewidth.FillRight(names[i], width), p.Confidence)
 		if bar := barOf(p.Probability); bars && bar != "" {
 			line += "  " + bar
 		}
@@ -112,11 +125,11 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 			return err
 		}
 	}
-	for _, line := range []string{groupsText("parents", r.Parents, lang), groupsText("top groups", r.TopGroups, lang), tagsText(r, lang)} {
+	for _, line := range []string{groupsText("parents", r.Parents), groupsText("top groups", r.TopGroups), tagsText(r, lang)} {
 		if line == "" {
 			continue
 		}
-		if _, err := fmt.Fprintln(w, "  "+line); err != nil {
+		if _, err := fmt.Fprintln(w, "  "+printable(line)); err != nil {
 			return err
 		}
 	}
@@ -125,23 +138,23 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 }
 
 // groupsText is the groups in one line, "" where they were not asked for.
-func groupsText(kind string, groups []classify.Parent, lang string) string {
+func groupsText(kind string, groups []api.Parent) string {
 	if groups == nil {
 		return ""
 	}
-	return kind + ": " + orNone(groupTexts(groups, lang), ", ")
+	return kind + ": " + orNone(groupTexts(groups), ", ")
 }
 
-func groupTexts(groups []classify.Parent, lang string) []string {
+func groupTexts(groups []api.Parent) []string {
 	var texts []string
 	for _, p := range groups {
-		texts = append(texts, fmt.Sprintf("%s %.1f %%", p.Group.Display(lang), p.Confidence()))
+		texts = append(texts, fmt.Sprintf("%s %.1f %%", p.Display, p.Confidence))
 	}
 	return texts
 }
 
 // tagsText is the tags with their reasons in one line, "" where there are no rules.
-func tagsText(r *classify.Result, lang string) string {
+func tagsText(r api.Result, lang string) string {
 	if r.Tags == nil {
 		return ""
 	}
@@ -149,15 +162,25 @@ func tagsText(r *classify.Result, lang string) string {
 	for _, t := range r.Tags {
 		var because []string
 		for _, reason := range t.Because {
-			because = append(because, reason.Text(lang))
+			because = append(because, reasonText(reason, lang))
 		}
 		texts = append(texts, fmt.Sprintf("%s (%s)", tagText(t), strings.Join(because, ", ")))
 	}
 	return "tags: " + orNone(texts, "; ")
 }
 
+func reasonText(r api.Reason, lang string) string {
+	percent := func(p *float64) float64 {
+		if p == nil {
+			return math.NaN()
+		}
+		return *p
+	}
+	return rules.Reason{Label: r.Label, Names: r.Names, Percent: r.Percent, AtLeast: percent(r.AtLeast), Below: percent(r.Below)}.Text(lang)
+}
+
 // tagText is a tag and what to do: cat → notify.
-func tagText(t rules.Tag) string {
+func tagText(t api.Tag) string {
 	if t.Action == "" {
 		return t.Tag
 	}
@@ -171,8 +194,8 @@ func orNone(texts []string, separator string) string {
 	return strings.Join(texts, separator)
 }
 
-func warningText(w preprocess.Warning) string {
-	switch w {
+func warningText(code string) string {
+	switch preprocess.Warning(code) {
 	case preprocess.LowResolution:
 		return "low resolution: the answer may be poor"
 	case preprocess.DamagedImage:
@@ -180,7 +203,7 @@ func warningText(w preprocess.Warning) string {
 	case classify.NotSure:
 		return "not sure"
 	}
-	return string(w)
+	return printable(code)
 }
 
 // printArticleList writes [{"label": "alp", "confidence": 92.3}, …], spaced as Python's json.dumps does.
@@ -189,7 +212,7 @@ func printArticleList(w io.Writer, o outcome) error {
 		return nil
 	}
 	items := make([]string, len(o.result.Predictions))
-	for i, a := range o.result.Answers() {
+	for i, a := range o.result.Predictions {
 		label, err := json.Marshal(a.Label)
 		if err != nil {
 			return err
@@ -200,55 +223,8 @@ func printArticleList(w io.Writer, o outcome) error {
 	return err
 }
 
-func csvPrinter(w io.Writer, s shown) *printer {
-	out := csv.NewWriter(w)
-	header := []string{"file", "rank", "label", "display", "class_id", "wnid", "confidence", "probability", "error"}
-	if s.parents {
-		header = append(header, "parents")
-	}
-	if s.tags {
-		header = append(header, "tags")
-	}
-	// write fills up the columns that are only there when asked for; they repeat on each line of a picture.
-	write := func(r *classify.Result, cells ...string) {
-		if s.parents && r != nil {
-			cells = append(cells, strings.Join(groupTexts(r.Parents, s.lang), "; "))
-		}
-		if s.tags && r != nil {
-			var tags []string
-			for _, t := range r.Tags {
-				tags = append(tags, tagText(t))
-			}
-			cells = append(cells, strings.Join(tags, "; "))
-		}
-		out.Write(append(cells, make([]string, len(header)-len(cells))...))
-	}
-	started := false
-	return &printer{
-		print: func(o outcome) error {
-			if !started {
-				started = true
-				if err := out.Write(header); err != nil {
-					return err
-				}
-			}
-			if o.err != nil {
-				write(nil, o.name, "", "", "", "", "", "", "", publicError(o.err))
-			} else {
-				for i, p := range o.result.Predictions {
-					write(o.result, o.name, strconv.Itoa(i+1), p.Label.Label, p.Label.Display(s.lang), strconv.Itoa(p.ClassID), p.Label.WNID,
-						strconv.FormatFloat(p.Confidence(), 'f', 1, 64), strconv.FormatFloat(p.Probability, 'f', 6, 64), "")
-				}
-			}
-			out.Flush()
-			return out.Error()
-		},
-		finish: func() error { return nil },
-	}
-}
-
 // jsonPrinter writes one array with an element for each picture.
-func jsonPrinter(w io.Writer, lang string) *printer {
+func jsonPrinter(w io.Writer) *printer {
 	separator := "[\n"
 	return &printer{
 		print: func(o outcome) error {
@@ -256,7 +232,7 @@ func jsonPrinter(w io.Writer, lang string) *printer {
 				return err
 			}
 			separator = ",\n"
-			data, err := json.Marshal(wireOutcome(lang, o))
+			data, err := json.Marshal(wireOutcome(o))
 			if err != nil {
 				return err
 			}
@@ -274,8 +250,8 @@ func jsonPrinter(w io.Writer, lang string) *printer {
 	}
 }
 
-func printJSONLine(w io.Writer, lang string, o outcome) error {
-	data, err := json.Marshal(wireOutcome(lang, o))
+func printJSONLine(w io.Writer, o outcome) error {
+	data, err := json.Marshal(wireOutcome(o))
 	if err != nil {
 		return err
 	}
@@ -284,19 +260,13 @@ func printJSONLine(w io.Writer, lang string, o outcome) error {
 }
 
 // wireOutcome is an outcome as the HTTP API would answer it; a failed one has its sentence and, for a refused picture, the
-// API's code.
-func wireOutcome(lang string, o outcome) api.Result {
-	wire := api.Result{Warnings: []string{}, Predictions: []api.Prediction{}}
-	if o.err == nil {
-		wire = o.result.Wire(lang)
-	} else {
-		problem := &api.Problem{Type: "about:blank", Title: "could not be classified", Detail: publicError(o.err)}
-		var refused *preprocess.Error
-		if errors.As(o.err, &refused) {
-			problem.Code = api.Code(refused.Code)
-		}
-		wire.Error = problem
+// API's code. Bytes of a file's name that are no UTF-8, which JSON cannot hold, are written \xe9.
+func wireOutcome(o outcome) api.Result {
+	wire := o.result
+	if o.err != nil {
+		wire = api.Result{Warnings: []string{}, Predictions: []api.Prediction{}}
+		wire.Error = &api.Problem{Type: "about:blank", Title: "could not be classified", Detail: publicError(o.err), Code: codeOf(o.err)}
 	}
-	wire.Index, wire.Filename = o.index, o.name
+	wire.Index, wire.Filename = o.index, userfile.Valid(o.name)
 	return wire
 }

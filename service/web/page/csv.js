@@ -6,14 +6,14 @@ const columns = 3;
 
 // Spreadsheets run cells that begin like a formula, and file names come from anywhere. An apostrophe makes them text. It also
 // goes after separators inside a cell: a spreadsheet that splits at semicolons sees a new cell there.
-const defuse = (text) => text.replace(/(^|[;,|\t\r\n])(\s*["']?)(?=[=+\-@＝＋－＠])/g, "$1$2'");
+const defuse = (text) => text.replace(/(^|[;,|\t\r\n])(\s*["']?)(?=[=+\-@＝＋－＠])/g, "$1$2'").replace(/^(?=[\t\r])/, "'");
 
 function cell(value) {
   if (typeof value === "number") return String(value);
   return `"${defuse(String(value ?? "")).replaceAll('"', '""')}"`;
 }
 
-// csv is one line for each picture. The mark at its beginning tells Excel that it is UTF-8.
+// csv is one line for each picture, in the layout of `vidi classify --format csv` (service/cmd/vidi/csv.go): the two change together. The mark at its beginning tells Excel that it is UTF-8.
 export function csv(pictures) {
   const names = ["file", "width", "height", "format", "model"];
   for (let i = 1; i <= columns; i++) names.push(`label_${i}`, `zh_${i}`, `percent_${i}`);
