@@ -3,6 +3,8 @@
 package eval
 
 import (
+	"bufio"
+	"bytes"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -26,8 +28,9 @@ type Item struct {
 
 // Dataset is pictures whose classes are known, ordered by Name.
 type Dataset struct {
-	Path  string // of the folder or the CSV file
-	Items []Item
+	Path    string // of the folder or the CSV file
+	Items   []Item
+	LeftOut pictures.LeftOut // files in its folders that are no pictures, or not in a form that vidi reads
 }
 
 // Sample is the dataset, or most of its items, spread evenly over all of them.
@@ -35,7 +38,7 @@ func (d *Dataset) Sample(most int) *Dataset {
 	if len(d.Items) <= most {
 		return d
 	}
-	sample := &Dataset{Path: d.Path, Items: make([]Item, most)}
+	sample := &Dataset{Path: d.Path, LeftOut: d.LeftOut, Items: make([]Item, most)}
 	for i := range sample.Items {
 		sample.Items[i] = d.Items[i*len(d.Items)/most]
 	}
@@ -115,9 +118,13 @@ func (d *Dataset) readFolder(names *classNames) error {
 		if !known {
 			continue
 		}
-		err := pictures.Walk(folder, func(path string, err error) error {
+		err := pictures.WalkAll(folder, func(path string, kind pictures.Kind, err error) error {
 			if err != nil {
 				return err
+			}
+			if kind != pictures.Picture {
+				d.LeftOut.Add(path, kind)
+				return nil
 			}
 			name, err := filepath.Rel(d.Path, path)
 			d.Items = append(d.Items, Item{Path: path, Name: filepath.ToSlash(name), Class: class})
@@ -136,7 +143,15 @@ func (d *Dataset) readCSV(names *classNames) error {
 		return err
 	}
 	defer f.Close()
-	r := csv.NewReader(f)
+	text := bufio.NewReader(f)
+	begins, _ := text.Peek(4096) // a file may be shorter
+	if _, err := userfile.Unmarked(begins); err != nil {
+		return fmt.Errorf("%s: %w", d.Path, err)
+	}
+	r := csv.NewReader(text)
+	if first, _, _ := bytes.Cut(begins, []byte("\n")); !bytes.Contains(first, []byte(",")) && bytes.Contains(first, []byte(";")) {
+		r.Comma = ';' // as spreadsheets write it where the comma is in numbers
+	}
 	header, err := r.Read()
 	if err != nil {
 		return fmt.Errorf("%s is neither a folder nor a CSV file: %w", d.Path, err)

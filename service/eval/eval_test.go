@@ -46,7 +46,7 @@ func names(d *Dataset) []string {
 
 func TestFolders(t *testing.T) {
 	dir := t.TempDir()
-	for _, file := range []string{"Tiger_Cat/b.jpg", "Tiger_Cat/deep/a.PNG", "n09193705/x.jpeg", "高山/y.webp", "class_2/z.gif", "alp/notes.txt", "alp/.small/a.jpg", ".hidden/h.jpg"} {
+	for _, file := range []string{"Tiger_Cat/b.jpg", "Tiger_Cat/deep/a.PNG", "n09193705/x.jpeg", "高山/y.webp", "class_2/z.gif", "alp/notes.txt", "alp/z.heic", "alp/.small/a.jpg", ".hidden/h.jpg"} {
 		write(t, filepath.Join(dir, file), "")
 	}
 	d, err := Open(dir, labels, false)
@@ -56,6 +56,9 @@ func TestFolders(t *testing.T) {
 	want := []string{"Tiger_Cat/b.jpg=1", "Tiger_Cat/deep/a.PNG=1", "class_2/z.gif=2", "n09193705/x.jpeg=0", "高山/y.webp=0"}
 	if got := names(d); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := d.LeftOut.String(); !strings.Contains(got, "1 HEIC, which vidi does not read") || !strings.Contains(got, "1 whose names do not end like a picture's (.txt)") {
+		t.Errorf("left out: %q", got)
 	}
 
 	write(t, filepath.Join(dir, "tigercat/c.jpg"), "")
@@ -85,7 +88,11 @@ func TestCSV(t *testing.T) {
 	if got := names(d); !slices.Equal(got, []string{"a.jpg=0", "sub/b, c.jpg=1"}) || d.Items[0].Path != filepath.Join(dir, "a.jpg") {
 		t.Errorf("got %q, %+v", got, d.Items)
 	}
-	for text, want := range map[string]string{"": "neither a folder nor a CSV", "file,class\n": "needs file and label", "file,label\na\n": "wrong number of fields", "file,label\na,dog\n": `"dog"`} {
+	write(t, file, "\ufefffile;note;label\r\na.jpg;\"1;2\";alp\r\n") // as Excel writes it where the comma is in numbers
+	if d, err := Open(file, labels, false); err != nil || !slices.Equal(names(d), []string{"a.jpg=0"}) {
+		t.Errorf("with semicolons: %v", err)
+	}
+	for text, want := range map[string]string{"\xff\xfef\x00i\x00l\x00e\x00": "UTF-16", "": "neither a folder nor a CSV", "file,class\n": "needs file and label", "file,label\na\n": "wrong number of fields", "file,label\na,dog\n": `"dog"`} {
 		write(t, file, text)
 		if _, err := Open(file, labels, false); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", text, err)

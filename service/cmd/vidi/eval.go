@@ -82,6 +82,7 @@ func (c *evalCmd) measure(ctx context.Context, a *app, name string, precision en
 	if err != nil {
 		return startFailure(err)
 	}
+	sayLeftOut(a, dataset)
 	digest, err := model.SHA256(path)
 	if err != nil {
 		return startFailure(err)
@@ -206,4 +207,11 @@ func (c *evalCmd) print(a *app, r *eval.Report) error {
 		return &exitError{code: exitSomeFailed, err: fmt.Errorf("no picture could be read")}
 	}
 	return err
+}
+
+// sayLeftOut tells which files of a dataset's folders are not looked at.
+func sayLeftOut(a *app, d *eval.Dataset) {
+	if text := d.LeftOut.String(); text != "" {
+		fmt.Fprintln(a.stderr, "vidi: "+text)
+	}
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -22,67 +20,11 @@ type input struct {
 	err  error  // why there is nothing to read; nil otherwise
 }
 
-// leftOut counts the files of folders that are not taken.
-type leftOut struct {
-	kinds   map[pictures.Kind]int
-	endings map[string]int // of the files that are of no kind
-}
-
-// String is what was left out and why, "" where nothing was.
-func (l *leftOut) String() string {
-	var unread, others []string
-	for _, kind := range slices.SortedFunc(maps.Keys(l.kinds), func(a, b pictures.Kind) int {
-		return cmp.Or(l.kinds[b]-l.kinds[a], strings.Compare(string(a), string(b)))
-	}) {
-		count := l.kinds[kind]
-		switch {
-		case kind.Unread():
-			unread = append(unread, fmt.Sprintf("%d %s", count, kind))
-		case kind == pictures.Other:
-			others = append(others, fmt.Sprintf("%d whose names do not end like a picture's (%s)", count, l.commonEndings()))
-		default:
-			others = append(others, fmt.Sprintf("%d %s", count, kind))
-		}
-	}
-	var parts []string
-	if len(unread) > 0 {
-		parts = append(parts, strings.Join(unread, ", ")+", which vidi does not read (convert them to JPEG or PNG)")
-	}
-	if len(others) > 0 {
-		parts = append(parts, strings.Join(others, ", "))
-	}
-	if len(parts) == 0 {
-		return ""
-	}
-	return "left out of folders: " + strings.Join(parts, "; ")
-}
-
-// commonEndings are the most common endings, a few.
-func (l *leftOut) commonEndings() string {
-	const most = 4
-	endings := slices.SortedFunc(maps.Keys(l.endings), func(a, b string) int { return cmp.Or(l.endings[b]-l.endings[a], strings.Compare(a, b)) })
-	text := strings.Join(endings[:min(len(endings), most)], " ")
-	if len(endings) > most {
-		text += " …"
-	}
-	return text
-}
-
-func (l *leftOut) add(path string, kind pictures.Kind) {
-	l.kinds[kind]++
-	if kind == pictures.Other {
-		ending := cmp.Or(printable(strings.ToLower(filepath.Ext(path))), "no ending")
-		if len(l.endings) < 1000 { // a folder may hold anything
-			l.endings[ending]++
-		}
-	}
-}
-
 // expand turns the arguments into inputs, in their order: a folder into the pictures below it, a pattern that the shell
 // left alone into its matches. What cannot be found becomes an input with an error, so that the rest goes on. So do files of folders
 // that are pictures in a form that vidi does not read, where withUnread is set. looking hears of each file of a folder.
-func expand(ctx context.Context, args []string, withUnread bool, looking func() func(path string)) ([]input, *leftOut) {
-	e := &expansion{ctx: ctx, withUnread: withUnread, looking: looking(), leftOut: leftOut{map[pictures.Kind]int{}, map[string]int{}}}
+func expand(ctx context.Context, args []string, withUnread bool, looking func() func(path string)) ([]input, *pictures.LeftOut) {
+	e := &expansion{ctx: ctx, withUnread: withUnread, looking: looking()}
 	for _, arg := range args {
 		e.add(arg)
 	}
@@ -94,7 +36,7 @@ type expansion struct {
 	withUnread bool
 	looking    func(path string)
 	inputs     []input
-	leftOut    leftOut
+	leftOut    pictures.LeftOut
 }
 
 func (e *expansion) add(arg string) {
@@ -153,10 +95,10 @@ func (e *expansion) folder(dir string) {
 			taken++
 			e.inputs = append(e.inputs, input{name: path})
 		case kind.Unread() && e.withUnread:
-			e.leftOut.add(path, kind)
+			e.leftOut.Add(path, kind)
 			e.inputs = append(e.inputs, input{name: path, err: unreadError{kind}})
 		default:
-			e.leftOut.add(path, kind)
+			e.leftOut.Add(path, kind)
 		}
 		return e.ctx.Err()
 	})

@@ -9,10 +9,11 @@ import (
 	"testing"
 
 	"github.com/vidi-vision/vidi/service/filetest"
+	"github.com/vidi-vision/vidi/service/pictures"
 )
 
 // expanded is what arguments are expanded to, with nobody watching.
-func expanded(args ...string) ([]input, *leftOut) {
+func expanded(args ...string) ([]input, *pictures.LeftOut) {
 	return expand(context.Background(), args, false, (&app{}).sayLooking)
 }
 

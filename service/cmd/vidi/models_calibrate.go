@@ -86,6 +86,7 @@ func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, folder mode
 	if err != nil {
 		return card, startFailure(err)
 	}
+	sayLeftOut(a, dataset)
 	dataset = dataset.Sample(calibrationPictures)
 	bar := newProgress(a, len(dataset.Items), card.Name+": %d of %d pictures ")
 	logits, right, err := eval.Logits(ctx, classifier, dataset, card.Temperature, preprocess.Options{}, bar.step)
