@@ -15,7 +15,7 @@ MOST_PHOTOGRAPHS = 64
 
 def find(folder: Path) -> list[Path]:
     """The photographs in a folder, evenly thinned out to MOST_PHOTOGRAPHS."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in KINDS)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in KINDS and path.is_file())
     if not paths:
         raise ExportError(f"{folder}: no photographs ({', '.join(KINDS)}); --calibrate needs a folder of them")
     keep = min(len(paths), MOST_PHOTOGRAPHS)

@@ -9,6 +9,7 @@ from PIL import Image, ImageOps
 from torchvision.transforms import functional
 
 from classify import resize_and_crop
+from progress import Progress
 from weights import ExportError
 
 SHARE = 0.8  # of each side, for the views that are cut out
@@ -17,7 +18,9 @@ SHARE = 0.8  # of each side, for the views that are cut out
 def tensors(paths: list[Path], card: dict, held_back: bool = False) -> torch.Tensor:
     """N × 3 × height × width, normalised. `held_back` gives other views than those for calibration."""
     found = []
+    progress = Progress("reading, photographs", len(paths))
     for path in paths:
+        progress.step()
         try:
             photo = ImageOps.exif_transpose(Image.open(path)).convert("RGB")
         except OSError as error:
@@ -26,6 +29,7 @@ def tensors(paths: list[Path], card: dict, held_back: bool = False) -> torch.Ten
         for view in views(photo, held_back):
             view = resize_and_crop(view, card["input"])
             found.append(functional.normalize(functional.to_tensor(view), card["input"]["mean"], card["input"]["std"]))
+    progress.finish()
     if not found:
         raise ExportError("none of the calibration photographs can be read")
     return torch.stack(found)

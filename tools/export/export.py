@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tools" / "reference"))  # calibration_views resizes as the reference does
 LABELS = ROOT / "service" / "model" / "imagenet.tsv"
 EXAMPLES = ROOT / "examples"
 # A quantised model that changes more of the fp32 model's clear answers than this is not worth having: something is wrong with it.
@@ -158,7 +159,7 @@ def quantise(recipe: Recipe, net: "nn.Module", card: dict, photographs: list[Pat
     import calibration_views
     import quantisation
 
-    print(f"{recipe.name}: quantising on {len(photographs)} photographs (half a minute or more)…", file=sys.stderr, flush=True)
+    print(f"{recipe.name}: quantising on {len(photographs)} photographs (a minute of CPU or more)…", file=sys.stderr, flush=True)
     quantised = quantisation.quantise(net, calibration_views.tensors(photographs, card), recipe.in_float)
     found = quantisation.compare(net, quantised, calibration_views.tensors(photographs, card, held_back=True))
     if found.clear_kept < CLEAR_ANSWERS_KEPT * found.clear:

@@ -16,6 +16,7 @@ from torch.ao.quantization.observer import HistogramObserver, ObserverBase
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from progress import Progress
 from rounding import InputStatistics, round_weights
 
 BATCH = 8
@@ -54,12 +55,12 @@ def quantise(net: nn.Module, pictures: torch.Tensor, in_float: tuple[str, ...] =
         observer = ClippedAtSix if name in clipped else HistogramObserver
         mapping.set_module_name(name, QConfig(_range(observer), partial(FixedSteps, steps)))
     prepared = prepare_fx(plain, mapping, (pictures[:1],))
-    _run(prepared, pictures)
+    _run(prepared, pictures, "ranges, photographs' views")
     return convert_fx(prepared)
 
 
 def compare(exact: nn.Module, quantised: nn.Module, pictures: torch.Tensor) -> Comparison:
-    want, got = (torch.cat(_run(net.eval(), pictures)).softmax(1) for net in (exact, quantised))
+    want, got = (torch.cat(_run(net.eval(), pictures, "comparing, views")).softmax(1) for net in (exact, quantised))
     first, second = want.topk(2, dim=1).values.unbind(1)
     same, clear = want.argmax(1) == got.argmax(1), first - second > CLEAR
     return Comparison(len(pictures), int(same.sum()), int(clear.sum()), int((same & clear).sum()), float((want - got).abs().max()))
@@ -98,10 +99,15 @@ def round_all(plain: fx.GraphModule, clipped: set[str], pictures: torch.Tensor, 
     convs = {name: module for name, module in plain.named_modules() if isinstance(module, nn.Conv2d) and name not in in_float}
     statistics = {name: InputStatistics(conv) for name, conv in convs.items()}
     clips = [plain.get_submodule(name).register_forward_hook(lambda _, __, out: out.clamp(max=6)) for name in clipped]
-    _run(plain, pictures)
+    _run(plain, pictures, "statistics, photographs' views")
     for hook in clips + [s.handle for s in statistics.values()]:
         hook.remove()
-    return {name: round_weights(each) for name, each in statistics.items()}
+    progress, steps = Progress("rounding, layers", len(statistics), estimate=False), {}
+    for name, each in statistics.items():
+        steps[name] = round_weights(each)
+        progress.step()
+    progress.finish()
+    return steps
 
 
 class ClippedAtSix(HistogramObserver):
@@ -131,9 +137,14 @@ def _range(observer: type[HistogramObserver]) -> partial:
     return observer.with_args(dtype=torch.quint8, quant_min=0, quant_max=255, reduce_range=False)
 
 
-def _run(net: nn.Module, pictures: torch.Tensor) -> list[torch.Tensor]:
+def _run(net: nn.Module, pictures: torch.Tensor, what: str) -> list[torch.Tensor]:
+    progress, found = Progress(what, len(pictures)), []
     with torch.no_grad():
-        return [net(batch) for batch in pictures.split(BATCH)]
+        for batch in pictures.split(BATCH):
+            found.append(net(batch))
+            progress.step(len(batch))
+    progress.finish()
+    return found
 
 
 def _pairs(plain: fx.GraphModule, kind: type, before: type) -> list[tuple[fx.Node, fx.Node]]:

@@ -3,7 +3,9 @@
 import hashlib
 import random
 import re
+import sys
 import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,6 +58,8 @@ def read(root: Path, recipe: Recipe, other: Folder | None = None, fewest: int = 
     if len(names) < 2:
         found = f"one class folder ({names[0]})" if names else "no class folders"
         raise FolderError(f"{root}: {found}; it needs two or more, each with the pictures of one class: {root}/cat, {root}/dog, …")
+    if passed_over := other_files(folders):
+        print(f"finetune: left out, because their names do not end like a picture's: {passed_over}", file=sys.stderr)
     files = {name: sorted(path for path in folder.rglob("*") if is_picture(path)) for name, folder in folders.items()}
     if empty := [name for name, paths in files.items() if not paths]:
         raise FolderError(f"{root}: no pictures in {', '.join(empty)}; put some there ({', '.join(sorted(KINDS))}), or remove the folder")
@@ -90,6 +94,17 @@ def class_folders(root: Path) -> dict[str, Path]:
             raise FolderError(f"{root}: the folders {found[other].name!r} and {path.name!r} have the same name for a reader; rename or merge them")
         found[name] = path
     return dict(sorted(found.items()))
+
+
+def other_files(folders: dict[str, Path]) -> str:
+    """How many files are passed over, by their endings, the most common first: HEIC files, say, which nothing here reads."""
+    endings = Counter(
+        path.suffix.lower() or "no ending"
+        for folder in folders.values()
+        for path in folder.rglob("*")
+        if not path.name.startswith(".") and path.is_file() and not is_picture(path)
+    )
+    return ", ".join(f"{count} {ending}" for ending, count in endings.most_common(10))
 
 
 def is_picture(path: Path) -> bool:

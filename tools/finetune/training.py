@@ -139,7 +139,7 @@ def _learn(phase: str, net: nn.Module, optimiser, batches, outputs, labels: torc
     """Epochs until the check loss has not fallen for `patience` of them; the weights of the best one stay."""
     loss_of = nn.CrossEntropyLoss(label_smoothing=0.05)
     best, kept, waited = float("inf"), copy.deepcopy(net.state_dict()), 0
-    progress = Progress(phase, settings.epochs)
+    progress = Progress(phase, settings.epochs, estimate=False)  # it may stop earlier
     for _ in range(settings.epochs):
         total, right, count = 0.0, 0, 0
         for inputs, wanted in batches():
