@@ -8,8 +8,8 @@ import (
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
-// decodeImageText decodes a picture in JSON or in a form's text field: base64, or a data: URL whose media type is ignored, since the
-// bytes say what they are.
+// decodeImageText decodes a picture in JSON or in a form's text field: base64, or a data: URL
+// whose media type is ignored, since the bytes say what they are.
 func decodeImageText(text []byte) ([]byte, error) {
 	if !isDataURL(text) {
 		return decodeBase64(text)
@@ -32,8 +32,8 @@ func isDataURL(text []byte) bool {
 	return len(text) >= len(scheme) && bytes.EqualFold(text[:len(scheme)], []byte(scheme))
 }
 
-// decodeBase64 takes the standard alphabet, padded, with line breaks anywhere, which is what `base64` prints. Refusals say
-// which of the usual mistakes it is.
+// decodeBase64 takes the standard alphabet, padded, with line breaks anywhere, which is what
+// `base64` prints. Refusals say which of the usual mistakes it is.
 func decodeBase64(text []byte) ([]byte, error) {
 	data := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	n, err := base64.StdEncoding.Decode(data, text)
@@ -48,20 +48,22 @@ func base64Mistake(text []byte) string {
 		return known
 	}
 	odd := bytes.IndexFunc(text, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '+' || r == '/' || r == '=' || r == '\r' || r == '\n')
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			r == '+' || r == '/' || r == '=' || r == '\r' || r == '\n')
 	})
 	switch {
 	case odd < 0:
 		return "its length is wrong; it was cut short, or its padding (=) is missing or misplaced"
 	case bytes.Contains(text, []byte("\ufffd")):
-		return "the file's bytes were read as text on the way, and cannot be turned back (U+FFFD); read the file as bytes, and encode those"
+		return "the file's bytes were read as text on the way, and cannot be turned back (U+FFFD); " +
+			"read the file as bytes, and encode those"
 	case text[odd] == '-', text[odd] == '_':
 		return "it uses the URL-safe alphabet; write + and / instead of - and _"
 	case text[odd] == ' ', text[odd] == '\t':
 		return "it holds blanks; line breaks are the only white space allowed"
 	case text[odd] == '%':
 		return "it is percent-encoded; undo that first"
-	case bytes.IndexFunc(text[:min(len(text), 64)], func(r rune) bool { return r < ' ' && r != '\t' && r != '\r' && r != '\n' || r > '~' }) >= 0:
+	case !isText(text):
 		return "it holds the file's bytes as they are; encode them as base64"
 	}
 	return "it holds other characters; to upload a file from curl, write -F file=@picture.jpg with the @"
@@ -86,7 +88,8 @@ func isEncoded(text []byte) bool {
 	return preprocess.FormatOf(data[:n]) != ""
 }
 
-// decoded undoes the base64 of a picture that came as text where a file was expected; what is none is left as it is.
+// decoded undoes the base64 of a picture that came as text where a file was expected; what is
+// none is left as it is.
 func decoded(data []byte) []byte {
 	if !isEncoded(data) {
 		return data
@@ -97,7 +100,8 @@ func decoded(data []byte) []byte {
 	return data
 }
 
-// isText reports whether data begins as base64, a data: URL or any other text in ASCII might, and as no picture does.
+// isText reports whether data begins as base64, a data: URL or any other text in ASCII might, and
+// as no picture does.
 func isText(data []byte) bool {
 	if isDataURL(data) {
 		return true

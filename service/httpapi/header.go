@@ -5,9 +5,10 @@ import (
 	"strings"
 )
 
-// parseHeader splits a header such as Content-Type into its value, in small letters, and its parameters, whose names are. Where they
-// are not as the standard has them, the lenient way of other servers is taken: a boundary with = or : in it is sent without quotation
-// marks by programs that build forms by hand, and by libraries for mail.
+// parseHeader splits a header such as Content-Type into its value, in small letters, and its
+// parameters, whose names are. Where they are not as the standard has them, the lenient way of
+// other servers is taken: a boundary with = or : in it is sent without quotation marks by
+// programs that build forms by hand, and by libraries for mail.
 func parseHeader(header string) (value string, parameters map[string]string) {
 	value, parameters, err := mime.ParseMediaType(header)
 	if err == nil {

@@ -11,15 +11,18 @@ import (
 // formHead is how a URL-encoded form begins, and base64, which has = at its end only, does not.
 var formHead = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}=[^=\r\n]`)
 
-// readURLEncoded reads image=…&top_k=5, with base64 in file or image as other services take it. curl calls everything that it sends
-// with -d or --data-binary a URL-encoded form, so a body that begins otherwise is a bare picture.
+// readURLEncoded reads image=…&top_k=5, with base64 in file or image as other services take it.
+// curl calls everything that it sends with -d or --data-binary a URL-encoded form, so a body that
+// begins otherwise is a bare picture.
 func (in *input) readURLEncoded(body *upload, maxImages int) error {
 	data, err := body.all()
 	if err != nil {
 		return err
 	}
-	if name, _, found := bytes.Cut(data[:min(len(data), 32)], []byte("=")); !formHead.Match(data) && (!found || !isPictureField(string(name))) {
-		in.mangled = "curl's -d leaves out line breaks, which damages pictures: write --data-binary, or -F file=@picture.jpg"
+	name, _, found := bytes.Cut(data[:min(len(data), 32)], []byte("="))
+	if !formHead.Match(data) && (!found || !isPictureField(string(name))) {
+		in.mangled = "curl's -d leaves out line breaks, which damages pictures: write --data-binary, " +
+			"or -F file=@picture.jpg"
 		in.pictures = []picture{{data: decoded(data)}}
 		return nil
 	}
@@ -42,7 +45,8 @@ func (in *input) readURLEncodedField(name string, value []byte, maxImages int) e
 	value, ok := unescape(value)
 	switch {
 	case !ok:
-		return fail(api.BadRequest, "the form cannot be read: the value of %s is not percent-encoded as it should be", quote(name))
+		return fail(api.BadRequest, "the form cannot be read: the value of %s is not percent-encoded as it should be",
+			quote(name))
 	case isPictureField(name):
 		if len(in.pictures) == maxImages {
 			return tooManyImages(maxImages)

@@ -123,6 +123,8 @@ func TestDocsLanguage(t *testing.T) {
 		{"", strings.Repeat("zh-", 20_000), "en"},
 		{"?lang=zh", "en", "zh-CN"},
 		{"?lang=en", "zh-CN", "en"},
+		{"?lang=zh-Hans", "en", "zh-CN"},
+		{"?lang=en_GB", "zh-CN", "en"},
 		{"?lang=fr", "zh-CN", "zh-CN"}, // there is none: as if it were not said
 	} {
 		w := fetch(s, http.MethodGet, "/docs"+c.query, "Accept-Language", c.accepts)

@@ -142,7 +142,9 @@ func (p *parameters) setJSON(name string, value jsontext.Value) error {
 	if kind == 'f' {
 		kind = 't'
 	}
-	if kind != findParameter(name).kind || len(value) > maxTextBytes {
+	if wanted := findParameter(name); kind == '"' && wanted.kind != '"' {
+		return fail(api.BadParameter, "%s must be %s, in JSON without quotation marks", name, wanted.needs)
+	} else if kind != wanted.kind || len(value) > maxTextBytes {
 		return badParameter(name)
 	}
 	text := string(value)

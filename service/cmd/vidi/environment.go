@@ -16,13 +16,19 @@ import (
 // variablePrefix begins the name of every environment variable of ours.
 const variablePrefix = "VIDI_"
 
-// kubernetesLink is a variable that Kubernetes sets in each pod for a Service whose name begins with vidi.
-var kubernetesLink = regexp.MustCompile(`^VIDI_([A-Z0-9_]+_)?(SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)=|^VIDI_([A-Z0-9_]+_)?PORT=(tcp|udp)://`)
+// kubernetesLink is a variable that Kubernetes sets in each pod for a Service whose name begins
+// with vidi.
+var kubernetesLink = regexp.MustCompile(`^VIDI_([A-Z0-9_]+_)?(` +
+	`SERVICE_(HOST|PORT)(_[A-Z0-9_]+)?=|` +
+	`PORT_[0-9]+_(TCP|UDP)(_(PROTO|PORT|ADDR))?=|` +
+	`PORT=(tcp|udp)://)`)
 
 // otherNames are what people call a setting that has another name here.
 var otherNames = map[string]string{
-	"VIDI_PORT": "VIDI_ADDR", "VIDI_HOST": "VIDI_ADDR", "VIDI_LISTEN": "VIDI_ADDR", "VIDI_ADDRESS": "VIDI_ADDR", "VIDI_API_KEY": "VIDI_KEYS",
-	"VIDI_TIMEOUT": "VIDI_DEADLINE", "VIDI_MODEL_DIR": "VIDI_MODELS", "VIDI_MODEL_PATH": "VIDI_MODEL", "VIDI_LOG": "VIDI_LOG_LEVEL",
+	"VIDI_PORT": "VIDI_ADDR", "VIDI_HOST": "VIDI_ADDR", "VIDI_LISTEN": "VIDI_ADDR",
+	"VIDI_ADDRESS": "VIDI_ADDR", "VIDI_API_KEY": "VIDI_KEYS", "VIDI_TIMEOUT": "VIDI_DEADLINE",
+	"VIDI_DEADLINE_MS": "VIDI_DEADLINE", "VIDI_MODEL_DIR": "VIDI_MODELS",
+	"VIDI_MODEL_PATH": "VIDI_MODEL", "VIDI_LOG": "VIDI_LOG_LEVEL",
 }
 
 // knownVariables are the environment variables that any command of the program reads.
@@ -39,8 +45,8 @@ func knownVariables(program *kong.Application) map[string]bool {
 	return known
 }
 
-// unknownVariables are those of environment, as os.Environ has it, that look like ours and are not, each with the name that was
-// probably meant, or "".
+// unknownVariables are those of environment, as os.Environ has it, that look like ours and are
+// not, each with the name that was probably meant, or "".
 func unknownVariables(environment []string, known map[string]bool) map[string]string {
 	unknown := map[string]string{}
 	for _, variable := range environment {
@@ -70,14 +76,16 @@ func nearestVariable(name string, known map[string]bool) (nearest string) {
 	return nearest
 }
 
-// warnOfVariables tells of variables that change nothing, since their names are not known: a slip would otherwise go unseen.
+// warnOfVariables tells of variables that change nothing, since their names are not known: a slip
+// would otherwise go unseen.
 func warnOfVariables(log *slog.Logger, environment []string, known map[string]bool) {
+	const says = "this environment variable is unknown, and changes nothing; "
 	unknown := unknownVariables(environment, known)
 	for _, name := range slices.Sorted(maps.Keys(unknown)) {
 		if meant := unknown[name]; meant != "" {
-			log.Warn("this environment variable is unknown, and changes nothing; is another meant?", "variable", name, "meant", meant)
+			log.Warn(says+"is another meant?", "variable", name, "meant", meant)
 		} else {
-			log.Warn("this environment variable is unknown, and changes nothing; vidi serve --help lists those there are", "variable", name)
+			log.Warn(says+"vidi serve --help lists those there are", "variable", name)
 		}
 	}
 }

@@ -30,7 +30,7 @@ func TestUnknownVariables(t *testing.T) {
 	}
 	for variable, meant := range map[string]string{
 		"VIDI_PRECISON=bf16": "VIDI_PRECISION", "VIDI_MAXBODY=1MiB": "VIDI_MAX_BODY", "VIDI_WORKER=2": "VIDI_WORKERS", "VIDI_PORT=8080": "VIDI_ADDR",
-		"VIDI_log_level=debug": "VIDI_LOG_LEVEL", "VIDI_COLOUR=red": "", "VIDI_=1": "", "VIDI_DEADLINE_MS=5": "",
+		"VIDI_log_level=debug": "VIDI_LOG_LEVEL", "VIDI_COLOUR=red": "", "VIDI_=1": "", "VIDI_DEADLINE_MS=5": "VIDI_DEADLINE",
 	} {
 		name, _, _ := strings.Cut(variable, "=")
 		got := unknownVariables([]string{"PATH=/bin", variable, "VIDI_ADDR=127.0.0.1:0"}, known)

@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// inside are the beginnings of the names of networks that lie within a machine, for containers and virtual machines.
+// inside are the beginnings of the names of networks that lie within a machine, for containers
+// and virtual machines.
 var inside = []string{"docker", "br-", "veth", "virbr", "cni", "flannel", "cali", "lxc", "lxd"}
 
-// lanAddresses are the addresses at which other machines find what listens on every address of this one, at most eight, IPv4 first. Where
-// it listens on certain addresses only there are none to add.
+// lanAddresses are the addresses at which other machines find what listens on every address of
+// this one, at most eight, IPv4 first. Where it listens on certain addresses only there are none
+// to add.
 func lanAddresses(listening net.Addr) []string {
 	at, ok := listening.(*net.TCPAddr)
 	if !ok || !at.IP.IsUnspecified() {
@@ -24,7 +26,8 @@ func lanAddresses(listening net.Addr) []string {
 	}
 	var four, six []string
 	for _, network := range interfaces {
-		if network.Flags&net.FlagUp == 0 || network.Flags&net.FlagLoopback != 0 || liesInside(network.Name) {
+		up := network.Flags&net.FlagUp != 0 && network.Flags&net.FlagLoopback == 0
+		if !up || liesInside(network.Name) {
 			continue
 		}
 		addresses, err := network.Addrs()

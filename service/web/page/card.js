@@ -55,7 +55,7 @@ function answerPart({ answer }, side, showModel) {
   const group = groupOf(result);
   const unsure = best && best.confidence < unsureBelow && !group && !result.warnings.includes("not_sure");
   const facts = t("facts", {
-    width: result.width, height: result.height, format: String(result.format).toUpperCase(), ms: Math.max(1, Math.round(answer.timing_ms.total)),
+    width: result.width, height: result.height, format: String(result.format).toUpperCase(), ms: Math.max(1, Math.round(answer.timing_ms.total - answer.timing_ms.upload)),
   });
   return [
     best ? el("ol", { class: "answers" }, ...result.predictions.map(answerRow)) : el("p", {}, t("nothing")),
