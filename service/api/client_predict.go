@@ -20,7 +20,7 @@ import (
 type Params struct {
 	TopK      int           // how many names; 0 is 3
 	Threshold float64       // percent; names below it are left out
-	Parents   bool          // the groups that the names belong to, too: Result.Parents
+	Parents   bool          // the groups that the names belong to, too: Result.Parents, TopGroups
 	Lang      string        // of Prediction.Display: "en", "zh"
 	Model     string        // an error if another is served
 	Decode    string        // "exact", "fast"

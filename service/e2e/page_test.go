@@ -89,6 +89,17 @@ func TestPageShowsGroupsAndTags(t *testing.T) {
 	}
 }
 
+// Where neither the name nor its group is sure, the page says the top-level group.
+func TestPageShowsTheTopLevelGroup(t *testing.T) {
+	p := open(t, start(t, lite0).ready(t).url, desktop)
+	p.choose(filepath.Join(shared(t, "photos/sample"), "n02123159_tiger_cat.JPEG")) // a cat for 45 %
+	p.click("#classify")
+	p.classified(1)
+	wantIn(t, "the cat", p.card("n02123159_tiger_cat.JPEG"), "All in all: animal (动物) 8")
+	p.click(`[data-language="zh"]`)
+	wantIn(t, "the cat in Chinese", p.card("n02123159_tiger_cat.JPEG"), "总的来看：动物 (animal) 8")
+}
+
 // Every format goes through, a bad file beside them fails alone, and what the browser cannot show has a placeholder.
 func TestPageTakesEveryFormatAndABadOne(t *testing.T) {
 	dir := t.TempDir()

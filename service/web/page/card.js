@@ -36,10 +36,10 @@ function answerRow(prediction, place) {
 }
 
 // groupOf is the likeliest group, where it tells more than the best name does: tabby 38 %, tiger cat 38 %, but cat 93 %.
-// Where no group does, it is the likeliest top-level group: animal.
+// Where the group is doubtful, too, it is the likeliest top-level group: animal.
 function groupOf({ predictions: [best], parents: [group] = [], top_groups: [top] = [] }) {
   const helps = (of) => best && of && best.confidence < groupBelow && of.confidence >= groupFrom && of.confidence >= best.confidence + surerBy;
-  return [group, top].find(helps);
+  return [group?.confidence < groupFrom ? top : group].find(helps);
 }
 
 function tagsPart(tags) {
