@@ -51,7 +51,10 @@ tb_code run_decode(JpegDecoder* d, const uint8_t* data, size_t size, int32_t eig
     JSAMPROW rows[1] = {row};
     if (jpeg_read_scanlines(&d->cinfo, rows, 1) == 1 && cmyk) tb::cmyk_to_rgb(row, d->cinfo.output_width);
   }
-  jpeg_finish_decompress(&d->cinfo);  // reads up to the end marker: a file without one ended early
+  if (!jpeg_has_multiple_scans(&d->cinfo)) d->taken = tb::position(*d);
+  while (jpeg_consume_input(&d->cinfo) != JPEG_REACHED_EOI) {
+  }
+  if (d->ran_out) tb::require_all_rows(d);
   jpeg_destroy_decompress(&d->cinfo);
   return TB_OK;
 }

@@ -17,6 +17,8 @@ int64_t thread_cpu_ns() {
   return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
 }
 
+constexpr char kEndsEarly[] = "the data ends before the picture does";
+
 tb_code code_of(int message_code) {
   switch (message_code) {
     case JERR_SOF_UNSUPPORTED:
@@ -49,16 +51,24 @@ tb_code code_of(int message_code) {
   give_up(decoder_of(cinfo), code, text);
 }
 
-void on_message(j_common_ptr cinfo, int level) {
+void warn(JpegDecoder* d, const char* text) {
+  if (d->report.warnings++ == 0) std::snprintf(d->report.first_warning, sizeof(d->report.first_warning), "%s", text);
+}
+
+bool is_restart(int marker) { return marker >= JPEG_RST0 && marker <= JPEG_RST0 + 7; }
+
+void on_message(j_common_ptr common, int level) {
   if (level >= 0) return;  // traces
-  JpegDecoder* d = decoder_of(cinfo);
-  // The memory source makes up an end-of-image marker when the data runs out. Half a picture must not pass for one.
-  if (cinfo->err->msg_code == JWRN_JPEG_EOF) give_up(d, TB_CORRUPT_IMAGE, "the data ends before the picture does");
-  if (d->report.warnings++ == 0) {
-    char text[JMSG_LENGTH_MAX];
-    cinfo->err->format_message(cinfo, text);
-    std::snprintf(d->report.first_warning, sizeof(d->report.first_warning), "%s", text);
-  }
+  JpegDecoder* d = decoder_of(common);
+  const int code = common->err->msg_code;
+  // The memory source makes up an end-of-image marker when the data runs out. Half a picture must not pass for one. libjpeg reads
+  // ahead, so the picture may be whole all the same; if it is not, the decoder soon lacks bits. An arithmetic decoder does not say so.
+  if (code == JWRN_JPEG_EOF) d->ran_out = true;
+  if (code == JWRN_HIT_MARKER || code == JWRN_MUST_RESYNC) d->lacks_data |= !is_restart(d->cinfo.unread_marker);
+  if (d->ran_out && (!d->in_scans || d->lacks_data || d->cinfo.arith_code)) give_up(d, TB_CORRUPT_IMAGE, kEndsEarly);
+  char text[JMSG_LENGTH_MAX];
+  common->err->format_message(common, text);
+  warn(d, text);
 }
 
 // Called for every row of blocks in every scan, and for every read of rows. A file of 400 KB can ask for 3,000 scans over 50
@@ -69,6 +79,7 @@ void on_progress(j_common_ptr common) {
   int64_t pixels = static_cast<int64_t>(cinfo->image_width) * cinfo->image_height;
   if (d->limits.max_scan_pixels > 0 && cinfo->input_scan_number > d->limits.max_scan_pixels / pixels)
     give_up(d, TB_IMAGE_TOO_COMPLEX, "the picture is stored in too many scans");
+  if (!d->ran_out) d->taken = position(*d);
   check_time(d, static_cast<int64_t>(cinfo->image_width) * DCTSIZE);
 }
 
@@ -90,6 +101,8 @@ void start(JpegDecoder* d, const uint8_t* data, size_t size) {
   jpeg_create_decompress(&d->cinfo);
   d->cinfo.client_data = d;
   d->cinfo.progress = &d->progress;
+  d->data = data;
+  d->size = size;
   if (d->limits.max_decoder_bytes > 0) d->cinfo.mem->max_memory_to_use = static_cast<long>(d->limits.max_decoder_bytes);
   jpeg_mem_src(&d->cinfo, data, size);
   jpeg_read_header(&d->cinfo, TRUE);
@@ -102,6 +115,27 @@ void start(JpegDecoder* d, const uint8_t* data, size_t size) {
   }
   int n = d->cinfo.num_components;
   if (n != 1 && n != 3 && n != 4) give_up(d, TB_UNSUPPORTED_IMAGE, "a JPEG has 1, 3 or 4 colour components");
+  d->in_scans = true;
+}
+
+size_t position(const JpegDecoder& d) { return d.ran_out ? d.size : static_cast<size_t>(d.cinfo.src->next_input_byte - d.data); }
+
+// Every row of the last scan was decoded from bits of the file, or lacks_data would be set. What is left to tell: whether all scans
+// are there, and whether those bits were picture data. A download that broke off may have been padded, and padding decodes as
+// anything. So the run of equal bytes at the file's end may not begin much before the place where the decoder stopped.
+void require_all_rows(JpegDecoder* d) {
+  const jpeg_decompress_struct& c = d->cinfo;
+  bool whole = !d->lacks_data && !c.arith_code;
+  for (int i = 0; i < c.num_components; i++) {
+    whole = whole && c.comp_info[i].quant_table != nullptr;  // copied where a scan of the component begins
+    for (int k = 0; k < DCTSIZE2 && c.coef_bits != nullptr; k++) whole = whole && c.coef_bits[i][k] == 0;
+  }
+  constexpr size_t kReadAhead = sizeof(uint64_t);  // the bits that libjpeg keeps
+  size_t padding = d->size;
+  const uint8_t last = d->data[d->size - 1];
+  while (last != 0xFF && padding > 0 && d->data[padding - 1] == last) padding--;  // 0xFF repeated is never picture data
+  if (!whole || d->taken > padding + kReadAhead) give_up(d, TB_CORRUPT_IMAGE, kEndsEarly);
+  warn(d, "the end marker is missing");
 }
 
 void choose_output(JpegDecoder* d, int32_t eighths) {

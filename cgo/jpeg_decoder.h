@@ -24,6 +24,12 @@ struct JpegDecoder {
   tb_jpeg_limits limits;
   int64_t deadline_ns;  // of this thread's CPU clock; 0 for none
   int64_t unclocked;    // pixels of progress since the clock was read
+  const uint8_t* data;  // the whole file
+  size_t size;
+  size_t taken;     // bytes that libjpeg had read when it last reported progress
+  bool in_scans;    // the header is read, and so is where the picture's data begins
+  bool ran_out;     // the file ended without an end marker
+  bool lacks_data;  // a scan ended before its rows did, at a marker that is no restart
   tb_code code;
   char message[JMSG_LENGTH_MAX + 64];
   tb_jpeg_report report;
@@ -41,6 +47,11 @@ void start(JpegDecoder* d, const uint8_t* data, size_t size);
 void choose_output(JpegDecoder* d, int32_t eighths);
 // Ends the work when it has taken too long. Cheap enough for every row.
 void check_time(JpegDecoder* d, int64_t pixels);
+
+// Call when every row has been read and no end marker was found: warns of that if every row was in the file, and else gives up.
+void require_all_rows(JpegDecoder* d);
+// How far libjpeg has read in the file.
+size_t position(const JpegDecoder& d);
 
 // Adobe's inverted CMYK to RGB in place, with Pillow's "CMYK;I" unpacking and cmyk2rgb (libImaging/Convert.c).
 void cmyk_to_rgb(uint8_t* row, uint32_t width);

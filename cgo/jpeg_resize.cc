@@ -95,7 +95,9 @@ void skip_to(JpegDecoder* d, int64_t row) {
 
 // Whether an end-of-image marker follows. Compressed data holds 0xFF only before a zero or in a restart marker, so nothing in it
 // looks like one. A file in several scans was read to its end before the first row came out.
-bool ends_well(jpeg_decompress_struct* cinfo) {
+bool ends_well(JpegDecoder* d) {
+  jpeg_decompress_struct* cinfo = &d->cinfo;
+  if (d->ran_out) return false;
   if (jpeg_has_multiple_scans(cinfo) || jpeg_input_complete(cinfo) || cinfo->unread_marker == JPEG_EOI) return true;
   const uint8_t* at = cinfo->src->next_input_byte;
   const uint8_t* end = at + cinfo->src->bytes_in_buffer;
@@ -105,6 +107,16 @@ bool ends_well(jpeg_decompress_struct* cinfo) {
     if (*++at == JPEG_EOI) return true;
   }
   return false;
+}
+
+// For a file without an end marker: are the rows below the window there? They are decoded to find out, which costs no more than
+// decoding the whole picture, and only such a file. Skipping them would not do: libjpeg does not read what lies below a skip.
+void read_on(JpegDecoder* d, const Window& w) {
+  jpeg_decompress_struct* cinfo = &d->cinfo;
+  while (cinfo->output_scanline < cinfo->output_height)
+    jpeg_read_scanlines(cinfo, const_cast<JSAMPARRAY>(w.rows), static_cast<JDIMENSION>(w.batch));
+  if (!jpeg_has_multiple_scans(cinfo)) d->taken = tb::position(*d);
+  tb::require_all_rows(d);
 }
 
 // Reads the header, and stops where the size of the output is known.
@@ -143,7 +155,7 @@ tb_code run_rows(JpegDecoder* d, const Window* w) {
     w->resampler->push(w->rows + above, static_cast<int>(n) - above);
     d->report.resize_ns += wall_ns() - start_ns;
   }
-  if (!ends_well(cinfo)) tb::give_up(d, TB_CORRUPT_IMAGE, "the data ends before the picture does");
+  if (!ends_well(d)) read_on(d, *w);
   return TB_OK;
 }
 

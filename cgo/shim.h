@@ -234,7 +234,7 @@ typedef struct tb_jpeg_report {
 // w = ceil(width × eighths / 8), h likewise, and dst_bytes ≥ stride × (h − 1) + 4 × w. eighths is 8, or 4, 2 or 1 to let the
 // inverse DCT shrink the picture, which is faster and not what Pillow does. At 8 the pixels are those that Pillow gives:
 // accurate integer DCT, smooth chroma upsampling, grey replicated, CMYK and YCCK inverted as Adobe writes them and turned to
-// RGB by Pillow's formula. Data that ends early is TB_CORRUPT_IMAGE.
+// RGB by Pillow's formula. Data that ends before the last row is TB_CORRUPT_IMAGE.
 tb_status* tb_jpeg_decode(const uint8_t* data, size_t size, const tb_jpeg_limits* limits, int32_t eighths, uint8_t* dst, size_t stride,
                           size_t dst_bytes, tb_jpeg_report* report);
 
@@ -264,9 +264,9 @@ tb_status* tb_image_resize(const uint8_t* pixels, int64_t width, int64_t height,
                            size_t dst_bytes);
 
 // tb_jpeg_decode and tb_image_resize in one: the same bytes in dst, without the decoded picture ever being in memory. Only the
-// rows and columns that the crop needs are decoded, so damage below them is not found; a file without an end marker is
-// TB_CORRUPT_IMAGE all the same. The box is in pixels of the stored picture at full size, whatever the eighths.
-// The limits are those of tb_jpeg_decode.
+// rows and columns that the crop needs are decoded, so damage below them is not found. A file without an end marker is
+// decoded to its last row: TB_CORRUPT_IMAGE if rows are missing, a warning in the report if not. The box is in pixels of the stored picture
+// at full size, whatever the eighths. The limits are those of tb_jpeg_decode.
 tb_status* tb_jpeg_resize(const uint8_t* data, size_t size, const tb_jpeg_limits* limits, int32_t eighths, const tb_resize* resize,
                           uint8_t* dst, size_t dst_bytes, tb_jpeg_report* report);
 

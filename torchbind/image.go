@@ -134,7 +134,7 @@ const (
 // picture ever being in memory: only the rows and columns that the crop needs are decoded, and each is resized at once. Box is in
 // pixels of the file at full size, whatever o.Scale says.
 //
-// What lies below the crop is not looked at, so damage there is not reported. A file that ends early is [CorruptImage] all the
+// What lies below the crop is not looked at, so damage there is not reported. A file that lacks rows is [CorruptImage] all the
 // same. Errors and limits are those of the two functions. Safe for concurrent use with different dst; needs no [Worker].
 func ResizeJPEG(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, error) {
 	if err := Open(); err != nil {

@@ -3,6 +3,8 @@ package preprocess
 import (
 	"bytes"
 	"image"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/vidi-vision/vidi/torchbind"
@@ -73,7 +75,13 @@ func TestDamageInAJPEG(t *testing.T) {
 			t.Errorf("damage at %d %%: the same pixels: %v, warnings %v", c.percent, same, p.Warnings)
 		}
 	}
-	for _, end := range []int{len(data) - 1, len(data) - 2, len(data) * 95 / 100, len(data) / 2} {
+	for _, end := range []int{len(data) - 20, len(data) * 95 / 100, len(data) / 2} {
 		expect(t, data[:end], CorruptImage)
+	}
+	for _, tail := range []string{"", "\xff", "\x00\x00", "\r\n", strings.Repeat("\x00", 5000)} { // in place of the end marker
+		p := expect(t, append(bytes.Clone(data[:len(data)-2]), tail...), ok)
+		if p != nil && (!slices.Equal(p.Warnings, []Warning{DamagedImage}) || !bytes.Equal(p.RGB, good.RGB)) {
+			t.Errorf("ending with %q: warnings %v", tail, p.Warnings)
+		}
 	}
 }
