@@ -66,14 +66,23 @@ func (e Entry) rank() int {
 // List looks at every .pt and .torchscript file of the folder and of BuiltIn, sorted by name, the newest version of a name first, and the default
 // before all. A folder that does not exist is empty.
 func (f Folder) List() ([]Entry, error) {
+	return f.ListWatched(func(int, int) {})
+}
+
+// ListWatched is [Folder.List] for large folders: looked hears after each file how many of all were looked at, some milliseconds each.
+func (f Folder) ListWatched(looked func(done, total int)) ([]Entry, error) {
 	manifest, err := f.Manifest()
 	if err != nil {
 		return nil, err
 	}
-	return f.list(manifest)
+	return f.listWatched(manifest, looked)
 }
 
 func (f Folder) list(manifest Manifest) ([]Entry, error) {
+	return f.listWatched(manifest, func(int, int) {})
+}
+
+func (f Folder) listWatched(manifest Manifest, looked func(done, total int)) ([]Entry, error) {
 	own, builtIn, err := f.files()
 	if err != nil {
 		return nil, err
@@ -89,6 +98,7 @@ func (f Folder) list(manifest Manifest) ([]Entry, error) {
 			entry.Chosen = manifest.Default != "" && (entry.Name == manifest.Default || entry.Ref() == manifest.Default)
 		}
 		entries = append(entries, entry)
+		looked(i+1, len(own)+len(builtIn))
 	}
 	sort.SliceStable(entries, func(i, j int) bool {
 		a, b := entries[i], entries[j]

@@ -3,9 +3,11 @@ package model
 import (
 	"errors"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 
+	"github.com/vidi-vision/vidi/service/filetest"
 	"github.com/vidi-vision/vidi/service/userfile"
 )
 
@@ -38,5 +40,15 @@ func TestNoPipeIsOpened(t *testing.T) {
 	}
 	if _, err := Folder(manifest).List(); !errors.Is(err, userfile.ErrNotRegular) {
 		t.Errorf("a pipe as %s: %v", ManifestFile, err)
+	}
+}
+
+// Who lists a large folder hears how far it is.
+func TestListWatched(t *testing.T) {
+	dir := filetest.Tree(t, t.TempDir(), map[string]string{"a.pt": "", "b.pt": "", "c.txt": ""})
+	var heard [][2]int
+	entries, err := Folder(dir).ListWatched(func(done, total int) { heard = append(heard, [2]int{done, total}) })
+	if err != nil || len(entries) != 2 || !slices.Equal(heard, [][2]int{{1, 2}, {2, 2}}) {
+		t.Errorf("%v, %v, %v", entries, err, heard)
 	}
 }

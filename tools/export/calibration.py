@@ -8,7 +8,7 @@ from pathlib import Path
 
 from weights import ExportError
 
-KINDS = (".jpg", ".jpeg", ".png", ".webp")
+KINDS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp")
 # More than this are thinned out evenly: hundreds of views take minutes and move the ranges by less than a step.
 MOST_PHOTOGRAPHS = 64
 

@@ -17,7 +17,7 @@ import decode
 from progress import Progress
 from recipe import Recipe
 
-KINDS = {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+KINDS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 # Fewer in a class cannot be shared out: three to learn from, one to stop by, one to judge by.
 FEWEST = 5
 

@@ -182,17 +182,20 @@ func valuesOf(value *kong.Value) (lines []string) {
 	return nil // a number
 }
 
-// mostModels bounds how long a key press waits.
+// mostModels bounds how long a key press waits: to look at a model takes some milliseconds.
 const mostModels = 200
 
 // modelNames are those of the user's folder and of what is built in.
 func modelNames() (lines []string) {
 	folder := cmp.Or(model.Folder(os.Getenv("VIDI_MODELS")), model.DefaultFolder())
+	if files, err := os.ReadDir(string(folder)); err != nil || len(files) > mostModels {
+		return nil
+	}
 	entries, err := folder.List()
 	if err != nil {
 		return nil
 	}
-	for _, e := range entries[:min(len(entries), mostModels)] {
+	for _, e := range entries {
 		if e.Err == nil && !slices.Contains(lines, e.Name) {
 			lines = append(lines, e.Name)
 		}

@@ -107,7 +107,9 @@ type modelLine struct {
 
 // Run lists the models by looking at their files; libtorch is not opened.
 func (c *modelsListCmd) Run(m *modelsCmd, a *app) error {
-	entries, err := m.folder().List()
+	looked, finish := a.slowProgress("%d of %d models ")
+	entries, err := m.folder().ListWatched(looked)
+	finish()
 	if err != nil {
 		return startFailure(err)
 	}

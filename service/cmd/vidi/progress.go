@@ -60,3 +60,17 @@ func (a *app) sayLooking() (found func(path string)) {
 		}
 	}
 }
+
+// slowProgress is a bar for what mostly takes no time: it appears, where a person watches, once two seconds have passed.
+func (a *app) slowProgress(words string) (looked func(done, total int), finish func()) {
+	begun, bar, shown := time.Now(), progress{}, 0
+	return func(done, total int) {
+		if shown == 0 && time.Since(begun) > sayEvery {
+			bar = newProgress(a, total, words)
+		}
+		if bar.bar != nil {
+			bar.bar.IncrBy(done - shown)
+			shown = done
+		}
+	}, func() { bar.finish() }
+}
