@@ -32,7 +32,8 @@ targets='
 1  go   service/httpapi     FuzzBase64
 1  go   service/keys        FuzzParse
 1  go   service/rules       FuzzParse
-3  go   service/model       FuzzInspect
+2  go   service/model       FuzzInspect
+1  go   service/model       FuzzPickle
 1  go   service/model       FuzzCard
 1  go   service/config      FuzzValues
 '

@@ -60,8 +60,8 @@ func TestInspectNamesWhatAFileIs(t *testing.T) {
 	}
 	for _, c := range []struct{ path, is, do string }{
 		{fixture(t, "state_dict.pth"), "a state_dict", "load_state_dict"},
-		{fixture(t, "legacy_state_dict.pth"), "torch.save in its old format", "torch.jit.trace"},
-		{fixture(t, "pickled_module.pth"), "a pickled Python object (of class torch.nn.modules", "torch.jit.trace"},
+		{fixture(t, "legacy_state_dict.pth"), "torch.save in its old format", "weights_only=True"},
+		{fixture(t, "pickled_module.pth"), "a pickled Python object (of class torch.nn.modules", "weights_only=False"},
 		{fixture(t, "exported.pt2"), "torch.export program", "torch.jit.trace"},
 		{fixture(t, "exported_new.pt2"), "torch.export program", "torch.jit.trace"},
 		{fixture(t, "onnx_like.onnx"), "an ONNX model", "torch.jit.trace"},
@@ -82,6 +82,17 @@ func TestInspectNamesWhatAFileIs(t *testing.T) {
 		{write("lfs.pt", "version https://git-lfs.github.com/spec/v1\n"), "Git LFS pointer", "git lfs pull"},
 		{write("page.pt", "<!DOCTYPE html>"), "web page", "again"},
 		{write("p.pkl", "\x80\x04\x95"), "a Python pickle", "torch.jit.trace"},
+		{write("forest.pkl", "\x80\x02csklearn.ensemble\nForest\n)\x81."), "a Python pickle (of class sklearn.ensemble.Forest)", "torch.jit.trace"},
+		{write("x.mlmodel", "\x08\x05\x12\x20"), "a Core ML model", "PyTorch"},
+		{write("x.pte", "\x1c\x00\x00\x00ET12"), "an ExecuTorch program", "torch.jit.trace"},
+		{write("x.gguf", "GGUF\x03"), "a GGUF file", "images"},
+		{write("x.param", "7767517\n1 2\n"), "an ncnn network", "PyTorch"},
+		{write("saved_model.pb", "\x08\x01"), "a TensorFlow SavedModel", "PyTorch"},
+		{write("x.xml", "<?xml version=\"1.0\"?>\n<net name=\"m\" version=\"11\">"), "an OpenVINO network", "torch.jit.trace"},
+		{archive("x.keras", "metadata.json", "config.json", "model.weights.h5"), "a Keras model (.keras)", "PyTorch"},
+		{archive("x.mlpackage.zip", "Manifest.json", "Data/com.apple.CoreML/model.mlmodel"), "a Core ML package", "PyTorch"},
+		{archive("x.npz", "arr_0.npy"), "a NumPy archive", "torch.jit.trace"},
+		{archive("pets.zip", "pets/model.pt", "pets/labels.txt"), "that holds pets/model.pt", "unzip"},
 	} {
 		_, err := Inspect(c.path)
 		var e *NotTorchScriptError

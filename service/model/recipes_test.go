@@ -1,0 +1,147 @@
+package model
+
+import (
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/vidi-vision/vidi/torchbind/torchtest"
+)
+
+// Weights of every classifier of torchvision's, and the ways to pickle them, are recognised, and the Python that the message has
+// makes a TorchScript file of them.
+func TestWeightsAreNamedAndRecipesRun(t *testing.T) {
+	dir := t.TempDir()
+	python := torchtest.File(t, "build/venv/bin/python")
+	if out, err := exec.Command(python, "testdata/make_weights.py", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "expected.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var expected map[string]struct {
+		Contains string
+		Run      bool
+	}
+	if err := json.Unmarshal(text, &expected); err != nil || len(expected) < 60 {
+		t.Fatalf("%d files: %v", len(expected), err)
+	}
+	ran := 0
+	for name, want := range expected {
+		_, err := Inspect(filepath.Join(dir, name))
+		var refusal *NotTorchScriptError
+		if !errors.As(err, &refusal) || !strings.Contains(err.Error(), want.Contains) {
+			t.Errorf("%s: want %q in: %v", name, want.Contains, err)
+			continue
+		}
+		if want.Run {
+			ran++
+			runRecipe(t, python, name, refusal.Do)
+		}
+	}
+	if ran < 10 {
+		t.Errorf("only %d recipes were run", ran)
+	}
+}
+
+// runRecipe runs the indented lines of a refusal, and wants the TorchScript file that they are to write.
+func runRecipe(t *testing.T, python, name, advice string) {
+	t.Helper()
+	var recipe []string
+	for line := range strings.Lines(advice) {
+		if code, indented := strings.CutPrefix(line, "    "); indented {
+			recipe = append(recipe, code)
+		}
+	}
+	folder := t.TempDir()
+	run := exec.Command(python, "-W", "ignore", "-c", strings.Join(recipe, ""))
+	run.Dir = folder
+	if out, err := run.CombinedOutput(); err != nil {
+		t.Errorf("%s: the recipe does not run: %v\n%s\n%s", name, err, advice, out)
+		return
+	}
+	if _, err := Inspect(filepath.Join(folder, "model.pt")); err != nil {
+		t.Errorf("%s: the recipe wrote: %v", name, err)
+	}
+}
+
+// testdata/make_timm_shapes.py wrote the shapes.
+func TestTimmWeightsAreNamed(t *testing.T) {
+	file, err := os.Open("testdata/timm_shapes.json.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	unpacked, err := gzip.NewReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all map[string]map[string][]int64
+	if err := json.NewDecoder(unpacked).Decode(&all); err != nil || len(all) < 16 {
+		t.Fatalf("%d networks: %v", len(all), err)
+	}
+	for name, shapes := range all {
+		a := weights{shapes: shapes}.recognise()
+		if a == nil || a.name != "timm's "+name || a.classes != 7 || !strings.Contains(a.build, `"`+name+`"`) {
+			t.Errorf("%s is taken for %+v", name, a)
+		}
+	}
+}
+
+func TestOtherWeightsAreNamed(t *testing.T) {
+	for _, c := range []struct {
+		shapes map[string][]int64
+		want   string
+	}{
+		{map[string][]int64{"vit.embeddings.cls_token": {1, 1, 64}, "classifier.weight": {5, 64}}, "a vit classifier of Hugging Face's transformers"},
+		{map[string][]int64{"_conv_stem.weight": {32}, "_blocks.0._depthwise_conv.weight": {32}, "_blocks.15._bn2.weight": {1}, "_fc.weight": {3, 1280}}, "efficientnet_pytorch's efficientnet-b0"},
+		{map[string][]int64{"net.0.weight": {32, 3}}, ""},
+		{nil, ""},
+	} {
+		got := ""
+		if a := (weights{shapes: c.shapes}).recognise(); a != nil {
+			got = a.name
+		}
+		if got != c.want {
+			t.Errorf("%v is taken for %q, not %q", c.shapes, got, c.want)
+		}
+	}
+}
+
+func TestUltralyticsCheckpointsAreNamed(t *testing.T) {
+	for class, want := range map[string]string{
+		"ultralytics.nn.tasks\nClassificationModel": "yolo export format=torchscript model=",
+		"ultralytics.nn.tasks\nDetectionModel":      "another task",
+		"models.yolo\nClassificationModel":          "export.py",
+		"fastai.learner\nLearner":                   "load_learner",
+	} {
+		value, _, err := readPickle([]byte("\x80\x02}X\x05\x00\x00\x00modelc" + class + "\n)\x81s."))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, do := explainPickle("best.pt", "a state_dict", value); !strings.Contains(do, want) {
+			t.Errorf("%s: want %q in %q", class, want, do)
+		}
+	}
+}
+
+// No pickle makes the reader crash, or spend more than its steps.
+func FuzzPickle(f *testing.F) {
+	f.Add([]byte("\x80\x02}q\x00(X\x01\x00\x00\x00ac__main__\nA\n)\x81u."))
+	f.Add([]byte("\x80\x02]q\x00h\x00a."))
+	f.Add([]byte("\x80\x02(((t0222\x85\x86."))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if value, length, err := readPickle(data); err == nil {
+			if length > len(data) {
+				t.Errorf("it ends at %d of %d", length, len(data))
+			}
+			explainPickle("x", "a state_dict", value)
+		}
+	})
+}
