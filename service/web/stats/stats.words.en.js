@@ -18,7 +18,7 @@ export default {
   tile_errors: "Errors",
   tile_errors_note: "{refused} refused, {failed} failed",
   tile_p50: "Half are answered within",
-  tile_p50_note: "median; upload: {upload}",
+  tile_p50_note: "median upload {upload}",
   tile_p95: "95 % are answered within",
   tile_p95_note: "99 %: {p99}",
   tile_queue: "Waiting",

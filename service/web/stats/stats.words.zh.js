@@ -18,7 +18,7 @@ export default {
   tile_errors: "错误",
   tile_errors_note: "拒绝 {refused}，失败 {failed}",
   tile_p50: "半数请求的耗时不超过",
-  tile_p50_note: "中位数；上传：{upload}",
+  tile_p50_note: "上传的中位数 {upload}",
   tile_p95: "95 % 的耗时不超过",
   tile_p95_note: "99 %：{p99}",
   tile_queue: "排队",
