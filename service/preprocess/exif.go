@@ -2,11 +2,12 @@ package preprocess
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
 	"encoding/hex"
+	"io"
+	"math"
 	"regexp"
-
-	"github.com/bep/imagemeta"
 )
 
 // orientation is EXIF's: how a stored picture is to be turned so that it stands upright. 1 is as it is, and so is every
@@ -29,50 +30,98 @@ func readOrientation(format string, data []byte) orientation {
 	return 1
 }
 
-// exifOrientation reads the orientation from EXIF data.
-func exifOrientation(data []byte) (turn orientation) {
-	turn = 1
-	data = bytes.TrimPrefix(data, []byte("Exif\x00\x00"))
-	if len(data) == 0 {
-		return 1
-	}
-	defer func() {
-		if recover() != nil { // a bug in the parser must not cost the picture, let alone the process
-			turn = 1
-		}
-	}()
-	_, _ = imagemeta.Decode(imagemeta.Options{
-		R:           bytes.NewReader(data),
-		ImageFormat: imagemeta.TIFF,
-		Sources:     imagemeta.EXIF,
-		ShouldHandleTag: func(tag imagemeta.TagInfo) bool {
-			return tag.Tag == "Orientation" && tag.Namespace == "IFD0"
-		},
-		HandleTag: func(tag imagemeta.TagInfo) error {
-			turn = orientationOf(tag.Value)
-			return imagemeta.ErrStopWalking
-		},
-		// The orientation is among the first tags of the first directory; what is beyond these is not worth the time.
-		LimitNumTags: 1000,
-		LimitTagSize: 1000,
-	})
+// exifOrientation reads the orientation from EXIF data; 1 if there is none.
+func exifOrientation(data []byte) orientation {
+	turn, _ := findOrientation(data)
 	return turn
 }
 
-func orientationOf(value any) orientation {
-	n := 0
-	switch v := value.(type) {
-	case uint16:
-		n = int(v)
-	case uint32:
-		n = int(v)
-	case uint8:
-		n = int(v)
+// exifSizes are the bytes of one value of each type of EXIF entry that Pillow knows. It passes over entries of other types.
+var exifSizes = map[uint16]int64{1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
+
+// findOrientation looks for the orientation in the first directory of EXIF data, as Pillow does: of several entries the last
+// counts, and the first entry whose values lie outside of the data ends the search.
+func findOrientation(data []byte) (turn orientation, found bool) {
+	turn = 1
+	data = bytes.TrimPrefix(data, []byte("Exif\x00\x00"))
+	if len(data) < 8 {
+		return turn, false
 	}
-	if n < 1 || n > 8 {
-		return 1
+	var order binary.ByteOrder = binary.LittleEndian
+	switch string(data[:2]) {
+	case "II":
+	case "MM":
+		order = binary.BigEndian
+	default:
+		return turn, false
 	}
-	return orientation(n)
+	if version := order.Uint16(data[2:]); version != 42 && version != 42<<8 {
+		return turn, false
+	}
+	at := int64(order.Uint32(data[4:]))
+	if at+2 > int64(len(data)) {
+		return turn, false
+	}
+	entries := data[at+2:]
+	for range order.Uint16(data[at:]) {
+		if len(entries) < 12 {
+			break
+		}
+		tag, kind, count := order.Uint16(entries), order.Uint16(entries[2:]), int64(order.Uint32(entries[4:]))
+		value := entries[8:12]
+		entries = entries[12:]
+		size := count * exifSizes[kind]
+		if size == 0 {
+			continue
+		}
+		if size > 4 {
+			at := int64(order.Uint32(value))
+			if at+size > int64(len(data)) {
+				break
+			}
+			value = data[at:]
+		}
+		if tag == 0x0112 {
+			turn, found = orientationOf(exifNumber(kind, value, order)), true
+		}
+	}
+	return turn, found
+}
+
+// exifNumber is the first value of an entry. Bytes and texts are no numbers to Pillow.
+func exifNumber(kind uint16, value []byte, order binary.ByteOrder) float64 {
+	switch kind {
+	case 3:
+		return float64(order.Uint16(value))
+	case 4, 13:
+		return float64(order.Uint32(value))
+	case 5:
+		return float64(order.Uint32(value)) / float64(order.Uint32(value[4:]))
+	case 6:
+		return float64(int8(value[0]))
+	case 8:
+		return float64(int16(order.Uint16(value)))
+	case 9:
+		return float64(int32(order.Uint32(value)))
+	case 10:
+		return float64(int32(order.Uint32(value))) / float64(int32(order.Uint32(value[4:])))
+	case 11:
+		return float64(math.Float32frombits(order.Uint32(value)))
+	case 12:
+		return math.Float64frombits(order.Uint64(value))
+	case 16:
+		return float64(order.Uint64(value))
+	}
+	return 0
+}
+
+func orientationOf(value float64) orientation {
+	for o := orientation(1); o <= 8; o++ {
+		if value == float64(o) {
+			return o
+		}
+	}
+	return 1
 }
 
 // jpegEXIF is the first EXIF segment before the picture itself, nil if there is none.
@@ -109,31 +158,65 @@ func webpEXIF(data []byte) []byte {
 
 var xmpOrientation = regexp.MustCompile(`tiff:Orientation(?:="|>)([0-9])`)
 
-// pngOrientation reads a PNG's EXIF chunk, or ImageMagick's text in place of it, or else its XMP text. Compressed text is left
-// alone: what it inflates to is anyone's guess.
+// pngOrientation reads a PNG's EXIF chunk, or ImageMagick's text in place of it, or else its XMP text. Of several the last counts.
 func pngOrientation(data []byte) orientation {
-	const rawProfile, xmpText = "Raw profile type exif\x00", "XML:com.adobe.xmp\x00\x00"
-	var exif, profile, xmp []byte
+	const rawProfile, xmpText = "Raw profile type exif", "XML:com.adobe.xmp"
+	var exif []byte
+	var profile, xmp pngChunk
 	for chunk := range pngChunks(data) {
-		switch {
-		case chunk.name == "eXIf" && exif == nil:
+		switch chunk.name {
+		case "eXIf":
 			exif = chunk.body
-		case chunk.name == "tEXt" && bytes.HasPrefix(chunk.body, []byte(rawProfile)):
-			profile = chunk.body[len(rawProfile):]
-		case chunk.name == "iTXt" && bytes.HasPrefix(chunk.body, []byte(xmpText)):
-			xmp = chunk.body
+		case "tEXt", "zTXt", "iTXt":
+			switch keyword, _, _ := bytes.Cut(chunk.body, []byte{0}); string(keyword) {
+			case rawProfile:
+				profile = chunk
+			case xmpText:
+				xmp = chunk
+			}
 		}
 	}
 	if exif == nil {
-		exif = profileBytes(profile)
+		exif = profileBytes(profile.text())
 	}
-	if turn := exifOrientation(exif); turn != 1 {
+	if turn, found := findOrientation(exif); found {
 		return turn
 	}
-	if match := xmpOrientation.FindSubmatch(xmp); match != nil {
-		return orientationOf(match[1][0] - '0')
+	if match := xmpOrientation.FindSubmatch(xmp.text()); match != nil {
+		return orientationOf(float64(match[1][0] - '0'))
 	}
 	return 1
+}
+
+// mostText is how long a compressed text may be, Pillow's own limit. EXIF data is a tenth of it at most.
+const mostText = 1 << 20
+
+// text is what follows the keyword of a chunk of text, inflated where it is compressed; nil if it is longer than mostText or damaged.
+func (c pngChunk) text() []byte {
+	_, rest, _ := bytes.Cut(c.body, []byte{0})
+	compressed := c.name == "zTXt"
+	if c.name == "iTXt" {
+		if len(rest) < 2 {
+			return nil
+		}
+		compressed = rest[0] != 0
+		_, rest, _ = bytes.Cut(rest[2:], []byte{0}) // behind the method, the language
+		_, rest, _ = bytes.Cut(rest, []byte{0})     // the keyword in it
+	} else if compressed {
+		rest = rest[min(1, len(rest)):] // the method; there is only one
+	}
+	if !compressed {
+		return rest
+	}
+	inflater, err := zlib.NewReader(bytes.NewReader(rest))
+	if err != nil {
+		return nil
+	}
+	text, err := io.ReadAll(io.LimitReader(inflater, mostText+1))
+	if err != nil || len(text) > mostText {
+		return nil
+	}
+	return text
 }
 
 // profileBytes undoes ImageMagick's way of writing bytes as text: an empty line, a name, a count, then lines of hexadecimal.

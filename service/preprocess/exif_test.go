@@ -2,8 +2,10 @@ package preprocess
 
 import (
 	"bytes"
+	"compress/zlib"
 	"encoding/binary"
 	"image"
+	"strings"
 	"testing"
 
 	"github.com/disintegration/imaging"
@@ -160,5 +162,105 @@ func TestPNGTextOrientation(t *testing.T) {
 		if p := expect(t, insert(data, afterIHDR, chunk), ok); p != nil && p.Width != 48 {
 			t.Errorf("%s: the picture was not turned", name)
 		}
+	}
+}
+
+// exifEntries is EXIF data with these entries of 12 bytes, and values behind the directory.
+func exifEntries(values string, entries ...string) []byte {
+	b := append([]byte("MM\x00*\x00\x00\x00\x08\x00"), byte(len(entries)))
+	for _, e := range entries {
+		b = append(b, e...)
+	}
+	return append(append(b, 0, 0, 0, 0), values...)
+}
+
+// TestEXIFEntries: what stands before the orientation, and its types, with the answers of Pillow 9.4.
+func TestEXIFEntries(t *testing.T) {
+	const six = "\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
+	jpegData, pngData := encode(t, "jpeg", scene(64, 48)), encode(t, "png", scene(64, 48))
+	for name, c := range map[string]struct {
+		exif  []byte
+		turns bool
+	}{
+		"type 0 before it":                {exifEntries("", "\x01\x0f\x00\x00\x00\x00\x00\x01abcd", six), true},
+		"type 0, 2³²−1 values, before it": {exifEntries("", "\x01\x0f\x00\x00\xff\xff\xff\xffabcd", six), true},
+		"type 14 before it":               {exifEntries("", "\x01\x0f\x00\x0e\x00\x00\x00\x01abcd", six), true},
+		"type 65535 before it":            {exifEntries("", "\x01\x0f\xff\xff\x00\x00\x00\x01abcd", six), true},
+		"zeros before it":                 {exifEntries("", strings.Repeat("\x00", 12), strings.Repeat("\x00", 12), six), true},
+		"a higher tag before it":          {exifEntries("", "\x01\x31\x00\x02\x00\x00\x00\x04abc\x00", six), true},
+		"values past the end before it":   {exifEntries("", "\x01\x0f\x00\x02\x00\x00\x00\x64\x00\x01\x00\x00", six), false},
+		"values past the end behind it":   {exifEntries("", six, "\x01\x32\x00\x02\x00\x00\x00\x64\x00\x01\x00\x00"), true},
+		"another before it":               {exifEntries("", "\x01\x12\x00\x03\x00\x00\x00\x01\x00\x03\x00\x00", six), true},
+		"byte":                            {exifEntries("", "\x01\x12\x00\x01\x00\x00\x00\x01\x06\x00\x00\x00"), false},
+		"text":                            {exifEntries("", "\x01\x12\x00\x02\x00\x00\x00\x026\x00\x00\x00"), false},
+		"two shorts":                      {exifEntries("", "\x01\x12\x00\x03\x00\x00\x00\x02\x00\x06\x00\x03"), true},
+		"no short":                        {exifEntries("", "\x01\x12\x00\x03\x00\x00\x00\x00\x00\x06\x00\x00"), false},
+		"long":                            {exifEntries("", "\x01\x12\x00\x04\x00\x00\x00\x01\x00\x00\x00\x06"), true},
+		"fraction":                        {exifEntries("\x00\x00\x00\x06\x00\x00\x00\x01", "\x01\x12\x00\x05\x00\x00\x00\x01\x00\x00\x00\x1a"), true},
+		"6/0":                             {exifEntries("\x00\x00\x00\x06\x00\x00\x00\x00", "\x01\x12\x00\x05\x00\x00\x00\x01\x00\x00\x00\x1a"), false},
+		"signed byte":                     {exifEntries("", "\x01\x12\x00\x06\x00\x00\x00\x01\x06\x00\x00\x00"), true},
+		"bytes of unknown meaning":        {exifEntries("", "\x01\x12\x00\x07\x00\x00\x00\x01\x06\x00\x00\x00"), false},
+		"signed short":                    {exifEntries("", "\x01\x12\x00\x08\x00\x00\x00\x01\x00\x06\x00\x00"), true},
+		"signed long":                     {exifEntries("", "\x01\x12\x00\x09\x00\x00\x00\x01\x00\x00\x00\x06"), true},
+		"float":                           {exifEntries("", "\x01\x12\x00\x0b\x00\x00\x00\x01\x40\xc0\x00\x00"), true},
+		"offset of a directory":           {exifEntries("", "\x01\x12\x00\x0d\x00\x00\x00\x01\x00\x00\x00\x06"), true},
+	} {
+		for _, data := range [][]byte{
+			jpegWithEXIF(jpegData, c.exif),
+			jpegWithEXIF(insert(jpegData, 2, jpegPiece(0xe1, []byte("http://ns.adobe.com/xap/1.0/\x00<x/>"))), c.exif),
+			insert(jpegWithEXIF(jpegData, c.exif), 2, jpegPiece(0xe1, []byte("http://ns.adobe.com/xap/1.0/\x00<x/>"))),
+			insert(pngData, afterIHDR, pngChunkBytes("eXIf", c.exif)),
+		} {
+			if p := expect(t, data, ok); p != nil && (p.Width == 48) != c.turns {
+				t.Errorf("%s: %s turned: %v", name, p.Format, !c.turns)
+			}
+		}
+	}
+}
+
+// deflated is text as compressed chunks hold it.
+func deflated(text string) string {
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	_, _ = w.Write([]byte(text))
+	_ = w.Close()
+	return b.String()
+}
+
+func TestPNGCompressedTextOrientation(t *testing.T) {
+	data := encode(t, "png", scene(64, 48))
+	const profile = "\nexif\n      32\n4578696600004d4d002a000000080001\n01120003000000010006000000000000\n"
+	const upright = "\nexif\n      32\n4578696600004d4d002a000000080001\n01120003000000010001000000000000\n"
+	const xmp = "<rdf tiff:Orientation=\"6\"/>"
+	raw, adobe := "Raw profile type exif\x00", "XML:com.adobe.xmp\x00"
+	bomb := profile + strings.Repeat("00", 50<<20)
+	for name, c := range map[string]struct {
+		chunk, text string
+		turns       bool
+	}{
+		"zTXt":                     {"zTXt", raw + "\x00" + deflated(profile), true},
+		"iTXt":                     {"iTXt", raw + "\x00\x00en\x00Profil\x00" + profile, true},
+		"iTXt, compressed":         {"iTXt", raw + "\x01\x00\x00\x00" + deflated(profile), true},
+		"iTXt, compressed XMP":     {"iTXt", adobe + "\x01\x00\x00\x00" + deflated(xmp), true},
+		"tEXt, XMP":                {"tEXt", adobe + xmp, true},
+		"zTXt of another name":     {"zTXt", "Raw profile type iptc\x00\x00" + deflated(profile), false},
+		"zTXt that says 1":         {"zTXt", raw + "\x00" + deflated(upright), false},
+		"zTXt, damaged":            {"zTXt", raw + "\x00" + deflated(profile)[:20], false},
+		"zTXt without a body":      {"zTXt", raw, false},
+		"iTXt without a body":      {"iTXt", raw + "\x01", false},
+		"zTXt of 100 MB, inflated": {"zTXt", raw + "\x00" + deflated(bomb), false},
+	} {
+		file := insert(data, afterIHDR, pngChunkBytes(c.chunk, []byte(c.text)))
+		var p *Picture
+		if used := allocated(func() { p = expect(t, file, ok) }); used > 16<<20 {
+			t.Errorf("%s: %d bytes allocated", name, used)
+		}
+		if p != nil && (p.Width == 48) != c.turns {
+			t.Errorf("%s turned: %v", name, !c.turns)
+		}
+	}
+	both := insert(insert(data, afterIHDR, pngChunkBytes("iTXt", []byte(adobe+"\x00\x00\x00\x00"+xmp))), afterIHDR, pngChunkBytes("eXIf", exifTurn(1)))
+	if p := expect(t, both, ok); p != nil && p.Width != 64 {
+		t.Error("XMP was taken where EXIF has the orientation")
 	}
 }
