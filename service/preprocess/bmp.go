@@ -28,6 +28,7 @@ type bmpFile struct {
 	palette       [][4]byte
 	layout        bmpLayout // where the colours lie, for more than 8 bits
 	pixels        int64     // offset in the file
+	opaque        bool      // whatever the alpha channel says
 }
 
 // bmpLayout says where in a pixel the colours lie.

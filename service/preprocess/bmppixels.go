@@ -29,6 +29,9 @@ func (f bmpFile) decode(data []byte, out *image.NRGBA) error {
 	if f.runLengths() {
 		return f.decodeRLE(data, out)
 	}
+	if f.alphaUnused(data) {
+		f.opaque = true
+	}
 	for y := range f.height {
 		at := f.pixels + int64(y)*f.stride()
 		if err := f.row(f.outRow(out, y), data[at:at+f.rowBytes()]); err != nil {
@@ -36,6 +39,25 @@ func (f bmpFile) decode(data []byte, out *image.NRGBA) error {
 		}
 	}
 	return nil
+}
+
+// alphaUnused reports whether the file has an alpha channel that is 0 everywhere. Programs leave it so that
+// write no alpha, and browsers show such a picture as opaque.
+func (f bmpFile) alphaUnused(data []byte) bool {
+	alpha := map[bmpLayout]int{bgra: 3, rgba: 3, abgr: 0}
+	offset, has := alpha[f.layout]
+	if f.bits != 32 || !has {
+		return false
+	}
+	for y := range int64(f.height) {
+		row := data[f.pixels+y*f.stride():][:f.rowBytes()]
+		for i := offset; i < len(row); i += 4 {
+			if row[i] != 0 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // outRow is where the file's row y belongs: files begin with the lowest, unless they say otherwise.
@@ -106,7 +128,7 @@ func (f bmpFile) row32(dst, src []byte) {
 		default:
 			r, g, b, a = p[2], p[1], p[0], 0xff
 		}
-		if a != 0xff {
+		if a != 0xff && !f.opaque {
 			r, g, b = straightPixel(r, g, b, a)
 		}
 		dst[i], dst[i+1], dst[i+2], dst[i+3] = r, g, b, 0xff

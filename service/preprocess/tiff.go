@@ -21,6 +21,8 @@ const (
 	tiffSamples       = 277
 	tiffRowsPerStrip  = 278
 	tiffPlanarConfig  = 284
+	tiffT4Options     = 292
+	tiffPredictor     = 317
 	tiffTileWidth     = 322
 	tiffTileHeight    = 323
 	tiffExtraSamples  = 338
@@ -55,7 +57,7 @@ func readTIFFHeader(r request) (header, error) {
 	return header{
 		width: int(w), height: int(h), memory: memory,
 		decode: decodeWith("tiff", int(w), int(h), func(m *meter) (image.Image, error) {
-			img, err := tiff.Decode(m)
+			img, err := tiff.Decode(tags.forDecoder(m))
 			var unsupported tiff.UnsupportedError
 			if errors.As(err, &unsupported) {
 				return nil, unsupportedVariant("tiff", err, "a rare kind of colours or of compression")
@@ -66,7 +68,7 @@ func readTIFFHeader(r request) (header, error) {
 			if gray, ok := img.(*image.Gray); ok && tags.fax() && tags.first(tiffPhotometric, 0) == tiffBlackZero {
 				invert(gray) // the decoder takes white runs for white, where libtiff takes them for zeros, here black
 			}
-			return img, nil
+			return tags.fromDecoder(img), nil
 		}),
 	}, nil
 }
@@ -100,7 +102,12 @@ func (t tiffTags) notRead() string {
 		return "colours in separate planes"
 	case t.first(tiffFillOrder, 1) == 2 && !t.fax():
 		return "its bits in reverse order"
-	case photometric == tiffRGB && samples != 3 && samples != 4, photometric == tiffRGB && samples == 4 && t.first(tiffExtraSamples, 0) == 0,
+	case t.first(tiffCompression, 1) == tiffGroup3 && t.first(tiffT4Options, 0)&1 != 0:
+		return "fax compression in two dimensions (group 3)"
+	case t.first(tiffCompression, 1) == tiffGroup3 && t.first(tiffT4Options, 0)&6 != 0:
+		return "fax compression (group 3) with fill bits or without compression"
+	case t.grayAlpha(), t.unspecifiedAlpha():
+	case photometric == tiffRGB && samples != 3 && (samples != 4 || t.first(tiffExtraSamples, 0) == 0),
 		photometric != tiffRGB && samples > 1:
 		return "extra channels"
 	}
@@ -142,6 +149,9 @@ func tiffMemory(tags tiffTags, w, h, fileBytes int64) (int64, error) {
 	if tags.first(tiffBitsPerSample, 1) == 16 {
 		native *= 2
 	}
+	if tags.grayAlpha() {
+		native = 2
+	}
 	memory := native*w*h + block
 	if native < 4 {
 		memory += 4 * w * h
@@ -150,10 +160,15 @@ func tiffMemory(tags tiffTags, w, h, fileBytes int64) (int64, error) {
 }
 
 // tiffTags are the first values of a directory's entries.
-type tiffTags map[uint16]uint32
+type tiffTags struct {
+	values    map[uint16]uint32
+	order     binary.ByteOrder
+	directory []byte // its entries, of 12 bytes each
+	at        int64  // where they lie in the file
+}
 
 func (t tiffTags) first(tag uint16, missing int64) int64 {
-	if v, ok := t[tag]; ok {
+	if v, ok := t.values[tag]; ok {
 		return int64(v)
 	}
 	return missing
@@ -161,30 +176,31 @@ func (t tiffTags) first(tag uint16, missing int64) int64 {
 
 // readTIFFTags reads the entries of the first directory that hold small numbers, where they lie in data.
 func readTIFFTags(data []byte) (tiffTags, error) {
+	var none tiffTags
 	if len(data) < 8 {
-		return nil, corrupt("tiff", errors.New("no header"))
+		return none, corrupt("tiff", errors.New("no header"))
 	}
 	var order binary.ByteOrder = binary.LittleEndian
 	if data[0] == 'M' {
 		order = binary.BigEndian
 	}
 	if order.Uint16(data[2:]) == tiffBigVersion {
-		return nil, unsupportedVariant("tiff", nil, "64-bit offsets (BigTIFF)")
+		return none, unsupportedVariant("tiff", nil, "64-bit offsets (BigTIFF)")
 	}
 	at := int64(order.Uint32(data[4:]))
 	if at+2 > int64(len(data)) {
-		return nil, corrupt("tiff", errors.New("the directory lies beyond the end"))
+		return none, corrupt("tiff", errors.New("the directory lies beyond the end"))
 	}
 	entries := data[at+2:]
 	n := int(order.Uint16(data[at:]))
 	if n*12 > len(entries) {
-		return nil, corrupt("tiff", errors.New("the directory is cut off"))
+		return none, corrupt("tiff", errors.New("the directory is cut off"))
 	}
-	tags := make(tiffTags)
+	tags := tiffTags{values: map[uint16]uint32{}, order: order, directory: entries[:n*12], at: at + 2}
 	for i := range n {
 		entry := entries[i*12 : i*12+12]
 		if value, ok := tiffValue(entry, data, order); ok {
-			tags[order.Uint16(entry)] = value
+			tags.values[order.Uint16(entry)] = value
 		}
 	}
 	return tags, nil
