@@ -113,6 +113,11 @@ func quickly(t *testing.T, limit time.Duration, bytes int64, f func()) {
 func testForeign(t *testing.T) {
 	for head, name := range map[string]string{
 		"\x00\x00\x00\x18ftypheic\x00\x00":     "a HEIC picture",
+		"\x00\x00\x00\x18ftypheim\x00\x00":     "a HEIC picture",
+		"\x00\x00\x00\x18ftypheis\x00\x00":     "a HEIC picture",
+		"\x00\x00\x00\x18ftyphevx\x00\x00":     "a HEIC picture",
+		"\x00\x00\x00\x18ftyphevm\x00\x00":     "a HEIC picture",
+		"\x00\x00\x00\x18ftyphevs\x00\x00":     "a HEIC picture",
 		"\x00\x00\x00\x18ftypmif1\x00\x00":     "a HEIF picture",
 		"\x00\x00\x00\x20ftypavif\x00\x00":     "an AVIF picture",
 		"\x00\x00\x00\x18ftypmp42\x00\x00":     "a video",

@@ -38,11 +38,17 @@ var foreign = []magic{
 	{"FUJIFILMCCD-RAW", "Fujifilm raw file"},
 	{"IIU\x00", "Panasonic raw file"},
 	{"IIRO", "Olympus raw file"},
-	{"????ftypheic", "HEIC picture"},
+	{"????ftypheic", "HEIC picture"}, // ISO 23008-12 names these brands
 	{"????ftypheix", "HEIC picture"},
+	{"????ftypheim", "HEIC picture"},
+	{"????ftypheis", "HEIC picture"},
 	{"????ftyphevc", "HEIC picture"},
+	{"????ftyphevx", "HEIC picture"},
+	{"????ftyphevm", "HEIC picture"},
+	{"????ftyphevs", "HEIC picture"},
 	{"????ftypmif1", "HEIF picture"},
 	{"????ftypmsf1", "HEIF picture"},
+	{"????ftypmif2", "HEIF picture"},
 	{"????ftypavi", "AVIF picture"},
 	{"????ftypcrx", "Canon raw file"},
 	{"????ftyp", "video"},
@@ -98,6 +104,10 @@ func sniff(data []byte) (string, error) {
 	if name := sniffText(data); name != "" {
 		return "", unsupportedFormat(name)
 	}
+	if name := sniffDecoded(data); name != "" {
+		return "", refuse(UnsupportedFormat, nil, "this was a %s, whose bytes were decoded as UTF-8 text on the way, and so lost; "+
+			"read the file as bytes, not as text, and send them unchanged", name)
+	}
 	if bytes.Contains(data[:min(len(data), 24)], []byte("IHDR")) { // every PNG has it there, also after a transfer that changed line ends
 		return "", corrupt("png", errors.New("the signature is damaged"))
 	}
@@ -115,6 +125,25 @@ func sniffText(data []byte) string {
 		return "SVG drawing"
 	case bytes.HasPrefix(head, []byte("<!doctype html")), bytes.HasPrefix(head, []byte("<html")):
 		return "web page"
+	}
+	return ""
+}
+
+// sniffDecoded names the picture whose bytes were taken for UTF-8: where they are none, the replacement character U+FFFD stands.
+// Others became text as Latin-1, and two bytes each.
+func sniffDecoded(data []byte) string {
+	const lost = "\xef\xbf\xbd"
+	head := bytes.TrimPrefix(data[:min(len(data), 32)], []byte("\xef\xbb\xbf"))
+	for begin, name := range map[string]string{
+		lost + lost + lost: "JPEG", "\u00ff\u00d8\u00ff": "JPEG",
+		lost + "PNG": "PNG", "\u0089PNG": "PNG",
+	} {
+		if bytes.HasPrefix(head, []byte(begin)) {
+			return name
+		}
+	}
+	if bytes.HasPrefix(head, []byte("RIFF")) && bytes.Contains(head, []byte("WEBP")) {
+		return "WebP"
 	}
 	return ""
 }
