@@ -38,7 +38,7 @@ type Serve struct {
 	ThreadsAlone Count `help:"Threads for a picture that has the machine to itself; 0 is all cores for models that are faster with them, 1 means no special treatment." default:"0" env:"VIDI_THREADS_ALONE"`
 
 	MaxBody      Bytes    `help:"Largest request body." default:"20MiB" env:"VIDI_MAX_BODY"`
-	MaxPixels    Count    `help:"Most pixels of one picture." default:"50M" env:"VIDI_MAX_PIXELS"`
+	MaxPixels    Count    `help:"Most pixels of one picture." default:"52M" env:"VIDI_MAX_PIXELS"`
 	MaxImages    Count    `help:"Most pictures in one request." default:"64" env:"VIDI_MAX_IMAGES"`
 	DecodeTime   Duration `help:"CPU time that decoding one picture may take." default:"2s" env:"VIDI_DECODE_TIME"`
 	DecodeMemory Bytes    `help:"Memory for decoding, all pictures together." default:"1GiB" env:"VIDI_DECODE_MEMORY"`
@@ -95,7 +95,7 @@ func (s Serve) Validate() error {
 	m.add("--threads-alone", s.ThreadsAlone.between(0, 1024))
 	m.add("--model-memory", s.ModelMemory.between(0, 1<<50))
 	m.add("--max-body", s.MaxBody.between(1<<10, 2<<30))
-	m.add("--max-pixels", s.MaxPixels.between(1, 2_000_000_000))
+	m.add("--max-pixels", s.MaxPixels.CheckPixels())
 	m.add("--max-images", s.MaxImages.between(1, 10_000))
 	m.add("--decode-time", s.DecodeTime.between(time.Millisecond, time.Hour))
 	m.add("--decode-memory", s.DecodeMemory.between(1<<20, 1<<50))
@@ -113,9 +113,7 @@ func (s Serve) Validate() error {
 
 // Limits are what one picture, and all together, may cost to decode.
 func (s Serve) Limits() preprocess.Limits {
-	l := preprocess.DefaultLimits()
-	scans := l.MaxScanPixels / l.MaxPixels
-	l.MaxPixels, l.MaxScanPixels = s.MaxPixels.N, s.MaxPixels.N*scans
+	l := preprocess.DefaultLimits().WithMaxPixels(s.MaxPixels.N)
 	l.MaxCPU, l.MaxMemory = s.DecodeTime.D, s.DecodeMemory.N
 	return l
 }

@@ -56,6 +56,9 @@ func (c *Count) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// CheckPixels says what is wrong with the count as the most pixels of one picture.
+func (c Count) CheckPixels() error { return c.between(1, 2_000_000_000) }
+
 func (c Count) between(least, most int64) error {
 	switch {
 	case c.mistake != nil:

@@ -33,8 +33,8 @@ var requestRows = map[string]func(t *testing.T, r rowOf){
 		}
 	},
 	"A14": func(t *testing.T, r rowOf) {
-		r.want(t, "50 megapixels", r.picture(t, pngOf(t, 10_000, 5_000)), "200")
-		r.want(t, "one column more", r.picture(t, pngOf(t, 10_001, 5_000)), "422 image_too_large")
+		r.want(t, "52 megapixels", r.picture(t, pngOf(t, 10_000, 5_200)), "200")
+		r.want(t, "one column more", r.picture(t, pngOf(t, 10_001, 5_200)), "422 image_too_large")
 	},
 	"H2": func(t *testing.T, r rowOf) {
 		encoded := base64.StdEncoding.EncodeToString(pngOf(t, 8, 8))

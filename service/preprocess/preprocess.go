@@ -59,9 +59,16 @@ type Limits struct {
 	MaxMemory     int64         // bytes of decoding, all pictures together; one that alone needs more is refused
 }
 
-// DefaultLimits are 50 megapixels, ten full scans of them, 2 s, and 1 GiB.
+// DefaultLimits are 52 megapixels (the 8,192 × 6,144 of a phone among them), ten full scans of them, 2 s, and 1 GiB.
 func DefaultLimits() Limits {
-	return Limits{MaxPixels: 50_000_000, MaxScanPixels: 500_000_000, MaxCPU: 2 * time.Second, MaxMemory: 1 << 30}
+	return Limits{MaxPixels: 52_000_000, MaxScanPixels: 520_000_000, MaxCPU: 2 * time.Second, MaxMemory: 1 << 30}
+}
+
+// WithMaxPixels are the limits for pictures of so many pixels, in as many full scans as before.
+func (l Limits) WithMaxPixels(n int64) Limits {
+	scans := l.MaxScanPixels / l.MaxPixels
+	l.MaxPixels, l.MaxScanPixels = n, n*scans
+	return l
 }
 
 // Validate reports everything that is wrong with the limits.

@@ -35,7 +35,8 @@ func (c *classifyCmd) openModel(ctx context.Context, a *app, pictures int) (answ
 	if err != nil {
 		return nil, err
 	}
-	cfg := classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Workers: c.Workers}, Rules: book}
+	cfg := classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Workers: c.Workers}, Rules: book,
+		Limits: preprocess.DefaultLimits().WithMaxPixels(c.MaxPixels.N)}
 	if c.Workers == 0 && pictures == 1 {
 		cfg.Engine.Workers = 1 // all cores on the one picture
 	}
