@@ -124,23 +124,39 @@ func pixelSum(t *testing.T, data []byte) string {
 	return hex.EncodeToString(sum.Sum(nil))
 }
 
-// askPillow runs one Python process over the corpus.
-func askPillow(t *testing.T) []pillowAnswer {
+// pillowPython is a Python with Pillow 9.4, with which the exceptions were reviewed.
+func pillowPython(t *testing.T) string {
 	t.Helper()
-	root := corpus(t)
 	const python = "/usr/bin/python3"
 	version, err := exec.Command(python, "-c", "import PIL; print(PIL.__version__)").Output()
 	if err != nil || !strings.HasPrefix(string(version), "9.4.") {
 		missing(t, "Pillow 9.4, with which the exceptions were reviewed, is not installed (python3-pil)")
 	}
+	return python
+}
+
+// askPillow is Pillow's answers for the corpus.
+func askPillow(t *testing.T) []pillowAnswer {
+	t.Helper()
+	root := corpus(t)
 	var names []string
 	for _, name := range corpusFiles(t) {
 		if !slices.Contains(notAsked, name) {
 			names = append(names, filepath.Join(root, name))
 		}
 	}
-	cmd := exec.Command(python, "testdata/pillow.py")
-	cmd.Stdin = strings.NewReader(strings.Join(names, "\n") + "\n")
+	answers := askPillowAbout(t, names)
+	for i := range answers {
+		answers[i].File, _ = filepath.Rel(root, answers[i].File)
+	}
+	return answers
+}
+
+// askPillowAbout runs one Python process over the files.
+func askPillowAbout(t *testing.T, files []string) []pillowAnswer {
+	t.Helper()
+	cmd := exec.Command(pillowPython(t), "testdata/pillow.py")
+	cmd.Stdin = strings.NewReader(strings.Join(files, "\n") + "\n")
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
@@ -153,11 +169,10 @@ func askPillow(t *testing.T) []pillowAnswer {
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
 			t.Fatalf("%v in %q", err, lines.Text())
 		}
-		a.File, _ = filepath.Rel(root, a.File)
 		answers = append(answers, a)
 	}
-	if len(answers) != len(names) {
-		t.Fatalf("%d answers for %d files", len(answers), len(names))
+	if len(answers) != len(files) {
+		t.Fatalf("%d answers for %d files", len(answers), len(files))
 	}
 	return answers
 }

@@ -13,7 +13,7 @@ import warnings
 from PIL import Image, ImageMath, ImageOps
 
 RESIZE, CROP = 256, 224
-MAX_PIXELS = 50_000_000
+MAX_PIXELS = 52_000_000
 SECONDS = 20
 
 
