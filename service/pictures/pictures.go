@@ -12,7 +12,7 @@ import (
 const MaxBytes = 64 << 20
 
 // Endings are those of the file names that are taken from a folder. A file named outright is read whatever its name.
-var Endings = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+var Endings = []string{".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 
 // ReadFile is the content of the regular file at path. It never waits for a pipe or a device.
 func ReadFile(path string) ([]byte, error) {
