@@ -87,6 +87,7 @@ func TestExplain(t *testing.T) {
 		"holiday/montain.jpg":         `holiday/montain.jpg: there is no such file or folder; did you mean "holiday/mountain.jpg"?`,
 		"holliday/mountain.jpg":       `holliday/mountain.jpg: there is no such file or folder: holliday is missing; did you mean "holiday"?`,
 		"nothing/like/it":             "nothing/like/it: there is no such file or folder: nothing is missing; the current folder is " + dir,
+		"fil":                         `fil: there is no such file or folder; did you mean "file"?`,
 		"x":                           "x: there is no such file or folder; the current folder is " + dir,
 		dir + "/nothing like it":      dir + "/nothing like it: there is no such file or folder",
 		"file/x":                      "file/x: a part of this path is a file, not a folder",

@@ -118,6 +118,9 @@ const mostNames = 5000
 
 // nearest is the name in the folder that is closest to name, "" where none is close.
 func nearest(folder, name string) string {
+	if utf8.RuneCountInString(name) < 3 { // any short name is close to any other
+		return ""
+	}
 	f, err := os.Open(folder)
 	if err != nil {
 		return ""

@@ -104,7 +104,8 @@ def other_files(folders: dict[str, Path]) -> str:
         for path in folder.rglob("*")
         if not path.name.startswith(".") and path.is_file() and not is_picture(path)
     )
-    return ", ".join(f"{count} {ending}" for ending, count in endings.most_common(10))
+    common = sorted(endings.items(), key=lambda item: (-item[1], item[0]))[:10]
+    return ", ".join(f"{count} {ending}" for ending, count in common)
 
 
 def is_picture(path: Path) -> bool:

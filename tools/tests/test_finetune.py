@@ -112,6 +112,13 @@ class FinetuneTest(unittest.TestCase):
                 self.assertEqual([epoch["phase"] for epoch in metrics["history"]], phases)
                 self.assertIn(source, cards.read(self.base / f"{name}.pt")["source"])
 
+    def test_says_which_files_it_leaves_out(self):
+        base = Path(self.enterContext(tempfile.TemporaryDirectory()))
+        for name in ("cat/a.heic", "cat/b.HEIC", "cat/c.jfif", "cat/.hidden.txt", "dog/deep/notes.txt", "dog/README"):
+            (base / name).parent.mkdir(parents=True, exist_ok=True)
+            (base / name).touch()
+        self.assertEqual(class_folders.other_files(class_folders.class_folders(base)), "2 .heic, 1 .txt, 1 no ending")
+
     def test_says_what_is_wrong_with_a_folder(self):
         shapes, base = self.base / "shapes", Path(self.enterContext(tempfile.TemporaryDirectory()))
 
