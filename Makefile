@@ -10,6 +10,7 @@ PYTHON := build/venv/bin/python
 BENCH_PYTHON := build/bench-venv/bin/python
 SCHEMA_PYTHON := build/schema-venv/bin/python
 DEPLOY_PYTHON := build/deploy-venv/bin/python
+NETWORKS_PYTHON := build/networks-venv/bin/python
 HELM := helm.sh/helm/v4/cmd/helm@v4.3.1
 GOMOD := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
 JOBS := $(shell nproc)
@@ -102,6 +103,20 @@ build/prometheus:
 	@(cd $@.part && apt-get download -qq prometheus && dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x --strip-components 3 ./usr/bin/prometheus ./usr/bin/promtool && rm prometheus_*.deb) 2>$@.log \
 	  && mv $@.part $@ || { cat $@.log; rm -rf $@.part; echo "prometheus: not fetched, so deploy/ is tested without it"; }
 
+# timm, whose networks a test adds. Made afresh when the requirements change, like build/venv.
+$(NETWORKS_PYTHON): tools/networks/requirements.txt
+	@rm -rf build/networks-venv && mkdir -p build && /usr/bin/python3 -m venv --system-site-packages build/networks-venv
+	@build/networks-venv/bin/pip install -q --disable-pip-version-check --no-deps --require-hashes -r tools/networks/requirements.txt || { rm -rf build/networks-venv; exit 1; }
+	@touch $@
+
+# Debian's torch multiplies matrices with the BLAS that it finds, which is ten times slower than this one. Installing it would change
+# what every other program here computes with.
+build/openblas:
+	@rm -rf $@.part && mkdir -p $@.part/all
+	@(cd $@.part/all && apt-get download -qq libopenblas0-pthread libgfortran5 libquadmath0 && for p in *.deb; do dpkg-deb -x "$$p" .; done \
+	  && find . -name 'lib*.so*' -exec mv -t .. {} + && cd .. && rm -rf all) 2>$@.log \
+	  && mv $@.part $@ || { cat $@.log; rm -rf $@.part; echo "openblas: not fetched, so the networks of transformers take Python minutes each"; }
+
 .PHONY: lint
 lint: ## formatting and static checks
 	@tools/lint.sh
@@ -152,7 +167,7 @@ test-python: python
 	@$(PYTHON) -m unittest discover -s tools/tests
 
 .PHONY: test-go
-test-go: vidi test-models test-axe build/prometheus ## Go tests, with the real libtorch, models and Python reference
+test-go: vidi test-models test-axe build/prometheus build/openblas $(NETWORKS_PYTHON) ## Go tests, with the real libtorch, models and Python reference
 	@tools/test-go.sh
 
 # Installed as a user would, into an environment of its own: what is tested is the package, not the folder.

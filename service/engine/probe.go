@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -47,13 +46,6 @@ func (p *Probe) Warm(ctx context.Context, in model.Input) error {
 		_, err := warm(p.worker, p.module, in)
 		return err
 	})
-}
-
-// Time is how long one inference takes.
-func (p *Probe) Time(ctx context.Context, rgb []byte, in model.Input) (time.Duration, error) {
-	begun := time.Now()
-	_, err := p.Infer(ctx, rgb, in)
-	return time.Since(begun), err
 }
 
 // Takes reports whether the module computes on float32 zeros of that shape at all, whatever comes out.

@@ -142,6 +142,9 @@ func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
 	return report, answer(ctx, e, report)
 }
 
+// answerRuns are enough for a time that one interruption does not spoil.
+const answerRuns = 3
+
 // answer puts the answer to the photograph into the report, and how long it takes at least.
 func answer(ctx context.Context, e *engine.Engine, report *Report) error {
 	card := e.Card()
@@ -151,7 +154,7 @@ func answer(ctx context.Context, e *engine.Engine, report *Report) error {
 	}
 	shortest := time.Duration(math.MaxInt64)
 	var output []float32
-	for range firstRuns {
+	for range answerRuns {
 		begun := time.Now()
 		if output, err = e.Infer(ctx, image); err != nil {
 			return err

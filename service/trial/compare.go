@@ -19,8 +19,8 @@ type reference struct {
 	outputs [][]float32
 }
 
-// newReference computes a photograph, noise and a black image. They are few, because a network may take
-// seconds for each.
+// newReference computes a photograph, noise and a black image with the plain engine. They are few, because a
+// network may take seconds for each.
 func newReference(ctx context.Context, probe *engine.Probe, in model.Input) (*reference, error) {
 	photograph, err := photograph(in)
 	if err != nil {
@@ -45,30 +45,30 @@ const (
 	closeLow  = 0.25
 )
 
-// check returns the probe's output for the photograph, and an error if it does not compute what the
+// check times the contender on the reference's images, and returns an error if it does not compute what the
 // reference says.
-func (r *reference) check(ctx context.Context, probe *engine.Probe, within float64) (first []float32, err error) {
+func (r *reference) check(ctx context.Context, o *contender, within float64) error {
 	largest := 0.0
 	for _, v := range r.outputs[0] {
 		largest = max(largest, math.Abs(float64(v)))
 	}
 	scale := max(spreadOf(r.outputs), 0.01*largest, 1e-3)
 	for i, image := range r.images {
-		output, err := probe.Infer(ctx, image, r.input)
+		output, err := o.infer(ctx, image, r.input)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if len(output) != len(r.outputs[i]) {
-			return nil, fmt.Errorf("it gives %d outputs, not %d", len(output), len(r.outputs[i]))
+			return fmt.Errorf("it gives %d outputs, not %d", len(output), len(r.outputs[i]))
 		}
 		if off := distance(output, r.outputs[i]); !(off <= within*scale) { // a NaN fails as well
-			return nil, fmt.Errorf("its outputs are wrong, by up to %.3g", off)
+			return fmt.Errorf("its outputs are wrong, by up to %.3g", off)
 		}
 		if i == 0 {
-			first = output
+			o.output = output
 		}
 	}
-	return first, nil
+	return nil
 }
 
 // contender is an engine that computes the network right.
@@ -76,6 +76,15 @@ type contender struct {
 	engine model.Engine
 	probe  *engine.Probe
 	best   time.Duration // the shortest inference so far
+	output []float32     // for the reference's photograph
+}
+
+// infer computes an image, and notes how long that took.
+func (o *contender) infer(ctx context.Context, rgb []byte, in model.Input) ([]float32, error) {
+	begun := time.Now()
+	output, err := o.probe.Infer(ctx, rgb, in)
+	o.best = min(o.best, time.Since(begun))
+	return output, err
 }
 
 // comparison finds the fastest engine for a network.
@@ -85,6 +94,7 @@ type comparison struct {
 	precision  torchbind.Precision
 	within     float64
 	reference  *reference
+	plain      *engine.Probe // open already, in the precision that counts; may be nil
 	contenders []*contender
 	times      []model.EngineTime         // of those that are out
 	outputs    map[model.Engine][]float32 // for the reference's photograph
@@ -92,8 +102,6 @@ type comparison struct {
 }
 
 const (
-	// firstRuns are enough to see that an engine is far too slow.
-	firstRuns = 3
 	// farTooSlow is how many times as long as the best one an engine takes that is not timed further.
 	farTooSlow = 1.5
 	// mostRounds and roundsTime bound the comparison of those that are nearly equally fast.
@@ -116,7 +124,9 @@ func compareEngines(ctx context.Context, o order, card model.Card, precision tor
 	if precision != torchbind.FP32 || card.Precision == "int8" {
 		c.within = closeLow
 	}
-	probe.Close() // every engine is opened by itself, in the precision that counts
+	if precision == torchbind.FP32 {
+		c.plain = probe
+	}
 	return c.run(o.Failed)
 }
 
@@ -144,9 +154,9 @@ func (c *comparison) run(failed []model.EngineTime) ([]model.EngineTime, error) 
 		}
 	}
 	c.tell(message{Stage: "its speed was being measured"})
-	for begun, round := time.Now(), firstRuns; round < mostRounds && len(c.contenders) > 1 && time.Since(begun) < roundsTime; round++ {
+	for begun, round := time.Now(), 0; round < mostRounds && len(c.contenders) > 1 && time.Since(begun) < roundsTime; round++ {
 		for _, one := range c.contenders {
-			if err := c.time(one); err != nil {
+			if _, err := one.infer(c.ctx, c.reference.images[0], c.reference.input); err != nil {
 				return nil, err
 			}
 		}
@@ -172,31 +182,17 @@ func (o *contender) result() model.EngineTime {
 // rounded is a time in milliseconds, to a hundredth.
 func rounded(d time.Duration) float64 { return math.Round(d.Seconds()*1e5) / 100 }
 
-// add opens an engine, compiles it, and looks whether it computes the network, and about how fast. Who is
+// add opens an engine, compiles it, and looks whether it computes the network, and about how fast. What is
 // far slower than the best is out.
 func (c *comparison) add(e model.Engine) error {
-	probe, err := engine.OpenProbe(c.ctx, c.path, e, c.precision)
+	one, err := c.open(e)
 	if err != nil {
 		return err
 	}
-	one := &contender{engine: e, probe: probe, best: math.MaxInt64}
-	if err := probe.Warm(c.ctx, c.reference.input); err != nil {
-		probe.Close()
-		return err
-	}
-	output, err := c.reference.check(c.ctx, probe, c.within)
-	if err != nil {
-		probe.Close()
-		return err
-	}
-	c.outputs[e] = output
-	for range firstRuns {
-		if err := c.time(one); err != nil {
-			probe.Close()
-			return err
-		}
-	}
+	c.outputs[e] = one.output
 	c.contenders = append(c.contenders, one)
+	result := one.result()
+	c.tell(message{Tried: &result}) // should the time be up before the turns
 	best := slices.MinFunc(c.contenders, func(a, b *contender) int { return int(a.best - b.best) }).best
 	c.contenders = slices.DeleteFunc(c.contenders, func(o *contender) bool {
 		slow := float64(o.best) > farTooSlow*float64(best)
@@ -209,8 +205,22 @@ func (c *comparison) add(e model.Engine) error {
 	return nil
 }
 
-func (c *comparison) time(o *contender) error {
-	took, err := o.probe.Time(c.ctx, c.reference.images[0], c.reference.input)
-	o.best = min(o.best, took)
-	return err
+func (c *comparison) open(e model.Engine) (one *contender, err error) {
+	one = &contender{engine: e, best: math.MaxInt64}
+	defer func() {
+		if err != nil {
+			one.probe.Close()
+		}
+	}()
+	if e == model.Plain && c.plain != nil {
+		one.probe = c.plain
+		return one, c.reference.check(c.ctx, one, c.within)
+	}
+	if one.probe, err = engine.OpenProbe(c.ctx, c.path, e, c.precision); err != nil {
+		return one, err
+	}
+	if err := one.probe.Warm(c.ctx, c.reference.input); err != nil {
+		return one, err
+	}
+	return one, c.reference.check(c.ctx, one, c.within)
 }

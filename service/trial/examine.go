@@ -116,8 +116,7 @@ func (x *examination) compareEngines(o order, tell func(message)) ([]model.Engin
 	if err != nil {
 		return nil, x.refuse("cannot compute a photograph once more", err)
 	}
-	x.probe.Close()
-	c := &comparison{ctx: x.ctx, path: o.Path, precision: torchbind.FP32, within: closeFP32, reference: reference, tell: tell}
+	c := &comparison{ctx: x.ctx, path: o.Path, precision: torchbind.FP32, within: closeFP32, reference: reference, plain: x.probe, tell: tell}
 	if x.origin.Quantised {
 		c.within = closeLow
 	}

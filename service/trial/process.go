@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -118,6 +119,8 @@ func (p *process) listen(r io.Reader, heard func()) (*Report, *refused) {
 				p.stage(m.Stage)
 			}
 		case m.Tried != nil:
+			// The last word on an engine is the one that counts.
+			p.tried = slices.DeleteFunc(p.tried, func(t model.EngineTime) bool { return t.Engine == m.Tried.Engine })
 			p.tried = append(p.tried, *m.Tried)
 		case m.Found != nil:
 			p.found = m.Found

@@ -38,7 +38,7 @@ type Limits struct {
 
 // DefaultLimits suit a file of that many bytes: the weights are in memory up to four times while they are being rearranged.
 func DefaultLimits(fileBytes int64) Limits {
-	return Limits{Memory: 4<<30 + 6*fileBytes, Time: time.Minute + time.Duration(fileBytes>>20)*50*time.Millisecond}
+	return Limits{Memory: 4<<30 + 6*fileBytes, Time: 2*time.Minute + time.Duration(fileBytes>>20)*50*time.Millisecond}
 }
 
 // order is what the process is told to do: a request, and what processes before this one found out.

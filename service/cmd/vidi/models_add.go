@@ -39,7 +39,7 @@ type modelsAddCmd struct {
 // trialFlags bound the process that a model is tried in.
 type trialFlags struct {
 	Memory  config.Bytes  `help:"Memory that trying it may take; default: 4 GiB and six times the file." default:"0" placeholder:"8GiB"`
-	Timeout time.Duration `help:"Time that trying it may take; default: a minute, and more for large files." default:"0" placeholder:"5m"`
+	Timeout time.Duration `help:"Time that trying it may take; default: two minutes, and more for large files." default:"0" placeholder:"5m"`
 }
 
 func (f trialFlags) check() error {
