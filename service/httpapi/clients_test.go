@@ -258,7 +258,7 @@ func FuzzURLEncoded(f *testing.F) {
 
 // FuzzParseHeader: a lenient reading of a header is the strict one where there is such, and ends.
 func FuzzParseHeader(f *testing.F) {
-	for _, seed := range []string{"multipart/form-data; boundary=a=b", `form-data; name="file"; filename=my picture.jpg`, `a; b="`, ";=;=", "a; b; c=d", "a;B=1;b=2"} {
+	for _, seed := range []string{"", "multipart/form-data; boundary=a=b", `form-data; name="file"; filename=my picture.jpg`, `a; b="`, ";=;=", "a; b; c=d", "a;B=1;b=2"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, header string) {

@@ -26,6 +26,9 @@ func parseHeader(header string) (value string, parameters map[string]string) {
 			text, rest, more = strings.Cut(rest, ";")
 		}
 		name = strings.ToLower(strings.TrimSpace(name[strings.LastIndexByte(name, ';')+1:]))
+		if name == "" {
+			continue
+		}
 		if _, twice := parameters[name]; twice { // which one counts is anybody's guess
 			text = ""
 		}
