@@ -9,11 +9,11 @@ import (
 	"context"
 	"errors"
 	"math"
-	"os"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/pictures"
 	"github.com/vidi-vision/vidi/service/preprocess"
 	"github.com/vidi-vision/vidi/service/rules"
 )
@@ -277,7 +277,7 @@ type Answer struct {
 
 // ClassifyImage is the article's function: the topK most likely labels of the picture file at path.
 func (c *Classifier) ClassifyImage(path string, topK int) ([]Answer, error) {
-	data, err := os.ReadFile(path)
+	data, err := pictures.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
