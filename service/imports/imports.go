@@ -61,8 +61,7 @@ func Open(path, temp string) (*Source, error) {
 	case exists(path, "config.json"), exists(path, "preprocessor_config.json"):
 		return openConfigured(path)
 	}
-	return nil, fmt.Errorf("%s is a folder, but neither of Triton's (config.pbtxt, or 1/model.pt) nor of Hugging Face's or timm's (config.json beside a traced .pt).\n"+
-		"Name the .pt file in it, with --labels FILE for the names of its classes", path)
+	return openOtherFolder(path)
 }
 
 // openFile looks at a file: a TorchServe archive, a TorchScript file of Ultralytics', or any other.

@@ -23,6 +23,7 @@ type Origin struct {
 	Half      bool   // weights in float16 or bfloat16
 	CUDA      bool   // the code names a GPU: it was exported on one
 	Quantised bool   // operators on 8-bit numbers
+	Bytes     bool   // it divides its input by 255 or 127.5 itself: it takes values from 0 to 255
 }
 
 // String is for people: "PyTorch before 2.1 (archive format 3)".
@@ -123,6 +124,7 @@ func (a archive) origin() (o Origin, trap string) {
 			return o, "an archive written on a big-endian machine"
 		}
 	}
+	byteScale := a.holdsByteScale()
 	for name, record := range a.records {
 		code := strings.HasPrefix(name, "code/") && strings.HasSuffix(name, ".py")
 		if !code && name != "data.pkl" && name != "constants.pkl" {
@@ -133,6 +135,7 @@ func (a archive) origin() (o Origin, trap string) {
 			return o, fmt.Sprintf("a damaged archive: its record %q cannot be read", name)
 		}
 		o.CUDA = o.CUDA || code && bytes.Contains(data, []byte(`torch.device("cuda`))
+		o.Bytes = o.Bytes || code && takesBytes(data, byteScale)
 		o.Quantised = o.Quantised || code && bytes.Contains(data, []byte("ops.quantized."))
 		o.Half = o.Half || !code && (bytes.Contains(data, []byte("\nHalfStorage\n")) || bytes.Contains(data, []byte("\nBFloat16Storage\n")))
 	}

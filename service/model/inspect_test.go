@@ -131,11 +131,14 @@ func bomb(t *testing.T, dir string) string {
 
 func TestInspectTellsWhoWroteIt(t *testing.T) {
 	file, err := Inspect(fixture(t, "tiny.pt"))
-	if err != nil || file.Origin.Format < 3 || file.Origin.Format > 10 || file.Origin.PyTorch == "" || file.Origin.Half || file.Origin.CUDA || file.Origin.Quantised {
+	if err != nil || file.Origin.Format < 3 || file.Origin.Format > 10 || file.Origin.PyTorch == "" || file.Origin.Bytes || file.Origin.Half || file.Origin.CUDA || file.Origin.Quantised {
 		t.Errorf("tiny.pt: %+v, %v", file, err)
 	}
 	if file, err = Inspect(fixture(t, "half.pt")); err != nil || !file.Origin.Half {
 		t.Errorf("half.pt: %+v, %v", file, err)
+	}
+	if file, err = Inspect(fixture(t, "takes_bytes.pt")); err != nil || !file.Origin.Bytes {
+		t.Errorf("takes_bytes.pt: %+v, %v", file, err)
 	}
 	if file, err = Inspect(fixture(t, "../models/efficientnet-lite0-int8.pt")); err != nil || !file.Origin.Quantised {
 		t.Errorf("the quantised model: %+v, %v", file, err)

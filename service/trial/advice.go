@@ -12,13 +12,16 @@ import (
 const (
 	adviceShape = "A classifier takes 1 × 3 × height × width and gives 1 × classes. Export one that ends in its last linear layer."
 	adviceOne   = `Return the logits alone, and trace that:
+    import torch
     class Logits(torch.nn.Module):
         def __init__(self, net):
             super().__init__()
             self.net = net
         def forward(self, x):
-            return self.net(x)[0]          # Hugging Face: .logits
-    torch.jit.trace(Logits(model).eval(), torch.rand(1, 3, 224, 224)).save("model.pt")`
+            output = self.net(x)           # a tuple, or a dictionary: Hugging Face's has "logits", torchvision's "out"
+            return output[0] if isinstance(output, (tuple, list)) else output["logits"]
+    model = Logits(model)
+    torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save("model.pt")`
 	adviceNumbers = "Return the logits themselves, before argmax, rounding, or a cast to integers."
 	adviceFinite  = "The weights hold NaN or infinity (the training failed), or the network overflows or divides by zero. Check in Python with\n" +
 		"torch.isfinite(model(x)).all(), and export the last good state."
@@ -43,8 +46,8 @@ func adviceFor(err error, origin model.Origin) string {
 	case origin.Half:
 		return adviceHalf
 	case errors.Is(err, torchbind.BadModel):
-		return "Export it again with a PyTorch up to 2.7:  torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save(\"model.pt\")\n" +
-			"It was written by " + origin.String() + "."
+		return "It was written by " + origin.String() + ". Most files of newer PyTorch versions are read, but this one uses what this libtorch (2.7) has not.\n" +
+			"Export it again; if that does not help, with a PyTorch up to 2.7:  torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save(\"model.pt\")"
 	}
 	return "If it was trained for another size, use --crop. See that it runs in Python: torch.jit.load(\"model.pt\")(torch.rand(1, 3, 224, 224))"
 }

@@ -90,6 +90,9 @@ func (x *examination) findSize() error {
 			first = err
 		}
 	}
+	if x.findRectangle() {
+		return nil
+	}
 	return x.otherLayout(first)
 }
 
@@ -151,6 +154,9 @@ func (x *examination) otherLayout(err error) error {
 				return &Refusal{Why: layout.is, Do: layout.do + "\nand trace that with torch.rand(1, 3, " + fmt.Sprintf("%d, %d)", s, s)}
 			}
 		}
+	}
+	if refusal := x.otherBatch(); refusal != nil {
+		return refusal
 	}
 	return x.refuse(fmt.Sprintf("cannot compute a picture of any usual size from %d × %d to %d × %d", slices.Min(sides), slices.Min(sides), slices.Max(sides), slices.Max(sides)), err)
 }

@@ -106,13 +106,14 @@ func TestExamineRefusesWithTheReason(t *testing.T) {
 	for name, want := range map[string][2]string{
 		"nan.pt":             {"NaN or infinity for a grey picture", "torch.isfinite"},
 		"nan_where_flat.pt":  {"NaN or infinity for a grey picture", "divides by zero"},
-		"tuple_output.pt":    {"returned a Tuple", "self.net(x)[0]"},
+		"tuple_output.pt":    {"returned a Tuple", `output["logits"]`},
 		"int_output.pt":      {"int64[1×3]", "before argmax"},
 		"wrong_shape.pt":     {"float32[1000]", "1 × classes"},
 		"throws.pt":          {"this model always fails", "--crop"},
 		"in_training.pt":     {"different answers to the same picture", "model.eval()"},
 		"grey28.pt":          {"takes grey pictures (1 × 1 × 28 × 28)", "x.mean(1, keepdim=True)"},
 		"colours_last.pt":    {"colours last", "permute"},
+		"batch8.pt":          {"a batch of 8 images: it computes 8 × 3 × 224 × 224", "torch.rand(1, 3, 224, 224)"},
 		"half.pt":            {"Half", "model.float()"},
 		"hungry.pt":          {"allocate memory", "--memory"},
 		"state_dict.pth":     {"a state_dict", "load_state_dict"},
@@ -132,6 +133,14 @@ func TestExamineRefusesASizeThatTheNetworkDoesNotTake(t *testing.T) {
 	_, err := examined(t, fixture(t, "fixed96.pt"), in, patient)
 	if err == nil || !strings.Contains(err.Error(), "cannot compute a picture of 224 × 224, but one of 96 × 96") || !strings.Contains(err.Error(), "--crop 96") {
 		t.Errorf("%v", err)
+	}
+}
+
+// A size that is not square is found, and asked for where another was.
+func TestExamineFindsARectangle(t *testing.T) {
+	r, err := examined(t, fixture(t, "fixed128x64.pt"), unknown(), patient)
+	if want := (model.Crop{Height: 128, Width: 64}); err != nil || r.Input.Crop != want || r.Input.Resize != model.Squeeze(128, 64) {
+		t.Errorf("%+v, %v", r, err)
 	}
 }
 

@@ -162,10 +162,33 @@ class ColoursLast(nn.Module):
         return self.net(x.permute(0, 3, 1, 2))
 
 
-def fixed(side: int, outputs: int, channels: int = 3) -> nn.Sequential:
+class Batch8(nn.Module):
+    """Counts the images of its input, which was 8 when it was traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = tiny_net(5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x).view(8, 5)
+
+
+class TakesBytes(nn.Module):
+    """Scales its input itself, from 0 to 255 to 0 to 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = tiny_net(5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.net(x.float() / 255)
+
+
+def fixed(side: int, outputs: int, channels: int = 3, width: int = 0) -> nn.Sequential:
     """Takes one size only: the last layer counts the positions."""
     torch.manual_seed(side)
-    net = nn.Sequential(nn.Conv2d(channels, 4, 3, stride=4, padding=1), nn.Flatten(), nn.Linear(4 * (side // 4) ** 2, outputs))
+    positions = (side // 4) * ((width or side) // 4)
+    net = nn.Sequential(nn.Conv2d(channels, 4, 3, stride=4, padding=1), nn.Flatten(), nn.Linear(4 * positions, outputs))
     return net.eval()
 
 
@@ -311,8 +334,12 @@ FIXTURES: dict[str, Callable[[str], bytes]] = {
     "in_training.pt": in_training,
     # Modules that need another input than most.
     "fixed96.pt": lambda name: traced(fixed(96, 4), name, (1, 3, 96, 96)),
+    "fixed128x64.pt": lambda name: traced(fixed(128, 4, width=64), name, (1, 3, 128, 64)),
+    "batch8.pt": lambda name: traced(Batch8().eval(), name, (8, 3, 32, 32)),
     "grey28.pt": lambda name: traced(fixed(28, 10, channels=1), name, (1, 1, 28, 28)),
     "colours_last.pt": lambda name: traced(ColoursLast().eval(), name, (1, 32, 32, 3)),
+    "takes_bytes.pt": lambda name: traced(TakesBytes().eval(), name),
+    "embedding.pt": lambda name: traced(tiny_net(512), name),
     "half.pt": lambda name: scripted(tiny_net(5).half(), name),
     # Modules whose outputs are probabilities already.
     "softmax.pt": lambda name: traced(ending_in(nn.Softmax(1)), name),

@@ -147,7 +147,7 @@ func (c *modelsAddCmd) add(ctx context.Context, a *app, folder model.Folder) (*a
 			return nil, err
 		}
 	}
-	draft.assume()
+	draft.assume(file.Origin)
 	request := trial.Request{Path: source.File, Examine: true, Input: draft.card.Input, Activation: draft.card.Activation, Limits: c.limits(file.Bytes)}
 	say("trying it in a process of its own, %v at most", request.Limits.Time)
 	report, err := trial.Run(ctx, request, func(stage string) { say("  %s", present(stage)) })

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -55,7 +56,10 @@ func (c *modelsAddCmd) newCard(source *imports.Source, file *model.File) (*cardD
 		in.Crop, d.hasMean, d.hasStd = crop, true, true
 	}
 	if n := len(c.Crop); n > 0 {
-		in.Crop, in.Resize = model.Crop{Height: c.Crop[0], Width: c.Crop[n-1]}, model.Resize{}
+		in.Crop = model.Crop{Height: c.Crop[0], Width: c.Crop[n-1]}
+		if c.Preset == "" { // a preset's is as small as the crop allows
+			in.Resize = model.Resize{}
+		}
 	}
 	switch len(c.Resize) {
 	case 1:
@@ -107,8 +111,13 @@ func (d *cardDraft) note(format string, args ...any) {
 }
 
 // assume fills in what nobody told of how images are prepared, and says so. What the trial finds out is not assumed here.
-func (d *cardDraft) assume() {
+func (d *cardDraft) assume(origin model.Origin) {
 	in, usual := &d.card.Input, model.ImageNetInput()
+	if origin.Bytes && !d.hasMean && !d.hasStd {
+		in.Std = model.Channels{1. / 255, 1. / 255, 1. / 255}
+		d.hasMean, d.hasStd = true, true
+		d.note("the network divides its input itself, so it gets values from 0 to 255 (mean 0, std 1/255); if it wants others, give --mean and --std")
+	}
 	if !d.hasMean {
 		in.Mean = usual.Mean
 		d.note("nothing says which mean the network was trained with: ImageNet's, %s, is assumed; else give --mean or --preset", numbers(in.Mean))
@@ -129,7 +138,7 @@ func (d *cardDraft) complete(report *trial.Report, c *modelsAddCmd) error {
 	if card.Input.Crop == (model.Crop{}) && report.AnySize {
 		d.note("the network takes images of any size; %v is assumed. If it was trained with another size, give --crop", report.Input.Crop)
 	}
-	if card.Input.Resize == (model.Resize{}) {
+	if card.Input.Resize == (model.Resize{}) && c.Preset == "" {
 		d.note("nothing says how much of an image it saw: %v out of %s is assumed; else give --resize, "+
 			"as --resize %d,%d for the whole image, squeezed", report.Input.Crop, resizeText(report.Input), report.Input.Height(), report.Input.Width())
 	}
@@ -181,6 +190,11 @@ func (d *cardDraft) activation(report *trial.Report, asked bool) error {
 	return nil
 }
 
+// embeddingSizes are the widths of the layers before the last in the usual networks.
+var embeddingSizes = []int{
+	128, 256, 320, 384, 512, 576, 640, 768, 960, 1024, 1280, 1408, 1536, 1664, 1792, 1920, 2048, 2304, 2560, 3072, 4096,
+}
+
 // labels gives each output a name, or refuses those that do not fit.
 func (d *cardDraft) labels(outputs int) error {
 	card := &d.card
@@ -200,6 +214,10 @@ func (d *cardDraft) labels(outputs int) error {
 		if outputs == len(model.ImageNet()) {
 			d.notes = append(d.notes, "it has 1000 outputs and no labels: ImageNet's are assumed")
 		} else {
+			if card.Activation == model.Softmax && slices.Contains(embeddingSizes, outputs) {
+				d.note("it has %d outputs and no labels: is that an embedding, the features before the last layer? Then its percentages mean "+
+					"nothing; trace the network with its last layer", outputs)
+			}
 			d.notes = append(d.notes, fmt.Sprintf("there are no labels, so its classes are called class_0 to class_%d; name them with --labels FILE", outputs-1))
 		}
 	}
