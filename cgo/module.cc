@@ -93,6 +93,17 @@ void convert_constants(torch::jit::Block& block, at::ScalarType precision) {
   }
 }
 
+// x.view(x.size(0), -1) fails for channels-last tensors, which networks do not see in Python: torch.reshape copies those.
+void copy_where_views_fail(torch::jit::Block& block) {
+  for (auto it = block.nodes().begin(); it != block.nodes().end();) {
+    torch::jit::Node* node = *it++;  // which may go
+    for (torch::jit::Block* inner : node->blocks()) copy_where_views_fail(*inner);
+    if (!node->matches("aten::view(Tensor(a) self, SymInt[] size) -> Tensor(a)")) continue;
+    node->replaceWithNewSymbol(c10::aten::reshape);
+    node->destroy();
+  }
+}
+
 // Optimises module.value in place as its engine and precision say; the unfrozen original is dropped.
 void prepare(tb_module& module) {
   module.value.eval();
@@ -107,6 +118,7 @@ void prepare(tb_module& module) {
   std::shared_ptr<torch::jit::Graph> graph = module.value.get_method("forward").graph();
   torch::jit::OptimizeFrozenGraph(graph, /*optimize_numerics=*/true);
   if (module.precision != at::kFloat) convert_constants(*graph->block(), module.precision);
+  copy_where_views_fail(*graph->block());
   if (module.engine == TB_ENGINE_FUSED) {
     tb::register_fuser();
     tb::fuse_quantised_additions(graph);
@@ -199,7 +211,9 @@ tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tenso
     // The JIT compiles inside forward, on this thread.
     torch::jit::GraphOptimizerEnabledGuard optimise(module->engine != TB_ENGINE_PLAIN);
     tb::FuserGuard fuse(module->engine == TB_ENGINE_FUSED);
-    torch::jit::IValue result = module->value.forward({input->value});
+    // As in Python: plain networks may ask for views that only such tensors have.
+    at::Tensor in = module->engine == TB_ENGINE_PLAIN ? input->value.contiguous() : input->value;
+    torch::jit::IValue result = module->value.forward({std::move(in)});
     if (!result.isTensor())
       throw tb::Failure(TB_BAD_MODEL, "the model returned a " + result.tagKind() + "; a classifier returns one tensor");
     *out = new tb_tensor(result.toTensor());
