@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "allocator.h"
+#include "callstack.h"
 #include "convolution.h"
 #include "fusion.h"
 #include "quantised.h"
@@ -116,6 +117,7 @@ void prepare(tb_module& module) {
   // convolution. Rounding comes after that, once, and not before and after.
   torch::jit::freeze_module_inplace(&module.value);
   std::shared_ptr<torch::jit::Graph> graph = module.value.get_method("forward").graph();
+  tb::keep_call_stacks(*graph, *module.value._ivalue()->compilation_unit());
   torch::jit::OptimizeFrozenGraph(graph, /*optimize_numerics=*/true);
   if (module.precision != at::kFloat) convert_constants(*graph->block(), module.precision);
   copy_where_views_fail(*graph->block());
@@ -125,6 +127,8 @@ void prepare(tb_module& module) {
     if (module.precision == at::kFloat) tb::use_winograd(graph);
   } else if (module.engine == TB_ENGINE_OPTIMIZED) {
     module.value = torch::jit::optimize_for_inference(module.value);
+    // It freezes once more where an attribute named training is still there, because the model writes to it.
+    tb::keep_call_stacks(*module.value.get_method("forward").graph(), *module.value._ivalue()->compilation_unit());
   }
 }
 

@@ -14,6 +14,9 @@ import (
 // In tests, an object that was never closed is a bug of the test or of the binding.
 func TestMain(m *testing.M) {
 	torchbind.OnLeak = func(kind string) { panic("a " + kind + " was garbage-collected without Close") }
+	if after := os.Getenv(idiomAfter); after != "" {
+		os.Exit(idiomChild(after))
+	}
 	os.Exit(m.Run())
 }
 
