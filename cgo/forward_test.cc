@@ -16,7 +16,8 @@ struct Engine {
   const char* name;
 };
 std::vector<Engine> engines() {
-  std::vector<Engine> all = {{TB_ENGINE_PLAIN, "Plain"}, {TB_ENGINE_OPTIMIZED, "Optimized"}, {TB_ENGINE_FROZEN, "Frozen"}, {TB_ENGINE_AUTO, "Auto"}};
+  std::vector<Engine> all = {
+      {TB_ENGINE_PLAIN, "Plain"}, {TB_ENGINE_OPTIMIZED, "Optimized"}, {TB_ENGINE_FROZEN, "Frozen"}, {TB_ENGINE_AUTO, "Auto"}};
   if (tb::has_fuser()) all.push_back({TB_ENGINE_FUSED, "Fused"});
   return all;
 }
@@ -141,10 +142,26 @@ TEST_P(EngineTest, InputsOfAnotherTypeOrShapeFail) {
 
 TEST_P(EngineTest, ResultsThatAreNotOneTensor) {
   at::Tensor y;
-  for (auto [source, kind] : {std::pair{"(x, x)", "Tuple"}, {"[x]", "List"}, {"{'a': x}", "Dict"}, {"3", "Int"}, {"None", "None"}}) {
+  for (auto [source, kind] : {std::pair{"(x, x)", "Tuple"},
+                              {"[x, x]", "List"},
+                              {"{'a': x, 'b': x}", "Dict"},
+                              {"3", "Int"},
+                              {"None", "None"},
+                              {"(3,)", "Tuple"},
+                              {"[3]", "List"},
+                              {"{'a': 3}", "Dict"},
+                              {"([x],)", "Tuple"},
+                              {"[x][:0]", "List"}}) {
     Module module = loaded(archive(std::string("def forward(self, x):\n    return ") + source + "\n"), engine());
     EXPECT_FAILS(TB_BAD_MODEL, kind, forward(module, at::ones({2}), &y));
     EXPECT_FAILS(TB_BAD_MODEL, "a classifier returns one tensor", forward(module, at::ones({2}), &y));
+  }
+}
+
+TEST_P(EngineTest, OneTensorInATupleAListOrADictionary) {
+  for (const char* source : {"(x * 2,)", "[x * 2]", "{'logits': x * 2}", "{1: x * 2}"}) {
+    Module module = loaded(archive(std::string("def forward(self, x):\n    return ") + source + "\n"), engine());
+    for (int run = 0; run < 4; run++) EXPECT_TRUE(at::equal(answer(module, at::ones({2})), at::full({2}, 2.0))) << source;
   }
 }
 

@@ -132,6 +132,21 @@ void prepare(tb_module& module) {
   }
 }
 
+// The result of a model, which may come in a tuple, a list or a dictionary that holds nothing else.
+at::Tensor only_tensor(const torch::jit::IValue& result) {
+  if (result.isTensor()) return result.toTensor();
+  torch::jit::IValue only;
+  if (result.isTuple() && result.toTupleRef().elements().size() == 1) {
+    only = result.toTupleRef().elements()[0];
+  } else if (result.isList() && result.toListRef().size() == 1) {
+    only = result.toListRef()[0];
+  } else if (result.isGenericDict() && result.toGenericDict().size() == 1) {
+    only = result.toGenericDict().begin()->value();
+  }
+  if (only.isTensor()) return only.toTensor();
+  throw tb::Failure(TB_BAD_MODEL, "the model returned a " + result.tagKind() + "; a classifier returns one tensor");
+}
+
 template <typename Source>
 tb_status* load_from(Source&& source, const char* extra_name, const tb_module_options* options, tb_module** out) {
   tb_status* status = tb::guarded(TB_BAD_MODEL, [&] {
@@ -217,10 +232,7 @@ tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tenso
     tb::FuserGuard fuse(module->engine == TB_ENGINE_FUSED);
     // As in Python: plain networks may ask for views that only such tensors have.
     at::Tensor in = module->engine == TB_ENGINE_PLAIN ? input->value.contiguous() : input->value;
-    torch::jit::IValue result = module->value.forward({std::move(in)});
-    if (!result.isTensor())
-      throw tb::Failure(TB_BAD_MODEL, "the model returned a " + result.tagKind() + "; a classifier returns one tensor");
-    *out = new tb_tensor(result.toTensor());
+    *out = new tb_tensor(only_tensor(module->value.forward({std::move(in)})));
   });
 }
 

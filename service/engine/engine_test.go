@@ -87,6 +87,19 @@ func TestBareFileGetsAssumedLabels(t *testing.T) {
 	}
 }
 
+// The output of a classifier may come in a tuple or a dictionary of its own, or with positions, of which there is one.
+func TestOneTensorIsTakenInEveryForm(t *testing.T) {
+	torchtest.NoLeaks(t)
+	const classes = 5
+	for _, name := range []string{"in_tuple.pt", "in_dictionary.pt", "in_picture.pt"} {
+		e := mustLoad(t, "fixtures/"+name, Config{Workers: 1, Precision: FP32})
+		got, err := e.Infer(context.Background(), picture(e.Card().Input.Crop.Width, 1))
+		if err != nil || len(got) != classes {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
 func TestLoadRefusesWithTheReason(t *testing.T) {
 	torchtest.NoLeaks(t)
 	for name, want := range map[string]string{

@@ -37,6 +37,9 @@ func forward(module *torchbind.Module, rgb []byte, count int, in model.Input, ru
 	}
 	defer output.Close()
 	shape := output.Shape()
+	if len(shape) == 4 && shape[2] == 1 && shape[3] == 1 { // a convolution over the one position that pooling left
+		shape = shape[:2]
+	}
 	if len(shape) != 2 || shape[0] != int64(count) || shape[1] < 1 {
 		return nil, &OutputError{message: fmt.Sprintf("the model's output is %v; a classifier gives %d × classes", output, count)}
 	}

@@ -1,4 +1,4 @@
-"""Writes the small model files that the Go tests load: three good ones, and one for each way a file can be wrong.
+"""Writes the small model files that the Go tests load: good ones, and one for each way a file can be wrong.
 
     python tools/export/fixtures.py --out DIR
 
@@ -86,6 +86,42 @@ class TupleOutput(nn.Module):
     def forward(self, x: torch.Tensor):
         logits = x.mean([2, 3])
         return logits, logits
+
+
+class InTuple(nn.Module):
+    """The logits alone, in a tuple, as Hugging Face's models give them when they are traced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = tiny_net(5)
+
+    def forward(self, x: torch.Tensor):
+        return (self.net(x),)
+
+
+class InDictionary(InTuple):
+    """The logits alone, under a name."""
+
+    def forward(self, x: torch.Tensor):
+        return {"logits": self.net(x)}
+
+
+class InPicture(InTuple):
+    """One position of five channels, as networks end that have convolutions only."""
+
+    def forward(self, x: torch.Tensor):
+        return self.net(x).reshape(-1, 5, 1, 1)
+
+
+class ThrowsInHelper(InTuple):
+    """Fails for a picture that is nowhere dark, inside a method that freezing removes."""
+
+    def forward(self, x: torch.Tensor):
+        return self._forward_impl(x)
+
+    def _forward_impl(self, x: torch.Tensor):
+        assert bool(x.min() < 0), "too bright"
+        return self.net(x)
 
 
 class Throws(nn.Module):
@@ -310,6 +346,11 @@ FIXTURES: dict[str, Callable[[str], bytes]] = {
     # A card that does not fit its model, or this version of the reader.
     "card_three_labels.pt": lambda name: tiny(name, tiny_card(TINY_LABELS[:3])),
     "card_future_format.pt": lambda name: tiny(name, future_card()),
+    # Outputs that hold one tensor.
+    "in_tuple.pt": lambda name: scripted(InTuple(), name),
+    "in_dictionary.pt": lambda name: scripted(InDictionary(), name),
+    "in_picture.pt": lambda name: traced(InPicture().eval(), name),
+    "throws_in_helper.pt": lambda name: scripted(ThrowsInHelper(), name),
     # PyTorch files of another kind.
     "state_dict.pth": lambda _: pickled(tiny_net(5).state_dict()),
     "legacy_state_dict.pth": lambda _: pickled(tiny_net(5).state_dict(), zipped=False),
