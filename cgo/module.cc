@@ -1,7 +1,6 @@
 #include <ATen/ops/ones.h>
 #include <caffe2/serialize/read_adapter_interface.h>
 #include <torch/csrc/jit/api/module.h>
-#include <torch/csrc/jit/ir/constants.h>
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/passes/freeze_module.h>
 #include <torch/csrc/jit/passes/frozen_graph_optimizations.h>
@@ -17,6 +16,7 @@
 #include "callstack.h"
 #include "convolution.h"
 #include "fusion.h"
+#include "precision.h"
 #include "quantised.h"
 #include "tensor.h"
 
@@ -73,27 +73,6 @@ void to_channels_last(torch::jit::Module& module) {
     if (parameter.dim() == 4) parameter.set_data(parameter.contiguous(at::MemoryFormat::ChannelsLast));
 }
 
-// Unlike torch::jit::Module::to, which also turns index buffers into bfloat16.
-void convert(torch::jit::Module& module, at::ScalarType precision) {
-  at::NoGradGuard no_grad;
-  for (at::Tensor parameter : module.parameters())
-    if (parameter.is_floating_point()) parameter.set_data(parameter.to(precision));
-  for (at::Tensor buffer : module.buffers())
-    if (buffer.is_floating_point()) buffer.set_data(buffer.to(precision));
-}
-
-// The same for a frozen graph, whose weights are constants.
-void convert_constants(torch::jit::Block& block, at::ScalarType precision) {
-  for (torch::jit::Node* node : block.nodes()) {
-    for (torch::jit::Block* inner : node->blocks()) convert_constants(*inner, precision);
-    if (node->kind() != c10::prim::Constant || !node->output()->type()->isSubtypeOf(*c10::TensorType::get())) continue;
-    at::Tensor value = torch::jit::toIValue(node->output())->toTensor();
-    if (!value.is_floating_point()) continue;
-    torch::jit::WithInsertPoint here(node);
-    node->output()->replaceAllUsesWith(node->owningGraph()->insertConstant(value.to(precision)));
-  }
-}
-
 // x.view(x.size(0), -1) fails for channels-last tensors, which networks do not see in Python: torch.reshape copies those.
 void copy_where_views_fail(torch::jit::Block& block) {
   for (auto it = block.nodes().begin(); it != block.nodes().end();) {
@@ -109,7 +88,7 @@ void copy_where_views_fail(torch::jit::Block& block) {
 void prepare(tb_module& module) {
   module.value.eval();
   if (module.engine == TB_ENGINE_PLAIN) {
-    if (module.precision != at::kFloat) convert(module.value, module.precision);
+    if (module.precision != at::kFloat) tb::use_bfloat16(module.value, /*frozen=*/false);
     return;
   }
   to_channels_last(module.value);
@@ -119,7 +98,7 @@ void prepare(tb_module& module) {
   std::shared_ptr<torch::jit::Graph> graph = module.value.get_method("forward").graph();
   tb::keep_call_stacks(*graph, *module.value._ivalue()->compilation_unit());
   torch::jit::OptimizeFrozenGraph(graph, /*optimize_numerics=*/true);
-  if (module.precision != at::kFloat) convert_constants(*graph->block(), module.precision);
+  if (module.precision != at::kFloat) tb::use_bfloat16(module.value, /*frozen=*/true);
   copy_where_views_fail(*graph->block());
   if (module.engine == TB_ENGINE_FUSED) {
     tb::register_fuser();

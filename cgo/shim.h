@@ -184,7 +184,8 @@ void tb_module_extra(const tb_module* module, const char** out, size_t* size);
 // The engine that the module runs with, which is never TB_ENGINE_AUTO; TB_ENGINE_AUTO if module is NULL.
 tb_engine tb_module_engine(const tb_module* module);
 
-// Runs forward(input) and returns its output, which must be one tensor, alone or in a tuple, a list or a dictionary. The engine specialises on each new input shape and
+// Runs forward(input) and returns its output, which must be one tensor, alone or in a tuple, a list or a dictionary. With TB_BFLOAT16
+// it is float32 all the same where the network's end is of a usual kind (precision.h). The engine specialises on each new input shape and
 // layout during the first three calls: make them (the warm-up) from one thread before several threads share the module. Fails with
 // TB_FORWARD_FAILED if the model throws, TB_BAD_MODEL if the result is not a tensor.
 tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tensor** out);
