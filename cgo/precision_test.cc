@@ -37,7 +37,7 @@ const Head kHeads[] = {
     {"BatchNorm",
      "    return torch.batch_norm(torch.linear(torch.mean(x, [2, 3]), self.fc), self.gain, self.bias, self.mean, self.var, False, 0.1, "
      "1e-5, True)\n"},
-    {"ConvolutionThenMean", "    return torch.mean(torch.relu(torch.conv2d(x, self.wide, self.bias)), [2, 3])\n"},
+    {"ConvolutionThenMean", "    return torch.mean(torch.conv2d(x, self.wide, self.bias), [2, 3])\n"},
     {"ConvolutionOfOnePosition", "    return torch.flatten(torch.conv2d(torch.adaptive_avg_pool2d(x, [1, 1]), self.wide, self.bias), 1)\n"},
     {"TwoHeads", "    y = torch.mean(x, [2, 3])\n    return (torch.linear(y, self.fc, self.bias) + torch.linear(y * 0.5, self.fc)) / 2\n"},
     {"OneOfTwo",
@@ -46,14 +46,18 @@ const Head kHeads[] = {
     {"TupleOfOne", "    return (torch.linear(torch.mean(x, [2, 3]), self.fc, self.bias),)\n"},
 };
 
-class HeadTest : public ::testing::TestWithParam<std::tuple<Head, int32_t>> {};
+using HeadAndEngine = std::tuple<Head, int32_t>;
+
+std::string name_of(const ::testing::TestParamInfo<HeadAndEngine>& info) {
+  static const char* const engines[] = {"Auto", "Fused", "Optimized", "Plain", "Frozen"};
+  return std::string(std::get<0>(info.param).name) + engines[std::get<1>(info.param)];
+}
+
+class HeadTest : public ::testing::TestWithParam<HeadAndEngine> {};
 INSTANTIATE_TEST_SUITE_P(Heads, HeadTest,
                          ::testing::Combine(::testing::ValuesIn(kHeads),
                                             ::testing::Values(TB_ENGINE_PLAIN, TB_ENGINE_OPTIMIZED, TB_ENGINE_FROZEN, TB_ENGINE_AUTO)),
-                         [](const auto& info) {
-                           static const char* const engines[] = {"Auto", "Fused", "Optimized", "Plain", "Frozen"};
-                           return std::string(std::get<0>(info.param).name) + engines[std::get<1>(info.param)];
-                         });
+                         name_of);
 
 TEST_P(HeadTest, IsComputedInFloat32) {
   auto [head, engine] = GetParam();
