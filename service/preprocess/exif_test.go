@@ -174,8 +174,8 @@ func exifEntries(values string, entries ...string) []byte {
 	return append(append(b, 0, 0, 0, 0), values...)
 }
 
-// TestEXIFEntries: what stands before the orientation, and its types, with the answers of Pillow 9.4.
-func TestEXIFEntries(t *testing.T) {
+// TestC14EXIFEntries: what stands before the orientation, and its types, with the answers of Pillow 9.4.
+func TestC14EXIFEntries(t *testing.T) {
 	const six = "\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
 	jpegData, pngData := encode(t, "jpeg", scene(64, 48)), encode(t, "png", scene(64, 48))
 	for name, c := range map[string]struct {
@@ -227,7 +227,7 @@ func deflated(text string) string {
 	return b.String()
 }
 
-func TestPNGCompressedTextOrientation(t *testing.T) {
+func TestC15PNGCompressedText(t *testing.T) {
 	data := encode(t, "png", scene(64, 48))
 	const profile = "\nexif\n      32\n4578696600004d4d002a000000080001\n01120003000000010006000000000000\n"
 	const upright = "\nexif\n      32\n4578696600004d4d002a000000080001\n01120003000000010001000000000000\n"

@@ -5,8 +5,9 @@
 // decoded in Go. Nothing here trusts the input: every failure is an [*Error], and what a picture may cost in memory and time
 // is weighed before it is spent.
 //
-// Every picture that Pillow 9.4 opens in one of these formats is read with Pillow's pixels, to the last bit, with two
-// differences that are meant: samples of 16 bits are scaled to 8 and not clipped, and what is transparent is laid over white.
+// Every picture that Pillow 9.4 opens in one of these formats is read with Pillow's pixels, to the last bit, with three
+// differences that are meant: samples of 16 bits are scaled to 8 and not clipped, what is transparent is laid over white, and a
+// BMP whose alpha is 0 everywhere is opaque.
 // testdata/pillow_exceptions.tsv lists the exceptions with their reasons, kinds of TIFF above all. Animations are their first picture;
 // colour profiles are ignored.
 package preprocess

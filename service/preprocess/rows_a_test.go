@@ -42,6 +42,7 @@ func TestRowsA(t *testing.T) {
 			UnsupportedFormat)
 	})
 	t.Run("A6 foreign formats by name", testForeign)
+	t.Run("A6 bytes that became text", testBytesThatBecameText)
 	t.Run("A7 polyglots and trailing data", func(t *testing.T) {
 		pngData := encode(t, "png", scene(64, 48))
 		trail := bytes.Repeat([]byte("PK\x03\x04<script>"), 80_000)

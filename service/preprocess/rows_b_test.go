@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -58,6 +59,14 @@ func TestRowsB(t *testing.T) {
 	t.Run("B8 odd markers", func(t *testing.T) { testOddMarkers(t, photo) })
 	t.Run("B9 restarts, garbage, two pictures", func(t *testing.T) { testRestarts(t, photo) })
 	t.Run("B10 a thousand mutants", func(t *testing.T) { testMutants(t, photo) })
+	t.Run("B11 no end marker", func(t *testing.T) {
+		for _, tail := range []string{"", "\xff", "\x00\x00", strings.Repeat("\x00", 5000)} {
+			p := expect(t, append(bytes.Clone(photo[:len(photo)-2]), tail...), ok)
+			if p != nil && !slices.Contains(p.Warnings, DamagedImage) {
+				t.Errorf("ending with %q: warnings %v", tail, p.Warnings)
+			}
+		}
+	})
 	t.Run("B11 damaged but whole", func(t *testing.T) {
 		damaged := 0
 		for seed := range uint64(50) {
