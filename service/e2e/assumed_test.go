@@ -114,7 +114,11 @@ func TestModelsAddTakesTheCases(t *testing.T) {
 	if r := vidiModels(t, folder, "add", shared(t, "cases/models/model_half_helper_method.pt")); r.code == 0 || !strings.Contains(r.stderr, "model.float()") {
 		t.Errorf("16-bit weights: %+v", r)
 	}
-	if r := vidi(t, nil, "classify", "--models", folder, "--model", "model_ultralytics_like", torchtest.File(t, "examples/cat.png")); r.code != 0 {
-		t.Errorf("%+v", r)
+	// The file answers as well without being added.
+	image := torchtest.File(t, "examples/cat.png")
+	added := vidi(t, nil, "classify", "--models", folder, "--model", "model_ultralytics_like", "--format=csv", image)
+	bare := vidi(t, nil, "classify", "--model", shared(t, "cases/models/model_ultralytics_like.torchscript"), "--format=csv", image)
+	if added.code != 0 || !strings.Contains(added.stdout, "neither") || bare.stdout != added.stdout || strings.Contains(bare.stderr, "assum") {
+		t.Errorf("added: %+v\nas it is: %+v", added, bare)
 	}
 }

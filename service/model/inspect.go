@@ -32,6 +32,7 @@ type File struct {
 	Path   string
 	Bytes  int64
 	Card   *Card // nil for a bare file
+	Stated bool  // the card is what another program's record says, and not the file's own
 	Origin Origin
 }
 
@@ -103,6 +104,8 @@ func inspectArchive(a archive, filePath string, refuse func(is, do string) (*Fil
 			return nil, fmt.Errorf("%s: %w", filePath, err)
 		}
 		file.Card = &card
+	} else if file.Card = a.ultralyticsCard(filePath); file.Card != nil {
+		file.Stated = true
 	}
 	return file, nil
 }

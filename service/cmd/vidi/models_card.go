@@ -26,7 +26,7 @@ type cardDraft struct {
 // newCard is what is known before the network runs. What nobody named is zero.
 func (c *modelsAddCmd) newCard(source *imports.Source, file *model.File) (*cardDraft, error) {
 	d := &cardDraft{notes: source.Notes, hasMean: true, hasStd: true}
-	if file.Card != nil {
+	if file.Card != nil && !file.Stated {
 		d.card, d.notes = *file.Card, nil // it says everything itself
 	} else {
 		d.fromSource(source)
@@ -35,7 +35,7 @@ func (c *modelsAddCmd) newCard(source *imports.Source, file *model.File) (*cardD
 	if file.Origin.Quantised && card.Precision != "int8" {
 		card.Precision = "int8"
 		d.notes = append(d.notes, "it is quantised to 8 bits, so its precision is int8: it only answers where it is named, or int8 is asked for")
-		if file.Card == nil && !strings.HasSuffix(card.Name, "-int8") {
+		if (file.Card == nil || file.Stated) && !strings.HasSuffix(card.Name, "-int8") {
 			card.Name += "-int8"
 		}
 	}
