@@ -46,7 +46,7 @@ void expect_errors(const Module& module, at::ScalarType type) {
 
 class HelperTest : public ::testing::TestWithParam<std::tuple<int32_t, int32_t>> {};
 INSTANTIATE_TEST_SUITE_P(Engines, HelperTest,
-                         ::testing::Combine(::testing::Values(TB_ENGINE_PLAIN, TB_ENGINE_OPTIMIZED, TB_ENGINE_FROZEN),
+                         ::testing::Combine(::testing::Values(TB_ENGINE_PLAIN, TB_ENGINE_OPTIMIZED, TB_ENGINE_FROZEN, TB_ENGINE_AUTO),
                                             ::testing::Values(TB_FLOAT32, TB_BFLOAT16)));
 
 TEST_P(HelperTest, ErrorsInsideComeBackBeforeWhileAndAfterItIsCompiled) {

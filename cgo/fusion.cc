@@ -61,13 +61,16 @@ bool must_be_constant(const Node& node) {
   return names.count(node.kind().toQualString()) != 0;
 }
 
-// Numbers that are tensors without axes, or sums of two element types: the fuser gives the output another type than libtorch, or fails.
+// Numbers that are tensors without axes, sums of two element types, and what was not run while profiling (a branch not taken): the fuser
+// gives the output another type than libtorch, or fails.
 bool mixes_types(const Node& node) {
   if (node.kind() != c10::aten::add && node.kind() != c10::aten::mul && node.kind() != c10::aten::div) return false;
   const auto first = node.input(0)->type()->cast<c10::TensorType>(), second = node.input(1)->type()->cast<c10::TensorType>();
-  if (!first || !second) return false;
+  if (!first) return false;
+  if (!first->scalarType()) return true;
+  if (!second) return false;
   if (first->dim() == 0 || second->dim() == 0) return true;
-  return first->scalarType() && second->scalarType() && first->scalarType() != second->scalarType();
+  return first->scalarType() != second->scalarType();
 }
 
 // Whether the fuser would read what is not there: a setting that is computed, or the weights of a normalisation without any.
