@@ -41,8 +41,6 @@ type cli struct {
 
 	Completion completionCmd `cmd:"" help:"Print a script that has a shell complete commands, options and models."`
 	Complete   completeCmd   `cmd:"" hidden:"" passthrough:"" help:"What the script of vidi completion asks; for its own use."`
-
-	ShowVersion kong.VersionFlag `name:"version" short:"V" help:"Print the version."`
 }
 
 // app is what commands see of the world; tests put buffers in.
@@ -110,15 +108,19 @@ func run(args []string, a *app) (code int) {
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.Writers(a.stdout, a.stderr),
-		kong.Vars{"models": string(model.DefaultFolder()), "version": versionLine()},
+		kong.Vars{"models": string(model.DefaultFolder())},
 		kong.Exit(func(code int) { panic(exited(code)) }),
 	)
 	parser, err := kong.New(&cli{}, options...)
 	if err != nil {
 		panic(err) // the declarations above are wrong: any test finds it
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	// Not a flag of kong's: it would take the place of `vidi models add --version`.
+	case len(args) == 1 && (args[0] == "--version" || args[0] == "-V"):
+		args = []string{"version"}
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
