@@ -127,7 +127,7 @@ func TestModelsAddImports(t *testing.T) {
 		{dir("triton", map[string]string{"1/model.pt": network, "labels.txt": "cat\ndog\nbird\nfish\n",
 			"config.pbtxt": `platform: "pytorch_libtorch" input [ { dims: [3, 96, 96] } ] output [ { dims: [4] label_filename: "labels.txt" } ]`}), "triton 1", "shorter side of 110"},
 		{dir("hugging", map[string]string{"model.pt": network, "config.json": `{"id2label": {"0": "cat", "1": "dog", "2": "bird", "3": "fish"}}`,
-			"preprocessor_config.json": `{"size": 96, "do_center_crop": true, "crop_size": 96, "resample": 3, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`}), "hugging 1", "shorter side of 96, bicubic, mean 0.5"},
+			"preprocessor_config.json": `{"size": 96, "do_center_crop": true, "crop_size": 96, "resample": 3, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}`}), "hugging 1", "the whole image, squeezed, bicubic, mean 0.5"},
 	} {
 		if r := vidiModels(t, folder, "add", c.source); r.code != 0 || !strings.Contains(r.stdout, c.want) || !strings.Contains(r.stdout, "cat, dog, bird, fish") || !strings.Contains(r.stdout, c.resize) {
 			t.Errorf("%s: %+v", c.source, r)

@@ -72,7 +72,8 @@ func openMAR(archive string, reader *zip.Reader, temp string) (*Source, error) {
 	}
 	// TorchServe's own handler prepares images as torchvision does for ImageNet.
 	if m.Handler == "image_classifier" {
-		source.Said, source.Input, source.Activation = "TorchServe's handler image_classifier", model.ImageNetInput(), model.Softmax
+		source.Said, source.Activation = "TorchServe's handler image_classifier", model.Softmax
+		source.Input = model.Presets["imagenet"] // its 256 and 224 are found by trying, or what the network takes instead
 	} else if m.Handler != "" {
 		source.Notes = append(source.Notes, fmt.Sprintf("the archive's handler, %s, is a Python program: if it prepares pictures in a way of its own, give --resize, --crop, --mean and --std", m.Handler))
 	}
