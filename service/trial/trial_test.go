@@ -233,3 +233,31 @@ func TestEnsureRemembers(t *testing.T) {
 		t.Errorf("nowhere to write: %v", err)
 	}
 }
+
+// The Python that a network gets which returns more than one tensor runs, for tuples and for dictionaries.
+func TestLogitsRecipeRuns(t *testing.T) {
+	for _, output := range []string{`(y, x)`, `{"logits": y}`} {
+		var recipe strings.Builder
+		for line := range strings.Lines(adviceOne) {
+			if code, indented := strings.CutPrefix(line, "    "); indented {
+				recipe.WriteString(code)
+			}
+		}
+		run := exec.Command(fixture(t, "../venv/bin/python"), "-W", "ignore", "-c", `
+import torch
+class Net(torch.nn.Module):
+    def forward(self, x):
+        y = x.mean([2, 3])
+        return `+output+`
+model = Net()
+`+recipe.String())
+		run.Dir = t.TempDir()
+		if out, err := run.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s\n%s", output, err, recipe.String(), out)
+			continue
+		}
+		if _, err := model.Inspect(filepath.Join(run.Dir, "model.pt")); err != nil {
+			t.Errorf("%s: %v", output, err)
+		}
+	}
+}

@@ -124,7 +124,7 @@ func (d *cardDraft) assume(origin model.Origin) {
 	}
 	if !d.hasStd {
 		in.Std = usual.Std
-		d.note("nor which standard deviation: ImageNet's, %s, is assumed; else give --std or --preset", numbers(in.Std))
+		d.note("nothing says which standard deviation: ImageNet's, %s, is assumed; else give --std or --preset", numbers(in.Std))
 	}
 	if in.Interpolation == "" {
 		in.Interpolation = usual.Interpolation
