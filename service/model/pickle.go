@@ -17,15 +17,6 @@ type pickleDict struct {
 	values []any
 }
 
-func (d *pickleDict) get(key string) any {
-	for i, k := range d.keys {
-		if k == key {
-			return d.values[i]
-		}
-	}
-	return nil
-}
-
 // pickleGlobal is a class or function by its name: "torch.nn.modules.linear.Linear".
 type pickleGlobal string
 
