@@ -18,7 +18,7 @@ func parseHeader(header string) (value string, parameters map[string]string) {
 	parameters = map[string]string{}
 	for more := true; more; {
 		var name, text string
-		name, rest, more = strings.Cut(rest, "=")
+		name, rest, _ = strings.Cut(rest, "=")
 		if rest = strings.TrimLeft(rest, " \t"); strings.HasPrefix(rest, `"`) {
 			text, rest, _ = strings.Cut(rest[1:], `"`)
 			_, rest, more = strings.Cut(rest, ";")
