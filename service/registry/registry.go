@@ -30,10 +30,11 @@ type Model interface {
 	Close() error
 }
 
-// Opened is a model, and what it computes in: "fp32", "bf16" or "int8".
+// Opened is a model, and how it runs.
 type Opened struct {
 	Model
-	Precision string
+	Precision string       // what it computes in: "fp32", "bf16" or "int8"
+	Engine    model.Engine // that libtorch runs it with
 }
 
 // Config is what a registry works with.

@@ -43,7 +43,8 @@ type VersionStatus struct {
 	Version   string    `json:"version"`
 	Roles     []string  `json:"roles"` // "stable", "canary", "shadow"; never null
 	Precision string    `json:"precision"`
-	File      string    `json:"file"` // without its folder
+	Engine    string    `json:"engine"` // that libtorch runs it with: "fused", "optimized", "frozen" or "plain"
+	File      string    `json:"file"`   // without its folder
 	Since     time.Time `json:"since"`
 	Memory    int64     `json:"memory"`   // bytes, estimated
 	Requests  int64     `json:"requests"` // under way
@@ -62,7 +63,7 @@ func (r *Registry) Status() Status {
 			m.Shadow = l.shadow.comparison()
 		}
 		for _, v := range l.versions() {
-			m.Versions = append(m.Versions, VersionStatus{Version: v.card.Version, Roles: l.roles(v), Precision: v.Precision,
+			m.Versions = append(m.Versions, VersionStatus{Version: v.card.Version, Roles: l.roles(v), Precision: v.Precision, Engine: string(v.Engine),
 				File: filepath.Base(v.path), Since: v.since.Truncate(time.Second), Memory: v.estimate, Requests: max(0, v.refs.Load()-1)})
 		}
 		s.Models = append(s.Models, m)

@@ -119,7 +119,7 @@ func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error)
 		}
 	}
 	h.second.Go(func() { logAlone(h.log, e, card) })
-	return registry.Opened{Model: c, Precision: computesIn(c)}, nil
+	return registry.Opened{Model: c, Precision: computesIn(c), Engine: c.Engine().Prepared()}, nil
 }
 
 // logEngine says which engine runs the model, and which ones were to and cannot.

@@ -151,7 +151,7 @@ func (f runningFlags) print(a *app, s *registry.Status) error {
 		return printJSON(a, s)
 	}
 	table := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "MODEL\tROLE\tPRECISION\tMB\tFILE")
+	fmt.Fprintln(table, "MODEL\tROLE\tPRECISION\tENGINE\tMB\tFILE")
 	for _, m := range s.Models {
 		for _, v := range m.Versions {
 			roles := strings.Join(v.Roles, ", ")
@@ -161,7 +161,7 @@ func (f runningFlags) print(a *app, s *registry.Status) error {
 			if m.Default && v.Version == m.Stable {
 				roles += " (default)"
 			}
-			fmt.Fprintf(table, "%s@%s\t%s\t%s\t%d\t%s\n", m.Name, v.Version, orDash(roles), v.Precision, v.Memory>>20, v.File)
+			fmt.Fprintf(table, "%s@%s\t%s\t%s\t%s\t%d\t%s\n", m.Name, v.Version, orDash(roles), v.Precision, orDash(v.Engine), v.Memory>>20, v.File)
 		}
 	}
 	if err := table.Flush(); err != nil {
