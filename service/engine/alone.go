@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -27,9 +28,11 @@ type alone struct {
 // AloneOutcome is what became of the module for a picture that has the machine to itself.
 type AloneOutcome struct {
 	Used bool
-	// Among and Alone are how long an inference takes on a worker, and with all threads; 0 where that was not measured, because the
-	// config asked for it or the engine was closed first.
+	// Among and Alone are how long an inference takes on a worker, and with all threads: medians. They are 0
+	// where that was not measured, because the config asked for it or the engine was closed first.
 	Among, Alone time.Duration
+	// Ratio is the median of Alone / Among over pairs of inferences that followed each other.
+	Ratio float64
 }
 
 // start makes the module from the one that the workers share, on the pool's worker that will run it.
@@ -52,7 +55,7 @@ func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
 		close(a.compiled)
 		outcome := AloneOutcome{Used: true}
 		if err == nil && pool.measuresAlone {
-			outcome, err = judge(ctx, func() (AloneOutcome, error) { return pool.compare(ctx, shared, second, in) })
+			outcome, err = judge(ctx, func() ([]pair, error) { return pool.compare(ctx, shared, second, in) })
 		}
 		switch {
 		case ctx.Err() != nil:
@@ -74,7 +77,7 @@ func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
 }
 
 const (
-	// comparisons are enough for a median that one disturbance does not move.
+	// comparisons are the pairs of inferences in one look at the machine.
 	comparisons = 5
 	// worthwhilePercent is how long an inference with all threads may take at most, of one on a worker: for less gain the second
 	// module is not worth its memory, nor keeping the other workers from pictures that may come.
@@ -83,21 +86,38 @@ const (
 	busyPause = 100 * time.Millisecond
 )
 
-// secondThoughts are the pauses before the modules are compared once more. On a virtual machine a neighbour may take one core, or the
-// units that two hyperthreads share, for seconds, and then all threads wait for that one. A no would hold for as long as the model is
-// loaded, and so it takes four; one yes is enough, for pace looks after a machine that gets busy later.
+// secondThoughts are the pauses before the modules are compared once more. On a virtual machine a neighbour
+// may take a core, or the units that two hyperthreads share, for seconds: then either side of a comparison may
+// take ten times as long as it needs. So a yes takes two looks, and a no, which holds for as long as the model
+// is loaded, takes four; pace looks after a machine that gets busy later.
 var secondThoughts = []time.Duration{time.Second, 2 * time.Second, 4 * time.Second}
+
+// pair is an inference on a worker, and the one with all threads that followed it.
+type pair struct{ among, alone time.Duration }
+
+// outcomeOf decides by all pairs so far. The median of their ratios is not moved by what disturbs one look.
+func outcomeOf(pairs []pair) AloneOutcome {
+	among, alone, ratios := make([]time.Duration, len(pairs)), make([]time.Duration, len(pairs)), make([]float64, len(pairs))
+	for i, p := range pairs {
+		among[i], alone[i], ratios[i] = p.among, p.alone, p.alone.Seconds()/max(p.among, 1).Seconds()
+	}
+	found := AloneOutcome{Among: median(among), Alone: median(alone), Ratio: median(ratios)}
+	found.Used = found.Ratio*100 <= worthwhilePercent
+	return found
+}
 
 // judge decides whether a picture that is alone gets all threads. More of them are not always faster: each layer has to wait for the
 // slowest, and read what the other cores have just written.
-func judge(ctx context.Context, compare func() (AloneOutcome, error)) (AloneOutcome, error) {
+func judge(ctx context.Context, look func() ([]pair, error)) (AloneOutcome, error) {
+	var pairs []pair
 	for try := 0; ; try++ {
-		found, err := compare()
+		more, err := look()
 		if err != nil {
 			return AloneOutcome{}, err
 		}
-		found.Used = found.Alone*100 <= found.Among*worthwhilePercent
-		if found.Used || try == len(secondThoughts) {
+		pairs = append(pairs, more...)
+		found := outcomeOf(pairs)
+		if found.Used && try > 0 || try == len(secondThoughts) {
 			return found, nil
 		}
 		if err := pause(ctx, secondThoughts[try]); err != nil {
@@ -108,33 +128,39 @@ func judge(ctx context.Context, compare func() (AloneOutcome, error)) (AloneOutc
 
 // compare times an inference on a worker and one with all threads, one after the other while nothing else is inferred. Between two
 // comparisons pictures may come, and as long as they come all the time, it waits: nobody is alone then.
-func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in model.Input) (AloneOutcome, error) {
+func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in model.Input) ([]pair, error) {
 	grey := bytes.Repeat([]byte{128}, in.Bytes())
-	var among, alone []time.Duration
-	for len(alone) < comparisons {
+	var pairs []pair
+	for len(pairs) < comparisons {
 		idle := false
 		// Inside Do, because another model may be compiled there, and the workers are not to be held until that is done.
 		err := p.alone.Do(ctx, func() error {
-			var workers []*torchbind.Worker
-			if workers, idle = p.takeFree(p.plan.Workers); !idle {
+			if idle = p.takeFree(p.plan.Images); !idle {
 				return nil
 			}
-			defer p.give(workers)
-			if err := timed(&among, func() error { _, err := infer(ctx, workers[0], shared, grey, 1, in); return err }); err != nil {
+			defer p.give(p.plan.Images)
+			var one pair
+			err := p.withWorker(ctx, func(w *torchbind.Worker) (err error) {
+				one.among, err = timed(func() error { _, err := infer(ctx, w, shared, grey, 1, in); return err })
+				return err
+			})
+			if err != nil {
 				return err
 			}
-			return timed(&alone, func() error { _, err := infer(ctx, p.alone, second, grey, 1, in); return err })
+			one.alone, err = timed(func() error { _, err := infer(ctx, p.alone, second, grey, 1, in); return err })
+			pairs = append(pairs, one)
+			return err
 		})
 		if err != nil {
-			return AloneOutcome{}, err
+			return nil, err
 		}
 		if !idle {
 			if err := pause(ctx, busyPause); err != nil {
-				return AloneOutcome{}, err
+				return nil, err
 			}
 		}
 	}
-	return AloneOutcome{Among: median(among), Alone: median(alone)}, nil
+	return pairs, nil
 }
 
 func pause(ctx context.Context, d time.Duration) error {
@@ -146,16 +172,16 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func timed(times *[]time.Duration, f func() error) error {
+func timed(f func() error) (time.Duration, error) {
 	begun := time.Now()
 	err := f()
-	*times = append(*times, time.Since(begun))
-	return err
+	return time.Since(begun), err
 }
 
-func median(times []time.Duration) time.Duration {
-	slices.Sort(times)
-	return times[len(times)/2]
+// median is the upper one of an even number.
+func median[T cmp.Ordered](values []T) T {
+	slices.Sort(values)
+	return values[len(values)/2]
 }
 
 // wait returns when it is settled, or when ctx ends.

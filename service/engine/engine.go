@@ -83,36 +83,36 @@ func (e *Engine) start(ctx context.Context, makeModule func(*torchbind.Worker) e
 	return nil
 }
 
-// Turn is the right to work on one picture, with one of the pool's workers: it is meant to be held from before decoding to
-// the answer, so that never more pictures are in work than the cores can carry. One goroutine uses it, and must End it.
+// Turn is the right to work on one image. It is meant to be held from before decoding to the answer, so that
+// there are never many more images in work than the cores can carry: one more than there are workers, which is
+// being decoded, or waits for a worker with its pixels ready. One goroutine uses it, and must End it.
 type Turn struct {
 	// Waited is how long the turn was waited for.
 	Waited time.Duration
 	// Alone says whether Infer had the whole machine.
 	Alone  bool
 	engine *Engine
-	worker *torchbind.Worker
 	modest bool // it takes no other workers, even if all are free
 }
 
-// Begin waits for a free worker, first come, first served, until ctx ends.
+// Begin waits for a turn, first come, first served, until ctx ends.
 func (e *Engine) Begin(ctx context.Context) (*Turn, error) {
 	start := time.Now()
-	worker, err := e.pool.take(ctx)
-	if err != nil {
+	if err := e.pool.take(ctx); err != nil {
 		return nil, err
 	}
-	return &Turn{Waited: time.Since(start), engine: e, worker: worker}, nil
+	return &Turn{Waited: time.Since(start), engine: e}, nil
 }
 
-// BeginIdle is Begin for work that can be left out: it takes a worker that nobody waits for, or is nil. The turn never takes the
-// whole machine.
+// BeginIdle is Begin for work that can be left out: it takes a turn that leaves one for an image that comes,
+// or is nil. The turn never takes the whole machine.
 func (e *Engine) BeginIdle() *Turn {
-	worker := e.pool.takeIdle()
-	if worker == nil {
+	const withOneLeft = 2
+	if !e.pool.takeFree(withOneLeft) {
 		return nil
 	}
-	return &Turn{engine: e, worker: worker, modest: true}
+	e.pool.give(withOneLeft - 1)
+	return &Turn{engine: e, modest: true}
 }
 
 // Infer computes the network's raw output for one picture of Crop × Crop × 3 bytes of RGB, with all cores if no other turn is
@@ -120,9 +120,9 @@ func (e *Engine) BeginIdle() *Turn {
 func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 	e := t.engine
 	if module := e.alone.module.Load(); module != nil && !t.modest && e.pool.compiling.Load() == 0 {
-		// Who has every worker has the machine: nobody else computes, or begins to. A picture that comes meanwhile waits for
-		// this one inference, so the cores are never given out twice.
-		if rest, all := e.pool.takeRest(); all {
+		// Who has every turn has the machine: nobody else computes, or begins to. An image that comes meanwhile
+		// waits for this one inference, so the cores are never given out twice.
+		if rest := e.pool.plan.Images - 1; e.pool.takeFree(rest) {
 			if e.alone.pace.allThreads() {
 				defer e.pool.give(rest)
 				t.Alone = true
@@ -131,12 +131,19 @@ func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 				})
 			}
 			e.pool.give(rest)
-			return paced(e.alone.pace.tookAmong, func() ([]float32, error) {
-				return infer(ctx, t.worker, e.module, rgb, 1, e.card.Input)
-			})
+			return paced(e.alone.pace.tookAmong, func() ([]float32, error) { return e.onWorker(ctx, rgb, 1) })
 		}
 	}
-	return infer(ctx, t.worker, e.module, rgb, 1, e.card.Input)
+	return e.onWorker(ctx, rgb, 1)
+}
+
+// onWorker computes count images on a worker, for which it waits. The caller has a turn.
+func (e *Engine) onWorker(ctx context.Context, rgb []byte, count int) (output []float32, err error) {
+	err = e.pool.withWorker(ctx, func(w *torchbind.Worker) error {
+		output, err = infer(ctx, w, e.module, rgb, count, e.card.Input)
+		return err
+	})
+	return output, err
 }
 
 // paced tells took how long an inference needed. One that failed, since its picture was not waited for any more, tells nothing of the machine.
@@ -149,8 +156,8 @@ func paced(took func(time.Duration), inference func() ([]float32, error)) ([]flo
 	return output, err
 }
 
-// End gives the worker to the next picture.
-func (t *Turn) End() { t.engine.pool.free <- t.worker }
+// End gives the turn to the next image.
+func (t *Turn) End() { t.engine.pool.give(1) }
 
 // Infer is Begin, Infer and End for a picture that is ready.
 func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
@@ -171,7 +178,7 @@ func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float
 		return nil, err
 	}
 	defer turn.End()
-	return infer(ctx, turn.worker, e.module, rgb, count, e.card.Input)
+	return e.onWorker(ctx, rgb, count)
 }
 
 // WaitAlone returns when it is settled whether a picture that is alone has a module of its own, and with an error if it could not
@@ -191,13 +198,15 @@ func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
 	}
 	defer turn.End()
 	var times [2]time.Duration
-	err = turn.worker.Do(ctx, func() (err error) {
-		for i, p := range []torchbind.Precision{torchbind.FP32, torchbind.BF16} {
-			if times[i], err = torchbind.TimeConvolution(p); err != nil {
-				return err
+	err = e.pool.withWorker(ctx, func(w *torchbind.Worker) error {
+		return w.Do(ctx, func() (err error) {
+			for i, p := range []torchbind.Precision{torchbind.FP32, torchbind.BF16} {
+				if times[i], err = torchbind.TimeConvolution(p); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 	if err != nil {
 		return 0, err

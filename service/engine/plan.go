@@ -10,7 +10,10 @@ import (
 // compiles the number of threads into its kernels, so each shape has a warm module of its own (docs/architecture.md).
 type Plan struct {
 	Cores   int // that this process may use
-	Workers int // pictures worked on at the same time
+	Workers int // inferences at the same time
+	// Images are worked on at the same time: one more than there are workers, so that the next one is decoded
+	// while they compute, and no core waits for it.
+	Images  int
 	Threads int // of each worker, for inference
 	Alone   int // threads for a picture that has the machine to itself; Threads means that it gets no special treatment
 }
@@ -29,6 +32,7 @@ func (c Config) plan() Plan {
 		p.Alone = p.Cores
 	}
 	p.Alone = max(p.Alone, p.Threads)
+	p.Images = p.Workers + 1
 	return p
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"runtime"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,8 +57,8 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(e.pool.free) != 2 {
-		t.Errorf("%d workers are free after an inference alone; want 2", len(e.pool.free))
+	if len(e.pool.turns) != 3 || len(e.pool.free) != 3 {
+		t.Errorf("%d turns and %d workers are free after an inference alone; want 3 and 3", len(e.pool.turns), len(e.pool.free))
 	}
 	// With its worker gone, a picture that is alone fails, and one among others does not notice.
 	e.pool.alone.Close()
@@ -65,8 +66,8 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 		t.Error("a picture that was alone did not use the second module")
 	}
 	two := mustBegin(t, e)
-	if rest, all := e.pool.takeRest(); all || len(rest) != 0 || len(e.pool.free) != 1 {
-		t.Errorf("beside another turn: took %d workers, all %v, %d are left free; want the one", len(rest), all, len(e.pool.free))
+	if e.pool.takeFree(e.pool.plan.Images-1) || len(e.pool.turns) != 2 {
+		t.Errorf("beside another turn all others were taken, or %d are left; want 2", len(e.pool.turns))
 	}
 	for _, turn := range []*Turn{one, two} {
 		got, err := turn.Infer(context.Background(), picture(32, 1))
@@ -81,8 +82,8 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 	}
 	one.End()
 	two.End()
-	if len(e.pool.free) != 3 {
-		t.Errorf("%d workers are free after all turns; want 3", len(e.pool.free))
+	if len(e.pool.turns) != 4 || len(e.pool.free) != 3 {
+		t.Errorf("%d turns and %d workers are free at the end; want 4 and 3", len(e.pool.turns), len(e.pool.free))
 	}
 }
 
@@ -106,38 +107,42 @@ func TestAllThreadsHaveToBeWorthIt(t *testing.T) {
 	if err != nil || outcome.Among <= 0 || outcome.Alone <= 0 {
 		t.Fatalf("%+v, %v", outcome, err)
 	}
-	if worth := outcome.Alone.Seconds() <= outcome.Among.Seconds()*worthwhilePercent/100; outcome.Used != worth || (e.alone.module.Load() != nil) != worth {
+	if worth := outcome.Ratio*100 <= worthwhilePercent; outcome.Used != worth || (e.alone.module.Load() != nil) != worth {
 		t.Errorf("%+v, and the second module is %v", outcome, e.alone.module.Load())
 	}
-	if len(e.pool.free) != e.pool.plan.Workers {
-		t.Errorf("%d workers are free", len(e.pool.free))
+	if len(e.pool.free) != e.pool.plan.Workers || len(e.pool.turns) != e.pool.plan.Images {
+		t.Errorf("%d workers and %d turns are free", len(e.pool.free), len(e.pool.turns))
 	}
 }
 
-// One yes is enough, a no takes four comparisons with pauses, and nobody waits for the pauses of an engine that is closed.
+// A yes takes two looks, a no four with pauses, a look that was disturbed decides nothing, and nobody waits for
+// the pauses of an engine that is closed.
 func TestJudge(t *testing.T) {
-	yes, no := AloneOutcome{Among: 100, Alone: 95}, AloneOutcome{Among: 100, Alone: 96}
+	look := func(among, alone time.Duration) []pair { return slices.Repeat([]pair{{among, alone}}, comparisons) }
+	yes, no, disturbed := look(100, 95), look(100, 96), look(268, 33)
 	for _, c := range []struct {
-		answers []AloneOutcome
-		used    bool
-		takes   time.Duration
+		looks [][]pair
+		used  bool
+		takes time.Duration
 	}{
-		{[]AloneOutcome{yes}, true, 0},
-		{[]AloneOutcome{no, no, yes}, true, 3 * time.Second},
-		{[]AloneOutcome{no, no, no, no}, false, 7 * time.Second},
+		{[][]pair{yes, yes}, true, time.Second},
+		{[][]pair{disturbed, no, no, no}, false, 7 * time.Second},
+		{[][]pair{disturbed, yes}, true, time.Second},
+		{[][]pair{no, yes, yes}, true, 3 * time.Second},
+		{[][]pair{no, no, no, no}, false, 7 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			asked, begun := 0, time.Now()
-			outcome, err := judge(t.Context(), func() (AloneOutcome, error) { asked++; return c.answers[asked-1], nil })
-			if err != nil || outcome.Used != c.used || asked != len(c.answers) || time.Since(begun) != c.takes {
-				t.Errorf("%v: %+v, %v after %d comparisons and %v", c.answers, outcome, err, asked, time.Since(begun))
+			outcome, err := judge(t.Context(), func() ([]pair, error) { asked++; return c.looks[asked-1], nil })
+			if err != nil || outcome.Used != c.used || asked != len(c.looks) || time.Since(begun) != c.takes {
+				t.Errorf("%v: %+v, %v after %d looks and %v", c.looks, outcome, err, asked, time.Since(begun))
 			}
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second/2, cancel)
-		if outcome, err := judge(ctx, func() (AloneOutcome, error) { return no, nil }); err != context.Canceled || outcome != (AloneOutcome{}) {
+		if outcome, err := judge(ctx, func() ([]pair, error) { return no, nil }); err != context.Canceled || outcome != (AloneOutcome{}) {
 			t.Errorf("closed in the first pause: %+v, %v", outcome, err)
 		}
 	})
@@ -154,8 +159,7 @@ func TestABusyMachineIsNotCompared(t *testing.T) {
 	if pool.plan.Alone < 2 {
 		t.Skip("a single core has no plan for pictures that are alone")
 	}
-	busy, err := pool.take(context.Background())
-	if err != nil {
+	if err := pool.take(context.Background()); err != nil {
 		t.Fatal(err)
 	}
 	e, err := pool.Load(context.Background(), torchtest.File(t, "build/fixtures/tiny.pt"), FP32, "")
@@ -178,7 +182,7 @@ func TestABusyMachineIsNotCompared(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("it waits for a worker to be free")
 	}
-	pool.give([]*torchbind.Worker{busy})
+	pool.give(1)
 }
 
 // The gain is asked for only where the CPU has bf16; elsewhere oneDNN may know no way to compute it at all, which is an error.

@@ -31,9 +31,11 @@ type Pool struct {
 	plan    Plan
 	nice    int
 	workers []*torchbind.Worker
-	// free holds the workers that nobody uses. Who takes one out works on a picture; who takes all out has the machine.
-	free  chan *torchbind.Worker
-	alone *torchbind.Worker // for a picture that has the machine to itself; nil if the plan gives it nothing more
+	// turns holds a token for each image that may be in work. Taking one means working on an image; taking
+	// all means having the machine.
+	turns chan struct{}
+	free  chan *torchbind.Worker // workers that compute nothing; only who has a turn takes one
+	alone *torchbind.Worker      // for a picture that has the machine to itself; nil if the plan gives it nothing more
 	// measuresAlone says that a model has to be faster with all cores to get them.
 	measuresAlone bool
 	// compiling is the models whose second module is being compiled, by alone: until then no picture goes there.
@@ -45,6 +47,8 @@ type Pool struct {
 func NewPool(cfg Config) (*Pool, error) {
 	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, measuresAlone: cfg.Alone == 0}
 	p.free = make(chan *torchbind.Worker, p.plan.Workers)
+	p.turns = make(chan struct{}, p.plan.Images)
+	p.give(p.plan.Images)
 	for range p.plan.Workers {
 		worker, err := p.newWorker(p.plan.Threads)
 		if err != nil {
@@ -77,63 +81,62 @@ func (p *Pool) newWorker(threads int) (*torchbind.Worker, error) {
 	return worker, nil
 }
 
-// take waits for a free worker, first come, first served, until ctx ends.
-func (p *Pool) take(ctx context.Context) (*torchbind.Worker, error) {
+// take waits for a turn, first come, first served, until ctx ends.
+func (p *Pool) take(ctx context.Context) error {
 	p.waiting.Add(1)
 	defer p.waiting.Add(-1)
 	select {
-	case worker := <-p.free:
+	case <-p.turns:
 		if err := ctx.Err(); err != nil { // both had come: no work for the dead
-			p.free <- worker
-			return nil, err
+			p.give(1)
+			return err
 		}
-		return worker, nil
+		return nil
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return ctx.Err()
 	}
 }
 
-// takeIdle takes a worker if one is free, which means that nobody waits for one; else it is nil.
-func (p *Pool) takeIdle() *torchbind.Worker {
+// takeFree takes so many turns if nobody waits for them, or none.
+func (p *Pool) takeFree(count int) bool {
+	for taken := range count {
+		select {
+		case <-p.turns:
+		default:
+			p.give(taken) // at once: images that wait need them, not only after the caller's inference
+			return false
+		}
+	}
+	return true
+}
+
+func (p *Pool) give(turns int) {
+	for range turns {
+		p.turns <- struct{}{}
+	}
+}
+
+// withWorker calls f with a worker, for which it waits until ctx ends. The caller has a turn.
+func (p *Pool) withWorker(ctx context.Context, f func(*torchbind.Worker) error) error {
 	select {
 	case worker := <-p.free:
-		return worker
-	default:
-		return nil
-	}
-}
-
-// takeRest takes all the workers but the caller's, or none if one of them is in use.
-func (p *Pool) takeRest() (rest []*torchbind.Worker, all bool) { return p.takeFree(p.plan.Workers - 1) }
-
-// takeFree takes so many workers, or none if fewer are free.
-func (p *Pool) takeFree(count int) (workers []*torchbind.Worker, all bool) {
-	for range count {
-		worker := p.takeIdle()
-		if worker == nil {
-			p.give(workers) // at once: pictures that wait need them, not only after the caller's inference
-			return nil, false
-		}
-		workers = append(workers, worker)
-	}
-	return workers, true
-}
-
-func (p *Pool) give(workers []*torchbind.Worker) {
-	for _, worker := range workers {
-		p.free <- worker
+		defer func() { p.free <- worker }()
+		return f(worker)
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
 // Plan is how the pool uses the cores.
 func (p *Pool) Plan() Plan { return p.plan }
 
-// Use is how busy a pool is: workers that are taken, and turns that are waited for.
+// Use is how busy a pool is: images in work, at most as many as there are workers, and turns that are waited
+// for.
 type Use struct{ Busy, Waiting int }
 
 // Use is a snapshot of how busy the pool is.
 func (p *Pool) Use() Use {
-	return Use{Busy: p.plan.Workers - len(p.free), Waiting: int(p.waiting.Load())}
+	return Use{Busy: min(p.plan.Images-len(p.turns), p.plan.Workers), Waiting: int(p.waiting.Load())}
 }
 
 // Close ends the workers' threads after what they do now. The pool's engines must be closed before.
