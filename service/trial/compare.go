@@ -102,8 +102,9 @@ type comparison struct {
 }
 
 const (
-	// farTooSlow is how many times as long as the best one an engine takes that is not timed further.
-	farTooSlow = 1.5
+	// farTooSlow is how many times as long as the best one an engine takes that is not timed further. A
+	// neighbour on the machine may treble a time for as long as the first look takes.
+	farTooSlow = 4
 	// mostRounds and roundsTime bound the comparison of those that are nearly equally fast.
 	mostRounds = 20
 	roundsTime = 2 * time.Second
