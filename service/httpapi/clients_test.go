@@ -1,12 +1,18 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
+	"image"
+	"image/draw"
+	"image/gif"
 	"mime/quotedprintable"
 	"net/url"
 	"strings"
 	"testing"
+
+	"golang.org/x/image/bmp"
 
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/preprocess"
@@ -135,12 +141,56 @@ func TestURLEncodedForms(t *testing.T) {
 	if len(results) != 2 || results[0].Error != nil || results[1].Error == nil || results[1].Error.Code != api.BadBase64 {
 		t.Errorf("results are %+v", results)
 	}
+	for _, body := range []string{
+		"top%5Fk=2&image=YQ%3D%3D", "%74op_k=2&im%61ge=YQ%3D%3D", "image=YQ%3D%3D&&top_k=2", "&top_k=2&&image=YQ%3D%3D&",
+		"image=YQ%3D%3D&top_k=2" + strings.Repeat("&", 1000), // empty fields are none
+	} {
+		results := send(body).Results
+		if len(results) != 1 || results[0].Error != nil || f.asked.TopK != 2 {
+			t.Errorf("%.60q: %+v, asked for %d", body, results, f.asked.TopK)
+		}
+	}
 	for body, want := range map[string]api.Code{
 		"image=YQ%3D%3D&image=YQ%3D%3D&image=YQ%3D%3D": api.TooManyImages, "image=%4": api.BadRequest, "image=%zz": api.BadRequest, "image=": api.EmptyImage,
 		"top_k=1": api.NoImage, "image=YQ%3D%3D&topk=1": api.BadParameter, "image=YQ%3D%3D&top_k=1&top_k=1": api.BadParameter, "top_k=x&image=YQ%3D%3D": api.BadParameter,
-		"image=YQ%3D%3D" + strings.Repeat("&", 100): api.BadParameter, "lang=" + strings.Repeat("z", 2000): api.BadParameter,
+		"image=YQ%3D%3D" + strings.Repeat("&a=1", 100): api.BadParameter, "top%5k=2&image=YQ%3D%3D": api.BadRequest,
+		"image=%\x11\x11": api.BadRequest, "lang=" + strings.Repeat("z", 2000): api.BadParameter,
 	} {
 		wantProblem(t, post(s, "/predict", "application/x-www-form-urlencoded", strings.NewReader(body)), want)
+	}
+}
+
+// Pictures whose first bytes read like name=value are pictures still: curl --data-binary says of
+// each that it is a URL-encoded form.
+func TestPicturesThatBeginLikeAForm(t *testing.T) {
+	encoded := func(encode func(*bytes.Buffer, image.Image) error, width, height int) string {
+		t.Helper()
+		var b bytes.Buffer
+		m := image.NewRGBA(image.Rect(0, 0, width, height))
+		draw.Draw(m, m.Bounds(), image.White, image.Point{}, draw.Src)
+		if err := encode(&b, m); err != nil {
+			t.Fatal(err)
+		}
+		return b.String()
+	}
+	asGIF := func(b *bytes.Buffer, m image.Image) error { return gif.Encode(b, m, nil) }
+	asBMP := func(b *bytes.Buffer, m image.Image) error { return bmp.Encode(b, m) }
+	for name, picture := range map[string]string{
+		"GIF, 317 pixels wide":  encoded(asGIF, 317, 2),
+		"GIF, 61 pixels wide":   encoded(asGIF, 61, 2),
+		"BMP of 15670 bytes":    encoded(asBMP, 85, 61),
+		"WebP, its size is z=…": "RIFFz=\x00\x00WEBPVP8 " + strings.Repeat("\x00", 0x3d7a-8),
+	} {
+		if !formHead.MatchString(picture) {
+			t.Errorf("%s: it does not begin like a form: %.16q", name, picture)
+		}
+		f := sniffing()
+		s, _ := ready(f, nil)
+		w := post(s, "/predict?top_k=1", "application/x-www-form-urlencoded", strings.NewReader(picture))
+		results := decodeAnswer(t, w).Results
+		if got := f.pictures(); len(got) != 1 || got[0] != picture || len(results) != 1 || results[0].Error != nil {
+			t.Errorf("%s: the classifier saw %d pictures, results are %+v", name, len(got), results)
+		}
 	}
 }
 

@@ -2,14 +2,15 @@ package httpapi
 
 import (
 	"bytes"
-	"net/url"
 	"regexp"
 
 	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/preprocess"
 )
 
 // formHead is how a URL-encoded form begins, and base64, which has = at its end only, does not.
-var formHead = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_.\[\]-]{0,63}=[^=\r\n]`)
+// Pictures may begin like this too: the header of a GIF of 317 pixels is GIF89a=.
+var formHead = regexp.MustCompile(`^[A-Za-z_%][A-Za-z0-9_.\[\]%-]{0,63}=[^=\r\n]`)
 
 // readURLEncoded reads image=…&top_k=5, with base64 in file or image as other services take it.
 // curl calls everything that it sends with -d or --data-binary a URL-encoded form, so a body that
@@ -19,21 +20,23 @@ func (in *input) readURLEncoded(body *upload, maxImages int) error {
 	if err != nil {
 		return err
 	}
-	name, _, found := bytes.Cut(data[:min(len(data), 32)], []byte("="))
-	if !formHead.Match(data) && (!found || !isPictureField(string(name))) {
+	if !isURLEncodedForm(data) {
 		in.mangled = "curl's -d leaves out line breaks, which damages pictures: write --data-binary, " +
 			"or -F file=@picture.jpg"
 		in.pictures = []picture{{data: decoded(data)}}
 		return nil
 	}
-	for fields := 1; len(data) > 0; fields++ {
-		if fields > maxImages+maxTextFields {
-			return fail(api.BadRequest, "the form has more than %d fields beside the pictures", maxTextFields)
-		}
+	for fields := 0; len(data) > 0; {
 		var field []byte
 		field, data, _ = bytes.Cut(data, []byte("&"))
+		if len(field) == 0 { // as in a=1&&b=2, or at the end
+			continue
+		}
+		if fields++; fields > maxImages+maxTextFields {
+			return fail(api.BadRequest, "the form has more than %d fields beside the pictures", maxTextFields)
+		}
 		name, value, _ := bytes.Cut(field, []byte("="))
-		if err := in.readURLEncodedField(string(name), value, maxImages); err != nil {
+		if err := in.readURLEncodedField(name, value, maxImages); err != nil {
 			return err
 		}
 	}
@@ -41,8 +44,24 @@ func (in *input) readURLEncoded(body *upload, maxImages int) error {
 	return nil
 }
 
-func (in *input) readURLEncodedField(name string, value []byte, maxImages int) error {
-	value, ok := unescape(value)
+func isURLEncodedForm(data []byte) bool {
+	if preprocess.FormatOf(data) != "" {
+		return false
+	}
+	data = bytes.TrimLeft(data, "&")
+	name, _, found := bytes.Cut(data[:min(len(data), 32)], []byte("="))
+	return formHead.Match(data) || found && isPictureField(string(name))
+}
+
+func (in *input) readURLEncodedField(rawName, value []byte, maxImages int) error {
+	name := string(rawName)
+	unescaped, ok := unescape(rawName)
+	if !ok {
+		return fail(api.BadRequest, "the form cannot be read: the name of the field %s is not percent-encoded "+
+			"as it should be", quote(name))
+	}
+	name = string(unescaped)
+	value, ok = unescape(value)
 	switch {
 	case !ok:
 		return fail(api.BadRequest, "the form cannot be read: the value of %s is not percent-encoded as it should be",
@@ -58,9 +77,6 @@ func (in *input) readURLEncodedField(name string, value []byte, maxImages int) e
 		}
 		return in.add(p, maxImages)
 	case !isParameter(name):
-		if unescaped, err := url.QueryUnescape(name); err == nil {
-			name = unescaped
-		}
 		return unknownField(name)
 	case len(value) > maxTextBytes:
 		return badParameter(name)
@@ -68,7 +84,7 @@ func (in *input) readURLEncodedField(name string, value []byte, maxImages int) e
 	return in.parameters.setText(name, string(value))
 }
 
-// unescape undoes percent-encoding in place.
+// unescape undoes percent-encoding in place; text is spoilt where that fails.
 func unescape(text []byte) ([]byte, bool) {
 	n := 0
 	for i := 0; i < len(text); i++ {
@@ -93,4 +109,13 @@ func unescape(text []byte) ([]byte, bool) {
 	return text[:n], true
 }
 
-func hexDigit(c byte) int { return bytes.IndexByte([]byte("0123456789abcdef"), c|0x20) }
+// hexDigit is the value of a hexadecimal digit, negative where c is none.
+func hexDigit(c byte) int {
+	switch {
+	case c >= '0' && c <= '9':
+		return int(c - '0')
+	case c|0x20 >= 'a' && c|0x20 <= 'f':
+		return int(c|0x20-'a') + 10
+	}
+	return -1
+}
