@@ -22,6 +22,7 @@ type upload struct {
 	came    time.Time // when the last Read ended, or else when the request came
 	begun   bool      // Read was called: a client that asked with Expect: 100-continue was told to go on
 	ended   bool
+	sent    time.Time // when the answer was out, where the body was read further; zero elsewhere
 	failure *failure
 	room    *queue // that its bytes take; nil if they take none
 	refuse  func() *failure
@@ -151,6 +152,7 @@ func (u *upload) answerBefore(c echo.Context, send func()) {
 	c.Response().Header().Set(echo.HeaderConnection, "close")
 	send()
 	_ = control.Flush()
+	u.sent = time.Now()
 	waiting := !u.begun && c.Request().Header.Get("Expect") != "" // for the word to go on, which it does not get
 	broken := u.failure != nil && u.failure.code != api.BodyTooLarge
 	if waiting || broken {

@@ -57,8 +57,8 @@ func predicts(route string) bool { return slices.Contains(predictionRoutes, rout
 
 // count tells the telemetry and the trace how the request went.
 func (s *Server) count(c echo.Context, r *request) {
-	route := s.route(c)
-	ended := telemetry.Ended{Route: route, Status: c.Response().Status, Took: time.Since(r.begun),
+	route, answered := s.route(c), r.answered()
+	ended := telemetry.Ended{Route: route, Status: c.Response().Status, Took: answered.Sub(r.begun),
 		Upload: r.uploadTime(), Uploaded: r.upload.begun, Cut: r.upload.cut(),
 		Prediction: predicts(route) && c.Request().Method == http.MethodPost}
 	if f := r.failure; f != nil {
@@ -69,7 +69,7 @@ func (s *Server) count(c echo.Context, r *request) {
 	}
 	s.cfg.Telemetry.End(ended)
 	r.trace.End(tracing.Ended{Method: c.Request().Method, Route: route, Status: ended.Status, Code: ended.Reason, RequestID: r.id,
-		BytesIn: r.upload.read, Upload: r.uploadTime()})
+		BytesIn: r.upload.read, Upload: r.uploadTime(), At: answered})
 }
 
 // counted is a classifier whose pictures the telemetry, and the traces of their requests, hear of.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -265,6 +266,44 @@ func TestSlowUpload(t *testing.T) {
 	io.WriteString(conn, "POST /predict HTT")
 	if _, err := io.ReadAll(conn); err != nil && !errors.Is(err, net.ErrClosed) {
 		t.Errorf("slow headers: %v", err)
+	}
+}
+
+// A refused upload is read further, so that its client hears of it, however slowly it sends. That is
+// no time that the server took to answer.
+func TestDrainingIsNoAnswerTime(t *testing.T) {
+	const dawdles = 700 * time.Millisecond
+	counted := telemetry.New()
+	s, l := ready(&fake{}, func(c *Config) { c.MaxBody, c.Telemetry = 100, counted })
+	conn := dial(t, listen(t, s))
+	io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\npicture")
+	status, header, body := readAnswer(t, bufio.NewReader(conn))
+	checkProblem(t, status, header, body, api.BodyTooLarge)
+	for begun := time.Now(); time.Since(begun) < dawdles; time.Sleep(50 * time.Millisecond) {
+		io.WriteString(conn, "more")
+	}
+	if strings.Contains(l.String(), "status=413") {
+		t.Error("nothing is drained, so nothing was tested")
+	}
+	conn.Close()
+	eventually(t, "the request ends", func() bool {
+		return strings.Contains(metrics(counted), `vidi_http_requests_total{code="413",route="/predict"} 1`)
+	})
+	for _, metric := range []string{"vidi_http_answer_duration_seconds_sum", "vidi_http_request_duration_seconds_sum"} {
+		found := regexp.MustCompile(metric + `{route="/predict"} (\S+)`).FindStringSubmatch(metrics(counted))
+		if found == nil {
+			t.Fatalf("there is no %s", metric)
+		}
+		if took, err := strconv.ParseFloat(found[1], 64); err != nil || took <= 0 || took >= dawdles.Seconds() {
+			t.Errorf("%s is %s (%v); the client took %v", metric, found[1], err, dawdles)
+		}
+	}
+	logged := regexp.MustCompile(` ms=(\S+)`).FindStringSubmatch(l.String())
+	if logged == nil {
+		t.Fatalf("the log is %s", l)
+	}
+	if took, err := strconv.ParseFloat(logged[1], 64); err != nil || took >= 1000*dawdles.Seconds() {
+		t.Errorf("the log has ms=%s (%v); the client took %v", logged[1], err, dawdles)
 	}
 }
 

@@ -26,6 +26,14 @@ type request struct {
 	trace   *tracing.Request
 }
 
+// answered is when the answer was out: now, or earlier where the rest of a refused body was read.
+func (r *request) answered() time.Time {
+	if r.upload.sent.IsZero() {
+		return time.Now()
+	}
+	return r.upload.sent
+}
+
 // uploadTime is how long the body took to arrive, as far as it was read.
 func (r *request) uploadTime() time.Duration { return r.upload.arrived().Sub(r.begun) }
 
@@ -114,7 +122,7 @@ func (s *Server) logRequest(c echo.Context, r *request) {
 	}
 	attributes := []slog.Attr{
 		slog.String("method", req.Method), slog.String("path", req.URL.Path), slog.Int("status", 0),
-		slog.Float64("ms", classify.Milliseconds(time.Since(r.begun))), slog.Int64("bytes_in", r.upload.read), slog.Int64("bytes_out", res.Size),
+		slog.Float64("ms", classify.Milliseconds(r.answered().Sub(r.begun))), slog.Int64("bytes_in", r.upload.read), slog.Int64("bytes_out", res.Size),
 		slog.String("remote", req.RemoteAddr), slog.String("request_id", r.id),
 	}
 	if r.upload.begun {

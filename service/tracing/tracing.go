@@ -102,6 +102,7 @@ type Ended struct {
 	RequestID     string
 	BytesIn       int64
 	Upload        time.Duration // from the headers to the last byte of the body
+	At            time.Time     // when the answer was out
 }
 
 // End ends the trace.
@@ -120,7 +121,7 @@ func (r *Request) End(e Ended) {
 	if e.Status >= 500 {
 		r.span.SetStatus(codes.Error, e.Code)
 	}
-	r.span.End()
+	r.span.End(api.WithTimestamp(e.At))
 }
 
 // Picture adds a picture to the request's trace: begun is when work on it was asked for. Its stages follow one another from then
