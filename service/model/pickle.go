@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -34,6 +35,10 @@ type (
 
 // maxPickleSteps bounds the work: a state_dict of a thousand tensors takes 30,000.
 const maxPickleSteps = 4_000_000
+
+// maxPickleName bounds the names of classes and the keys of dictionaries, in bytes: one long text, used again at every step,
+// would cost its length each time.
+const maxPickleName = 1024
 
 // readPickle reads one pickle at the beginning of data, and says where it ends. Text keys, tuples, dictionaries, numbers, and the
 // names of classes are kept; lists are empty, and other values nil.
@@ -86,7 +91,7 @@ func (m *pickleMachine) pop() any {
 	return v
 }
 
-// popMark is what lies above the uppermost mark.
+// popMark is what lies above the uppermost mark. It is a part of the stack: the next push overwrites it.
 func (m *pickleMachine) popMark() []any {
 	for i := len(m.stack) - 1; ; i-- {
 		if _, is := m.stack[i].(pickleMark); is {
@@ -110,11 +115,18 @@ func (m *pickleMachine) setItems(to any, pairs []any) {
 	}
 	if d, is := to.(*pickleDict); is {
 		for i := 0; i+1 < len(pairs); i += 2 {
-			if key, is := pairs[i].(string); is {
+			if key, is := pairs[i].(string); is && len(key) <= maxPickleName {
 				d.keys, d.values = append(d.keys, key), append(d.values, pairs[i+1])
 			}
 		}
 	}
+}
+
+func (m *pickleMachine) global(module, name string) pickleGlobal {
+	if len(module)+len(name) > maxPickleName {
+		panic("no class has such a long name")
+	}
+	return pickleGlobal(module + "." + name)
 }
 
 func (m *pickleMachine) call(of, args any) {
@@ -209,11 +221,11 @@ func (m *pickleMachine) step() (last bool) {
 		m.setItems(m.top(), pairs)
 	case 'c':
 		module := m.line()
-		m.push(pickleGlobal(module + "." + m.line()))
+		m.push(m.global(module, m.line()))
 	case 0x93: // STACK_GLOBAL
 		name, _ := m.pop().(string)
 		module, _ := m.pop().(string)
-		m.push(pickleGlobal(module + "." + name))
+		m.push(m.global(module, name))
 	case 'R', 0x81: // REDUCE, NEWOBJ
 		args := m.pop()
 		m.call(m.pop(), args)
@@ -222,10 +234,10 @@ func (m *pickleMachine) step() (last bool) {
 		args := m.pop()
 		m.call(m.pop(), args)
 	case 'o', 'i':
-		args := m.popMark()
+		args := slices.Clone(m.popMark())
 		if op == 'i' {
 			module := m.line()
-			m.call(pickleGlobal(module+"."+m.line()), pickleTuple(args))
+			m.call(m.global(module, m.line()), pickleTuple(args))
 		} else {
 			m.call(args[0], pickleTuple(args[1:]))
 		}

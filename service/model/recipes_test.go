@@ -136,6 +136,7 @@ func FuzzPickle(f *testing.F) {
 	f.Add([]byte("\x80\x02}q\x00(X\x01\x00\x00\x00ac__main__\nA\n)\x81u."))
 	f.Add([]byte("\x80\x02]q\x00h\x00a."))
 	f.Add([]byte("\x80\x02(((t0222\x85\x86."))
+	f.Add([]byte(cyclicPickle))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if value, length, err := readPickle(data); err == nil {
 			if length > len(data) {

@@ -22,7 +22,7 @@ const maxPickleBytes = 64 << 20
 
 // pickledWeights looks for tensors in a pickle's value: the dictionary that holds the most of them counts.
 func pickledWeights(value any) weights {
-	search := weightSearch{seen: map[any]bool{}}
+	search := weightSearch{seen: map[any]bool{}, states: map[*pickleDict]bool{}}
 	search.look(value, nil, 0)
 	w := search.best
 	w.foreign, w.whole = search.foreign, search.whole
@@ -34,14 +34,20 @@ type weightSearch struct {
 	best    weights
 	foreign []string
 	whole   pickleGlobal
-	seen    map[any]bool // dictionaries and objects may hold each other
+	seen    map[any]bool         // dictionaries and objects may hold each other
+	states  map[*pickleDict]bool // states of objects that were asked for their modules: many objects may share one
 }
 
+// maxNesting bounds how deep dictionaries and objects, each counted, may lie in one another.
+const maxNesting = 8
+
 func (s *weightSearch) look(value any, path []string, depth int) {
-	const deepest = 4
+	if depth > maxNesting {
+		return
+	}
 	switch v := value.(type) {
 	case *pickleDict:
-		if s.seen[v] || depth > deepest {
+		if s.seen[v] {
 			return
 		}
 		s.seen[v] = true
@@ -64,19 +70,23 @@ func (s *weightSearch) look(value any, path []string, depth int) {
 		module, _, _ := cutLast(string(v.of))
 		if !isTensorModule(module) {
 			s.foreign = append(s.foreign, string(v.of))
-			if s.whole == "" && isNetwork(v) {
+			if s.whole == "" && s.isNetwork(v) {
 				s.whole = v.of
 			}
 			return
 		}
-		s.look(v.state, path, depth)
+		s.look(v.state, path, depth+1)
 	}
 }
 
-// isNetwork reports whether an object is a torch.nn.Module: these have parameters and modules.
-func isNetwork(v *pickleCall) bool {
+// isNetwork reports whether an object is a torch.nn.Module: these have parameters and modules. Each state counts once.
+func (s *weightSearch) isNetwork(v *pickleCall) bool {
 	state, is := v.state.(*pickleDict)
-	return is && slices.Contains(state.keys, "_modules")
+	if !is || s.states[state] {
+		return false
+	}
+	s.states[state] = true
+	return slices.Contains(state.keys, "_modules")
 }
 
 func cutLast(s string) (before, after string, found bool) {
@@ -86,20 +96,25 @@ func cutLast(s string) (before, after string, found bool) {
 	return "", s, false
 }
 
+// maxDimensions bounds the shape of a tensor: weights of classifiers have up to five.
+const maxDimensions = 16
+
 // tensorShape is the shape of a tensor or a parameter, in the forms that PyTorch pickles them.
 func tensorShape(value any) ([]int64, bool) {
 	call, is := value.(*pickleCall)
+	if is && call.of == "torch._utils._rebuild_parameter" && len(call.args) > 0 {
+		call, is = call.args[0].(*pickleCall) // a tensor, and never a parameter again
+	}
 	if !is {
 		return nil, false
 	}
 	switch call.of {
-	case "torch._utils._rebuild_parameter":
-		if len(call.args) > 0 {
-			return tensorShape(call.args[0])
-		}
 	case "torch._utils._rebuild_tensor_v2", "torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v3":
 		if len(call.args) > 2 {
 			sides, _ := call.args[2].(pickleTuple)
+			if len(sides) > maxDimensions {
+				return nil, false
+			}
 			shape := make([]int64, len(sides))
 			for i, side := range sides {
 				shape[i], _ = side.(int64)
@@ -113,8 +128,12 @@ func tensorShape(value any) ([]int64, bool) {
 // prefixes are what programs that wrap networks put before the names of tensors.
 var prefixes = []string{"module.", "model.", "_orig_mod.", "net.", "network.", "backbone."}
 
+// maxPrefixes bounds how many of them are taken away: a name may be millions of them.
+const maxPrefixes = 8
+
 // strip takes away what stands before each name, as long as there is such.
 func (w *weights) strip() {
+	taken := 0
 	for again := true; again && len(w.shapes) > 0; {
 		again = false
 		for _, prefix := range prefixes {
@@ -122,7 +141,8 @@ func (w *weights) strip() {
 			for name := range w.shapes {
 				all = all && strings.HasPrefix(name, prefix)
 			}
-			if all {
+			if all && taken < maxPrefixes {
+				taken++
 				w.prefix += prefix
 				stripped := make(map[string][]int64, len(w.shapes))
 				for name, shape := range w.shapes {
