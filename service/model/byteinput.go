@@ -5,6 +5,7 @@ import (
 	"math"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -17,20 +18,26 @@ var scalesInput = regexp.MustCompile(`def forward\([^)]*?(\w+): Tensor\)[^{}]*?t
 // converted matches x0 = torch.to(x, 6): the input by another name.
 var converted = regexp.MustCompile(`(\w+) = torch\.to\((\w+), 6\)`)
 
+// maxScanned bounds the code that is searched, in bytes: that of a ResNet-152 has 300 KB.
+const maxScanned = 4 << 20
+
 // takesBytes reports whether code of a module divides its input by 255, or by 127.5, where constants has one of these.
 func takesBytes(code []byte, hasConstant bool) bool {
-	text := string(code)
-	for _, found := range scalesInput.FindAllStringSubmatch(text, -1) {
-		input, operand, number := found[1], found[2], found[3]
-		same := input == operand
-		for _, renamed := range converted.FindAllStringSubmatch(text, -1) {
-			same = same || renamed[1] == operand && renamed[2] == input
-		}
-		if same && (hasConstant || !strings.HasPrefix(number, "CONSTANTS")) {
-			return true
-		}
+	text := string(code[:min(len(code), maxScanned)])
+	scaled := scalesInput.FindAllStringSubmatch(text, -1)
+	if len(scaled) == 0 {
+		return false
 	}
-	return false
+	type renaming struct{ operand, input string }
+	renamed := map[renaming]bool{}
+	for _, found := range converted.FindAllStringSubmatch(text, -1) {
+		renamed[renaming{found[1], found[2]}] = true
+	}
+	return slices.ContainsFunc(scaled, func(found []string) bool {
+		input, operand, number := found[1], found[2], found[3]
+		same := input == operand || renamed[renaming{operand, input}]
+		return same && (hasConstant || !strings.HasPrefix(number, "CONSTANTS"))
+	})
 }
 
 // holdsByteScale reports whether a record of the archive is a constant of one number, 255 or 127.5.
