@@ -16,10 +16,6 @@ func traceHuggingFace(folder string, size model.Crop) string {
 	if size == (model.Crop{}) {
 		size = model.Square(224)
 	}
-	absolute, err := filepath.Abs(folder)
-	if err != nil {
-		absolute = folder
-	}
 	return fmt.Sprintf(`Trace the network into the same folder, and add the folder again:
     import torch
     from transformers import AutoModelForImageClassification
@@ -29,8 +25,9 @@ func traceHuggingFace(folder string, size model.Crop) string {
             self.net = net
         def forward(self, x):
             return self.net(pixel_values=x, return_dict=True)["logits"]
-    net = Logits(AutoModelForImageClassification.from_pretrained("%s", attn_implementation="eager")).eval()
-    torch.jit.trace(net, torch.rand(1, 3, %d, %d)).save("%s")`, absolute, size.Height, size.Width, filepath.Join(absolute, "model.pt"))
+    net = Logits(AutoModelForImageClassification.from_pretrained(%s, attn_implementation="eager")).eval()
+    torch.jit.trace(net, torch.rand(1, 3, %d, %d)).save(%s)`,
+		model.Quoted(folder), size.Height, size.Width, model.Quoted(filepath.Join(folder, "model.pt")))
 }
 
 // side is how Hugging Face writes a size: 224, {"height": 224, "width": 224}, or {"shortest_edge": 256}.

@@ -74,6 +74,10 @@ func TestTorchServeArchive(t *testing.T) {
 	if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "my_handler.py") {
 		t.Errorf("%+v", s)
 	}
+	s = open(t, archive(t, map[string]string{marManifest: strings.Replace(manifest, "image_classifier", `\u001b]0;x\u0007`, 1), "pets.pt": tiny}))
+	if len(s.Notes) != 1 || !strings.Contains(s.Notes[0], `\x1b]0;x\a`) {
+		t.Errorf("%q", s.Notes)
+	}
 }
 
 // No name in an archive is ever a path here, and nothing unpacks to more than a model could.
@@ -216,6 +220,25 @@ func TestHuggingFaceFolder(t *testing.T) {
 	} {
 		if s, err := Open(folder(t, "pets", c.files), t.TempDir()); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("want %q in: %v (%+v)", c.want, err, s)
+		}
+	}
+}
+
+// The Python of a message has its path as a text, whatever the folder is called.
+func TestRecipesQuotePaths(t *testing.T) {
+	for config, want := range map[string]string{
+		`{}`:                    `from_pretrained("%s", `,
+		`{"pretrained_cfg":{}}`: `create_model("local-dir:" + "%s", `,
+	} {
+		dir := folder(t, "a\"b\\c\x1b[2J", map[string]string{"config.json": config, "model.safetensors": "x"})
+		_, err := Open(dir, t.TempDir())
+		if err == nil {
+			t.Fatalf("%s is taken", config)
+		}
+		for _, want := range []string{want, `.save("%s/model.pt")`} {
+			if want = fmt.Sprintf(want, filepath.Dir(dir)+`/a\"b\\c\x1b[2J`); !strings.Contains(err.Error(), want) {
+				t.Errorf("want %s in %s", want, err)
+			}
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 const marManifest = "MAR-INF/MANIFEST.json"
@@ -51,11 +52,11 @@ func openMAR(archive string, reader *zip.Reader, temp string) (*Source, error) {
 	switch {
 	case m.ModelFile != "":
 		return nil, fmt.Errorf("%s is a TorchServe archive in eager mode: weights and a Python class (%s), not TorchScript.\n"+
-			"Trace the network in Python, and add that:  torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save(\"model.pt\")", archive, m.ModelFile)
+			"Trace the network in Python, and add that:  torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save(\"model.pt\")", archive, userfile.Printable(m.ModelFile))
 	case m.SerializedFile == "" || entry == nil:
 		return nil, fmt.Errorf("%s is a TorchServe archive without the file that its manifest names (serializedFile is %q); archive it again", archive, m.SerializedFile)
 	case entry.UncompressedSize64 > maxModelBytes || entry.UncompressedSize64 > entry.CompressedSize64*maxRatio+1<<20:
-		return nil, fmt.Errorf("%s: its %s claims to unpack from %d to %d bytes, which no model does", archive, m.SerializedFile, entry.CompressedSize64, entry.UncompressedSize64)
+		return nil, fmt.Errorf("%s: its %s claims to unpack from %d to %d bytes, which no model does", archive, userfile.Printable(m.SerializedFile), entry.CompressedSize64, entry.UncompressedSize64)
 	}
 	source := &Source{Kind: "a TorchServe archive", Name: model.NameOfFile(m.ModelName), Version: m.ModelVersion}
 	if m.ModelName == "" {
@@ -75,10 +76,10 @@ func openMAR(archive string, reader *zip.Reader, temp string) (*Source, error) {
 		source.Said, source.Activation = "TorchServe's handler image_classifier", model.Softmax
 		source.Input = model.Presets["imagenet"] // its 256 and 224 are found by trying, or what the network takes instead
 	} else if m.Handler != "" {
-		source.Notes = append(source.Notes, fmt.Sprintf("the archive's handler, %s, is a Python program: if it prepares pictures in a way of its own, give --resize, --crop, --mean and --std", m.Handler))
+		source.Notes = append(source.Notes, fmt.Sprintf("the archive's handler, %s, is a Python program: if it prepares pictures in a way of its own, give --resize, --crop, --mean and --std", userfile.Printable(m.Handler)))
 	}
 	if source.temp, err = unpack(entry, temp); err != nil {
-		return nil, fmt.Errorf("%s: unpacking %s: %w", archive, m.SerializedFile, err)
+		return nil, fmt.Errorf("%s: unpacking %s: %w", archive, userfile.Printable(m.SerializedFile), err)
 	}
 	source.File = source.temp
 	return source, nil

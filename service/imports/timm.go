@@ -130,12 +130,9 @@ func traceTimm(folder string, c timmConfig) string {
 	if c.Pretrained != nil && len(c.Pretrained.InputSize) == 3 {
 		size = c.Pretrained.InputSize
 	}
-	absolute, err := filepath.Abs(folder)
-	if err != nil {
-		absolute = folder
-	}
 	return fmt.Sprintf(`Trace the network into the same folder, and add the folder again:
     import timm, torch
-    model = timm.create_model("local-dir:%s", pretrained=True, exportable=True).eval()
-    torch.jit.trace(model, torch.rand(1, %d, %d, %d)).save("%s")`, absolute, size[0], size[1], size[2], filepath.Join(absolute, "model.pt"))
+    model = timm.create_model("local-dir:" + %s, pretrained=True, exportable=True).eval()
+    torch.jit.trace(model, torch.rand(1, %d, %d, %d)).save(%s)`,
+		model.Quoted(folder), size[0], size[1], size[2], model.Quoted(filepath.Join(folder, "model.pt")))
 }

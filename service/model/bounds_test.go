@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
+
+	"github.com/vidi-vision/vidi/service/filetest"
 )
 
 // cyclicPickle makes a parameter of itself where the arguments of a call are left on the stack.
@@ -89,6 +92,27 @@ func TestSearchForByteScaleIsBounded(t *testing.T) {
 			t.Error("another tensor is taken for the input")
 		}
 	})
+}
+
+// Names in files cannot steer the terminal that a message is printed on.
+func TestMessagesHaveNoControlCharacters(t *testing.T) {
+	const escape = "\x1b]0;x\x07\u202e\u009b"
+	inside := filetest.Zip(t, map[string]string{escape + ".onnx": "x"})
+	for _, file := range []string{
+		"\x80\x02cm" + escape + "\nC\n)\x81.", "\x80\x02cfastai." + escape + "\nC\n)\x81.", "\x80\x02cultralytics.nn." + escape + "\nC\n)\x81.", inside,
+	} {
+		value, _, _ := readPickle([]byte(file))
+		is, do := explainPickle("x", "a state_dict", value)
+		_, err := inspect(strings.NewReader(file), int64(len(file)), "x")
+		if err == nil || !strings.Contains(is+err.Error(), `\x1b]0;x\a\u202e\u009b`) {
+			t.Errorf("the name is not shown: %q %v", is, err)
+		}
+		for _, r := range is + do + fmt.Sprint(err) {
+			if r != '\n' && !unicode.IsPrint(r) {
+				t.Errorf("%q in %q", r, is+do+fmt.Sprint(err))
+			}
+		}
+	}
 }
 
 // within fails where f takes longer than any honest file would: each takes some tenths of a second.

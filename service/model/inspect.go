@@ -78,7 +78,7 @@ func inspectArchive(a archive, filePath string, refuse func(is, do string) (*Fil
 		return refuse("a TorchServe archive (.mar)", "`vidi models add` takes it as it is. Unzip it to use the TorchScript file (.pt) inside.")
 	case a.has("serialized_exported_program.json", "models/model.json", "archive_format"):
 		return refuse("a torch.export program (.pt2)", "This version runs TorchScript. Trace what it holds:\n    import torch\n"+
-			"    program = torch.export.load("+quoted(filePath)+")\n    model = program.module()\n"+
+			"    program = torch.export.load("+Quoted(filePath)+")\n    model = program.module()\n"+
 			strings.Replace(traceLine(0), "model.eval()", "model", 1))
 	case a.has("data.pkl") && !a.hasFolder("code"):
 		return refuse(pickled(a.records["data.pkl"], filePath))

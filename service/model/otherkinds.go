@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // What to do about networks of other systems.
@@ -19,7 +21,7 @@ const (
 
 func convertONNX(filePath string) string {
 	return "ONNX files are not served yet. Best trace the PyTorch network that it came from; where there is only this file, convert it " +
-		"(pip install onnx onnx2torch):\n    import onnx2torch, torch\n    model = onnx2torch.convert(" + quoted(filePath) + ")\n" + traceLine(0)
+		"(pip install onnx onnx2torch):\n    import onnx2torch, torch\n    model = onnx2torch.convert(" + Quoted(filePath) + ")\n" + traceLine(0)
 }
 
 // legacyMagic opens files that torch.save wrote before version 1.6: a pickle of the long 0x1950a86a20f9469cfc6c.
@@ -40,7 +42,7 @@ func notZip(r io.ReaderAt, head []byte, size int64, filePath string) (is, do str
 	case starts("\x80\x02"), starts("\x80\x03"), starts("\x80\x04"), starts("\x80\x05"):
 		return plainPickle(r, size, filePath)
 	case isSafetensors(head, size):
-		load := "safetensors.torch.load_file(" + quoted(filePath) + ")"
+		load := "safetensors.torch.load_file(" + Quoted(filePath) + ")"
 		return explainWeights(filePath, "a safetensors file", load, safetensorsWeights(r, size))
 	case ending == ".mlmodel":
 		return "a Core ML model", otherSystem
@@ -83,7 +85,7 @@ func legacyFile(r io.ReaderAt, size int64, filePath string) (is, do string) {
 func plainPickle(r io.ReaderAt, size int64, filePath string) (is, do string) {
 	value, _, err := readPickle(readMost(r, size))
 	if call, is := value.(*pickleCall); err == nil && is {
-		return "a Python pickle (of class " + string(call.of) + ")", traceModel
+		return "a Python pickle (of class " + userfile.Printable(string(call.of)) + ")", traceModel
 	}
 	return "a Python pickle", traceModel
 }
@@ -103,7 +105,7 @@ func otherArchive(a archive) (is, do string) {
 	for name, record := range a.records {
 		switch ending := path.Ext(name); {
 		case IsModelFile(name) || slices.Contains([]string{".pth", ".onnx", ".safetensors", ".mar"}, ending):
-			inside = append(inside, record.Name)
+			inside = append(inside, userfile.Printable(record.Name))
 		case ending == ".npy":
 			arrays = append(arrays, name)
 		}

@@ -1,23 +1,27 @@
 package model
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // Every recipe is Python that runs as it stands, but for what its comments ask to fill in. It works with PyTorch 1.13 and later.
 
-// quoted is a path as Python writes texts, and absolute, so that a recipe runs in any folder.
-func quoted(path string) string {
+// Quoted is a path as Python writes texts, and absolute, so that a recipe runs in any folder. Control characters are escaped.
+func Quoted(path string) string {
 	if absolute, err := filepath.Abs(path); err == nil {
 		path = absolute
 	}
-	text, _ := json.Marshal(path) // a Go string always has a form in JSON
-	return string(text)
+	return pythonText(path)
 }
+
+// pythonText is a text in Python's source: Go's escapes are Python's, too.
+func pythonText(text string) string { return strconv.Quote(text) }
 
 func traceLine(size int64) string {
 	if size == 0 {
@@ -50,8 +54,7 @@ func explainWeights(path, format, load string, w weights) (is, do string) {
 	}
 	within := ""
 	for _, key := range w.within {
-		text, _ := json.Marshal(key)
-		within += "[" + string(text) + "]"
+		within += "[" + pythonText(key) + "]"
 	}
 	lines := []string{
 		"Weights alone cannot run. Build the network in Python, load them, and trace it:",
@@ -69,7 +72,7 @@ func explainWeights(path, format, load string, w weights) (is, do string) {
 }
 
 func loadPickle(path string, weightsOnly bool) string {
-	return fmt.Sprintf("torch.load(%s, map_location=\"cpu\", weights_only=%s)", quoted(path), python(weightsOnly))
+	return fmt.Sprintf("torch.load(%s, map_location=\"cpu\", weights_only=%s)", Quoted(path), python(weightsOnly))
 }
 
 // explainPickle says what a file of torch.save is, by its value: weights, or Python objects.
@@ -89,8 +92,8 @@ func explainPickle(path, format string, value any) (is, do string) {
 	}
 	switch {
 	case strings.HasPrefix(class, "fastai."):
-		return fmt.Sprintf("a fastai learner (of class %s)", class), "Trace its network, and add that with the names of its classes:\n" +
-			"    import torch\n    from fastai.vision.all import load_learner\n    learn = load_learner(" + quoted(path) + ")\n" +
+		return fmt.Sprintf("a fastai learner (of class %s)", userfile.Printable(class)), "Trace its network, and add that with the names of its classes:\n" +
+			"    import torch\n    from fastai.vision.all import load_learner\n    learn = load_learner(" + Quoted(path) + ")\n" +
 			"    model = learn.model\n" + traceLine(0) +
 			"\n    open(\"labels.txt\", \"w\").write(\"\\n\".join(learn.dls.vocab))\n" +
 			"    # vidi models add model.pt --labels labels.txt, and with Resize(224, method=\"squish\") --resize 224,224"
@@ -99,7 +102,7 @@ func explainPickle(path, format string, value any) (is, do string) {
 		if strings.HasSuffix(class, "DataParallel") {
 			parallel = ".module"
 		}
-		return fmt.Sprintf("a pickled Python object (of class %s)", class),
+		return fmt.Sprintf("a pickled Python object (of class %s)", userfile.Printable(class)),
 			"It runs only inside a Python program that has that class. There, load it, and trace it:\n    import torch\n" +
 				"    model = " + loadPickle(path, false) + parallel + "\n" + traceLine(0)
 	case len(w.shapes) == 0:
@@ -111,16 +114,16 @@ func explainPickle(path, format string, value any) (is, do string) {
 
 // ultralyticsCheckpoint is best.pt, as training leaves it.
 func ultralyticsCheckpoint(path, class string) (is, do string) {
-	is = fmt.Sprintf("a checkpoint of Ultralytics' (%s)", class)
+	is = fmt.Sprintf("a checkpoint of Ultralytics' (%s)", userfile.Printable(class))
 	switch {
 	case !strings.HasSuffix(class, "ClassificationModel"):
 		do = "vidi serves classifiers; this is a network for another task. One for classification is exported by\n" +
 			"    yolo export model=yolo11n-cls.pt format=torchscript"
 	case strings.HasPrefix(class, "models.yolo."): // YOLOv5
 		do = "Export it in YOLOv5's folder, and add the file that this writes:\n" +
-			"    python export.py --include torchscript --weights " + quoted(path)
+			"    python export.py --include torchscript --weights " + Quoted(path)
 	default:
-		do = "Export it, and add the file that this writes:\n    yolo export format=torchscript model=" + quoted(path)
+		do = "Export it, and add the file that this writes:\n    yolo export format=torchscript model=" + Quoted(path)
 	}
 	return is, do
 }
