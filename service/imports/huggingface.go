@@ -75,7 +75,7 @@ type processor struct {
 	RescaleOffset bool    `json:"rescale_offset"`
 	DoNormalize   *bool   `json:"do_normalize"`
 	IncludeTop    *bool   `json:"include_top"`
-	DoFlip        bool    `json:"do_flip_channel_order"`
+	DoFlip        *bool   `json:"do_flip_channel_order"`
 	DoPad         bool    `json:"do_pad"`
 	Mean          triple  `json:"image_mean"`
 	Std           triple  `json:"image_std"`
@@ -85,6 +85,9 @@ type processor struct {
 type triple []float64
 
 func (t *triple) UnmarshalJSON(data []byte) error {
+	if string(data) == "null" { // as if it were not there
+		return nil
+	}
 	var one float64
 	if json.Unmarshal(data, &one) == nil {
 		*t = triple{one, one, one}
@@ -103,6 +106,22 @@ func (p processor) kind() string {
 		kind = strings.TrimSuffix(kind, ending)
 	}
 	return kind
+}
+
+// flips reports whether the network takes blue, green, red. MobileViT's processor turns the channels unless it is told not to.
+func (p processor) flips() bool {
+	if p.DoFlip == nil {
+		return p.kind() == "MobileViT"
+	}
+	return *p.DoFlip
+}
+
+// normalises reports whether mean and std are applied. MobileViT's processor knows neither.
+func (p processor) normalises() bool {
+	if p.DoNormalize == nil {
+		return p.kind() != "MobileViT" || p.Mean != nil || p.Std != nil
+	}
+	return *p.DoNormalize
 }
 
 // shorterKinds are the classes for which a size that is one number is that of the shorter side; for others it is both sides.
@@ -189,7 +208,7 @@ func (p processor) input(s *Source) error {
 	switch {
 	case kind == "ImageGPT":
 		return fmt.Errorf("its processor turns images into words of %s; vidi gives numbers for red, green and blue", kind)
-	case p.DoFlip:
+	case p.flips():
 		return fmt.Errorf("do_flip_channel_order is true: the network takes blue, green, red. Turn them inside the network that you trace, " +
 			"and set it to false here:  return self.net(pixel_values=x.flip(1), return_dict=True)[\"logits\"]")
 	}
@@ -259,7 +278,7 @@ func (p processor) interpolation(in *model.Input) error {
 // normalise turns (value × factor − offset − mean) / std, for values from 0 to 255, into mean and std for values from 0 to 1.
 func (p processor) normalise(in *model.Input) error {
 	mean, std := triple{0, 0, 0}, triple{1, 1, 1}
-	if p.DoNormalize == nil || *p.DoNormalize {
+	if p.normalises() {
 		mean, std = p.Mean, p.Std
 		if len(mean) != 3 || len(std) != 3 {
 			return fmt.Errorf("image_mean and image_std must have three numbers each; they have %d and %d", len(mean), len(std))

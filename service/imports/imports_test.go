@@ -201,11 +201,18 @@ func TestHuggingFaceFolder(t *testing.T) {
 	}{
 		{map[string]string{"config.json": labels, "model.safetensors": "x"}, "AutoModelForImageClassification"},
 		{map[string]string{"config.json": labels}, "holds no TorchScript file"},
+		// What Trainer leaves beside the weights.
+		{map[string]string{
+			"config.json": labels, "model.safetensors": "x", "optimizer.pt": "\x80\x02", "scheduler.pt": "\x80\x02",
+			"rng_state.pth": "\x80\x02", "training_args.bin": "x",
+		}, "weights without the network (model.safetensors), and no TorchScript file.\nTrace the network"},
 		{map[string]string{"config.json": labels, "a.pt": tiny, "b.pt": tiny}, "several TorchScript files"},
 		{map[string]string{"config.json": labels, "a.pt": "\x80\x02"}, "a Python pickle"},
 		{map[string]string{"config.json": "{", "a.pt": tiny}, "config.json"},
 		{map[string]string{"config.json": `{"id2label": {"x": "cat"}}`, "a.pt": tiny}, "id2label"},
 		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": [0.5]}`, "a.pt": tiny}, "three numbers"},
+		{map[string]string{"preprocessor_config.json": `{"size": 224}`, "a.pt": tiny}, "three numbers"},
+		{map[string]string{"preprocessor_config.json": `{"feature_extractor_type": "MobileViTFeatureExtractor", "size": 288}`, "a.pt": tiny}, "x.flip(1)"},
 		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": 0, "image_std": 1, "do_flip_channel_order": true}`, "a.pt": tiny}, "x.flip(1)"},
 		{map[string]string{"preprocessor_config.json": `{"size": 224, "image_mean": 0, "image_std": 1, "resample": 9}`, "a.pt": tiny}, "resample is 9"},
 		{map[string]string{"preprocessor_config.json": `{"image_processor_type": "ImageGPTImageProcessor", "size": 32}`, "a.pt": tiny}, "ImageGPT"},
