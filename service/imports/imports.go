@@ -131,6 +131,14 @@ func decode(path string, to any) (found bool, err error) {
 	return true, nil
 }
 
+// ofTraining are files that Hugging Face's Trainer leaves beside the weights.
+var ofTraining = []string{"optimizer.", "scheduler.", "scaler.", "rng_state.", "rng_state_", "training_args."}
+
+// isOfTraining reports whether a file holds the state of a training, and no weights.
+func isOfTraining(name string) bool {
+	return slices.ContainsFunc(ofTraining, func(prefix string) bool { return strings.HasPrefix(name, prefix) })
+}
+
 // theOnly is the one TorchScript file of a folder. Its refusals explain the other kinds of weights that such folders hold.
 func theOnly(folder, otherwise string) (string, error) {
 	files, err := os.ReadDir(folder)
@@ -140,6 +148,9 @@ func theOnly(folder, otherwise string) (string, error) {
 	var found, weights []string
 	var refusal error
 	for _, file := range files {
+		if isOfTraining(file.Name()) {
+			continue
+		}
 		path := filepath.Join(folder, file.Name())
 		switch strings.ToLower(filepath.Ext(path)) {
 		case ".pt", ".pth", ".ts", ".torchscript", ".jit":
@@ -149,7 +160,7 @@ func theOnly(folder, otherwise string) (string, error) {
 				refusal = err
 			}
 		case ".bin", ".safetensors", ".onnx", ".h5", ".msgpack":
-			weights = append(weights, file.Name())
+			weights = append(weights, userfile.Printable(file.Name()))
 		}
 	}
 	switch {

@@ -181,6 +181,10 @@ func TestHuggingFaceFolder(t *testing.T) {
 		`{"image_processor_type": "BitImageProcessor", "size": {"shortest_edge": 224}, "resample": 5, "image_mean": 0.5, "image_std": 0.5}`: "224 224 hamming 0.5 0.5 1",
 		// Not square.
 		`{"size": {"height": 100, "width": 200}, "resample": 2, "image_mean": 0, "image_std": 1}`: "100 × 200 100 bilinear 0 1 0",
+		// MobileViT's does not normalise. These are its fields, with the channels turned inside the network.
+		`{"crop_size": 64, "do_center_crop": true, "do_flip_channel_order": false, "feature_extractor_type": "MobileViTFeatureExtractor", "resample": 2, "size": 72}`: "72 64 bilinear 0 1 0",
+		`{"crop_size": {"height": 64, "width": 64}, "do_center_crop": true, "do_flip_channel_order": false, "do_normalize": null, "image_mean": null, "image_std": null,
+			"image_processor_type": "MobileViTImageProcessorFast", "resample": 2, "size": {"shortest_edge": 72}, "do_rescale": true, "rescale_factor": 0.00392156862745098}`: "72 64 bilinear 0 1 0",
 		// Values from 0 to 255, and from -1 to 1.
 		`{"size": 64, "do_center_crop": true, "crop_size": 64, "do_rescale": false, "image_mean": [127.5, 127.5, 127.5], "image_std": [127.5, 127.5, 127.5]}`: "64 × 64 64  0.5 0.5 0",
 		`{"size": 64, "do_center_crop": true, "crop_size": 64, "rescale_factor": 0.00784313725490196, "rescale_offset": true, "do_normalize": false}`:         "64 × 64 64  0.5 0.5 0",
