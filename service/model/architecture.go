@@ -191,8 +191,10 @@ func visionTransformer(w weights) *architecture {
 		return nil
 	}
 	patch := w.side("conv_proj.weight", 2)
-	kind := map[int64]string{768: "b", 1024: "l", 1280: "h"}[w.side("conv_proj.weight", 0)]
-	a := w.torchvision(fmt.Sprintf("vit_%s_%d", kind, patch), "heads.head.weight", squareRoot(w.side("encoder.pos_embedding", 1)-1)*patch)
+	name := map[string]string{
+		"768 16": "vit_b_16", "768 32": "vit_b_32", "1024 16": "vit_l_16", "1024 32": "vit_l_32", "1280 14": "vit_h_14",
+	}[fmt.Sprint(w.side("conv_proj.weight", 0), patch)]
+	a := w.torchvision(name, "heads.head.weight", squareRoot(w.side("encoder.pos_embedding", 1)-1)*patch)
 	if a != nil && a.size != 224 {
 		a.build = strings.Replace(a.build, ")", fmt.Sprintf(", image_size=%d)", a.size), 1)
 	}
@@ -243,8 +245,10 @@ func others(w weights) *architecture {
 		a.build = strings.Replace(a.build, ")", fmt.Sprintf(", aux_logits=%s, init_weights=False)", python(w.has("AuxLogits.fc.weight"))), 1)
 		return a
 	case w.has("stage2.0.branch2.0.weight", "conv5.0.weight", "fc.weight"):
-		share := map[int64]string{24: "x0_5", 58: "x1_0", 88: "x1_5", 122: "x2_0"}[w.side("stage2.0.branch2.0.weight", 0)]
-		return w.torchvision("shufflenet_v2_"+share, "fc.weight", 224)
+		name := map[int64]string{
+			24: "shufflenet_v2_x0_5", 58: "shufflenet_v2_x1_0", 88: "shufflenet_v2_x1_5", 122: "shufflenet_v2_x2_0",
+		}[w.side("stage2.0.branch2.0.weight", 0)]
+		return w.torchvision(name, "fc.weight", 224)
 	case w.has("layers.0.weight", "layers.8.0.layers.0.weight", "classifier.1.weight"):
 		name := map[int64]string{16: "mnasnet0_5", 32: "mnasnet1_0"}[w.side("layers.0.weight", 0)]
 		return w.torchvision(name, "classifier.1.weight", 224)
@@ -263,26 +267,46 @@ func timmEfficientNet(w weights) *architecture {
 	if !w.has("conv_stem.weight", "blocks.0.0.conv_dw.weight", "classifier.weight") {
 		return nil
 	}
-	last, second := w.side("classifier.weight", 1), w.count("blocks.0.")
-	switch {
-	case w.has("conv_head.bias") && last == 1280:
-		return w.timm("mobilenetv3_large_100", "classifier.weight", 224)
-	case w.has("conv_head.bias") && last == 1024:
-		return w.timm("mobilenetv3_small_100", "classifier.weight", 224)
-	case !w.has("blocks.0.0.se.conv_reduce.weight") && last == 1280 && w.side("conv_head.weight", 1) == 320 && !w.has("blocks.1.0.se.conv_reduce.weight"):
-		return w.timm("efficientnet_lite0", "classifier.weight", 224)
-	case last == 1280 && second == 1:
-		return w.timm("efficientnet_b0", "classifier.weight", 224)
-	case last == 1280 && second == 2:
-		return w.timm("efficientnet_b1", "classifier.weight", 240)
-	case last == 1408:
-		return w.timm("efficientnet_b2", "classifier.weight", 256)
-	case last == 1536:
-		return w.timm("efficientnet_b3", "classifier.weight", 288)
-	case last == 1792:
-		return w.timm("efficientnet_b4", "classifier.weight", 320)
+	var blocks []int
+	for i := range 8 { // more stages than any of these has
+		if n := w.count(fmt.Sprintf("blocks.%d.", i)); n > 0 {
+			blocks = append(blocks, n)
+		}
 	}
-	return nil
+	attention := "plain"
+	if w.has("blocks.0.0.se.conv_reduce.weight") {
+		attention = "se"
+	} else if w.has("blocks.2.0.se.conv_reduce.weight") {
+		attention = "late se"
+	}
+	// The width of the last convolution, what goes into it, and the kernel of the third stage: tinynet, mnasnet and others
+	// have the names of these networks' tensors too.
+	shape := fmt.Sprint(w.side("conv_head.weight", 0), " ", w.side("conv_head.weight", 1), " ", w.side("blocks.2.0.conv_dw.weight", 2))
+	known := map[string]struct {
+		name string
+		size int64
+	}{
+		"plain [1 2 3 4 3 3 1] 1280 320 3":   {"mobilenetv2_100", 224},
+		"late se [1 2 3 4 2 3 1] 1280 960 5": {"mobilenetv3_large_100", 224},
+		"se [1 2 3 2 3 1] 1024 576 5":        {"mobilenetv3_small_100", 224},
+		"plain [1 2 2 3 3 4 1] 1280 320 5":   {"efficientnet_lite0", 224},
+		"se [1 2 2 3 3 4 1] 1280 320 5":      {"efficientnet_b0", 224},
+		"se [2 3 3 4 4 5 2] 1280 320 5":      {"efficientnet_b1", 240},
+		"se [2 3 3 4 4 5 2] 1408 352 5":      {"efficientnet_b2", 256},
+		"se [2 3 3 5 5 6 2] 1536 384 5":      {"efficientnet_b3", 288},
+		"se [2 4 4 6 6 8 2] 1792 448 5":      {"efficientnet_b4", 320},
+	}[fmt.Sprint(attention, " ", blocks, " ", shape)]
+	return w.timm(known.name, "classifier.weight", known.size)
+}
+
+// timmViTs are the networks of that kind that timm has.
+var timmViTs = []string{
+	"vit_tiny_patch16_224", "vit_tiny_patch16_384",
+	"vit_small_patch8_224", "vit_small_patch16_224", "vit_small_patch16_384", "vit_small_patch32_224", "vit_small_patch32_384",
+	"vit_base_patch8_224", "vit_base_patch16_224", "vit_base_patch16_384", "vit_base_patch32_224", "vit_base_patch32_384",
+	"vit_large_patch14_224", "vit_large_patch16_224", "vit_large_patch16_384", "vit_large_patch32_224", "vit_large_patch32_384",
+	"deit_tiny_distilled_patch16_224", "deit_small_distilled_patch16_224",
+	"deit_base_distilled_patch16_224", "deit_base_distilled_patch16_384",
 }
 
 func timmViT(w weights) *architecture {
@@ -300,7 +324,11 @@ func timmViT(w weights) *architecture {
 		tokens, family = 2, "deit_%s_distilled_patch%d_%d"
 	}
 	size := squareRoot(w.side("pos_embed", 1)-tokens) * patch
-	return w.timm(fmt.Sprintf(family, kind, patch, size), "head.weight", size)
+	name := fmt.Sprintf(family, kind, patch, size)
+	if !slices.Contains(timmViTs, name) {
+		return nil
+	}
+	return w.timm(name, "head.weight", size)
 }
 
 func timmConvNeXt(w weights) *architecture {

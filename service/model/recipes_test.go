@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,10 +84,22 @@ func TestTimmWeightsAreNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	var all map[string]map[string][]int64
-	if err := json.NewDecoder(unpacked).Decode(&all); err != nil || len(all) < 16 {
+	if err := json.NewDecoder(unpacked).Decode(&all); err != nil || len(all) < 29 {
 		t.Fatalf("%d networks: %v", len(all), err)
 	}
+	others := []string{
+		"mobilenetv2_050", "mnasnet_100", "semnasnet_100", "spnasnet_100", "tinynet_a", "tinynet_b", "mobilenetv3_large_075",
+		"efficientnet_lite1", "lcnet_100", "tf_mobilenetv3_large_minimal_100",
+	}
+	for _, name := range others {
+		if a := (weights{shapes: all[name]}).recognise(); len(all[name]) == 0 || a != nil {
+			t.Errorf("%s of %d tensors is taken for %+v", name, len(all[name]), a)
+		}
+	}
 	for name, shapes := range all {
+		if slices.Contains(others, name) {
+			continue
+		}
 		a := weights{shapes: shapes}.recognise()
 		if a == nil || a.name != "timm's "+name || a.classes != 7 || !strings.Contains(a.build, `"`+name+`"`) {
 			t.Errorf("%s is taken for %+v", name, a)
@@ -102,6 +115,16 @@ func TestOtherWeightsAreNamed(t *testing.T) {
 		{map[string][]int64{"vit.embeddings.cls_token": {1, 1, 64}, "classifier.weight": {5, 64}}, "a vit classifier of Hugging Face's transformers"},
 		{map[string][]int64{"_conv_stem.weight": {32}, "_blocks.0._depthwise_conv.weight": {32}, "_blocks.15._bn2.weight": {1}, "_fc.weight": {3, 1280}}, "efficientnet_pytorch's efficientnet-b0"},
 		{map[string][]int64{"net.0.weight": {32, 3}}, ""},
+		// Widths and sizes that no network of torchvision's or timm's has.
+		{map[string][]int64{
+			"conv_proj.weight": {640, 3, 14, 14}, "encoder.layers.encoder_layer_0.ln_1.weight": {640}, "heads.head.weight": {5, 640},
+			"encoder.pos_embedding": {1, 257, 640},
+		}, ""},
+		{map[string][]int64{"stage2.0.branch2.0.weight": {30, 24}, "conv5.0.weight": {512}, "fc.weight": {5, 512}}, ""},
+		{map[string][]int64{
+			"patch_embed.proj.weight": {192, 3, 8, 8}, "blocks.0.attn.qkv.weight": {576, 192}, "head.weight": {5, 192},
+			"pos_embed": {1, 65, 192}, "cls_token": {1, 1, 192},
+		}, ""},
 		{nil, ""},
 	} {
 		got := ""
