@@ -65,6 +65,12 @@ func TestClassifySaysWhatItLeavesOut(t *testing.T) {
 	if r.code != 0 || !slices.Equal(seen, want) || !strings.Contains(r.stderr, says) {
 		t.Errorf("jsonl: %q, %+v", seen, r)
 	}
+	// There is one picture, so the list has its answers, as without its neighbours.
+	alone := vidi(t, nil, "classify", lite0, "--format=json", filepath.Join(dir, "a.png"))
+	r = soon(t, "classify", lite0, "--format=json", dir)
+	if r.code != 0 || r.stdout != alone.stdout || !strings.HasPrefix(r.stdout, `[{"label": "espresso"`) || !strings.Contains(r.stderr, says) {
+		t.Errorf("json: %+v, want %q", r, alone.stdout)
+	}
 }
 
 // Nothing that a person names is waited for if it is no regular file.

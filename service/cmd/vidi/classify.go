@@ -89,18 +89,19 @@ func (c *classifyCmd) Run(a *app) error {
 	ctx, stop := a.interruptible()
 	defer stop()
 	inputs, leftOut := expand(ctx, c.Paths, c.Format != "text", a.sayLooking)
+	toRead := countToRead(inputs)
 	answers, err := untilDone(ctx, func() (answerer, error) {
 		if c.Server != "" {
 			return c.openServer(ctx)
 		}
-		return c.openModel(ctx, a, len(inputs))
+		return c.openModel(ctx, a, toRead)
 	})
 	if err != nil {
 		return startFailure(err)
 	}
 
 	out := newPrinter(c.Format, a.stdout, shown{
-		lang: c.Lang, parents: c.Parents, tags: c.Rules != "", single: len(inputs) == 1, bom: c.BOM, columns: columnsFor(c.TopK, answers.classes()),
+		lang: c.Lang, parents: c.Parents, tags: c.Rules != "", single: toRead == 1, bom: c.BOM, columns: columnsFor(c.TopK, answers.classes()),
 	})
 	bar := progress{}
 	if !isTerminal(a.stdout) { // where the results scroll past they are progress enough

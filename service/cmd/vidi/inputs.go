@@ -108,6 +108,16 @@ func (e *expansion) folder(dir string) {
 	}
 }
 
+// countToRead is how many of inputs are to be classified: all but the files that vidi does not read.
+func countToRead(inputs []input) (count int) {
+	for _, in := range inputs {
+		if !errors.As(in.err, new(unreadError)) {
+			count++
+		}
+	}
+	return count
+}
+
 // read is the file's content, or standard input's.
 func (i input) read(stdin io.Reader) ([]byte, error) {
 	switch {

@@ -83,6 +83,9 @@ func TestLeftOutIsCountedByKind(t *testing.T) {
 	if len(inputs) != 5 || left.String() != want || !errors.As(inputs[1].err, new(unreadError)) || !strings.Contains(inputs[1].err.Error(), "HEIC") {
 		t.Errorf("with what is not read: %v, %q", inputs, left)
 	}
+	if n := countToRead(inputs); n != 1 {
+		t.Errorf("%d of %v are to be read", n, inputs)
+	}
 	if _, left := expanded(filepath.Join(dir, "a.jpg")); left.String() != "" {
 		t.Errorf("a file: %q", left)
 	}

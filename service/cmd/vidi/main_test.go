@@ -12,6 +12,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/pictures"
 )
 
 // Work that does not look at its context, such as waiting for standard input, can be ended all the same.
@@ -59,6 +62,21 @@ func TestTheSecondSignalEndsTheProcess(t *testing.T) {
 	close(ended)
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// The list for one picture is the same whatever lies beside the picture in its folder.
+func TestJSONOfOnePictureHasOneShape(t *testing.T) {
+	var b bytes.Buffer
+	p := newPrinter("json", &b, shown{single: true})
+	one := api.Result{Predictions: []api.Prediction{{Label: "alp", Confidence: 92.3}}}
+	for _, o := range []outcome{{name: "a.heic", err: unreadError{pictures.KindOf("a.heic")}}, {name: "b.jpg", result: one}} {
+		if err := p.print(o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.finish(); err != nil || b.String() != `[{"label": "alp", "confidence": 92.3}]`+"\n" {
+		t.Errorf("%q: %v", b.String(), err)
 	}
 }
 

@@ -30,7 +30,7 @@ func (p *printer) errorsGoToStderr() bool { return p.quiet }
 type shown struct {
 	lang          string
 	parents, tags bool
-	single        bool // there is one picture
+	single        bool // there is one picture, beside files that vidi does not read
 	bom           bool // CSV begins with a byte-order mark
 	columns       int  // answers in a line of CSV
 }
