@@ -34,8 +34,27 @@ func TestClassifyWithAServer(t *testing.T) {
 			t.Errorf("%v: from the server\n%+v\nfrom the model\n%+v", args, got, want)
 		}
 	}
-	if r := vidi(t, nil, "classify", "--server", strings.TrimPrefix(s.url, "http://"), "--model=lion", one); r.code != 1 || !strings.Contains(r.stderr, "lion") {
+	if r := vidi(t, nil, "classify", "--server", strings.TrimPrefix(s.url, "http://"), "--model=lion", one); r.code != 3 || !strings.Contains(r.stderr, "lion") ||
+		!strings.Contains(r.stderr, "there are: efficientnet-lite0") {
 		t.Errorf("another model: %+v", r)
+	}
+	file := torchtest.File(t, "build/fixtures/tiny.pt")
+	if r := vidi(t, nil, "classify", "--server", s.url, "--model="+file, one); r.code != 3 || !strings.Contains(r.stderr, "is a file") {
+		t.Errorf("a file: %+v", r)
+	}
+	// VIDI_MODEL may be meant for what runs here.
+	for value, want := range map[string]struct {
+		code int
+		says string
+	}{
+		file: {0, "VIDI_MODEL names a file"}, "tiny.pt": {0, "VIDI_MODEL names a file"}, "lion": {3, "which VIDI_MODEL asks for"},
+		"efficientnet-lite0": {0, ""}, "efficientnet-lite0@stable": {0, ""},
+	} {
+		t.Setenv("VIDI_MODEL", value)
+		r := vidi(t, nil, "classify", "--server", s.url, one)
+		if r.code != want.code || !strings.Contains(r.stderr, want.says) || want.says == "" && r.stderr != "" || (r.stdout != "") != (r.code == 0) {
+			t.Errorf("VIDI_MODEL=%s: %+v, want %+v", value, r, want)
+		}
 	}
 }
 

@@ -5,6 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/vidi-vision/vidi/service/api"
@@ -84,7 +88,7 @@ type remoteModel struct {
 }
 
 // openServer asks the server for its models, so that a wrong address or a missing key is one error and not one for each picture.
-func (c *classifyCmd) openServer(ctx context.Context) (answerer, error) {
+func (c *classifyCmd) openServer(ctx context.Context, a *app) (answerer, error) {
 	client, err := api.New(c.Server, api.WithKey(c.Key))
 	if err != nil {
 		return nil, err
@@ -93,7 +97,11 @@ func (c *classifyCmd) openServer(ctx context.Context) (answerer, error) {
 	if err != nil {
 		return nil, c.serverFailure(err)
 	}
-	m := &remoteModel{client: client, params: api.Params{TopK: c.TopK, Parents: c.Parents, Lang: c.Lang, Model: c.Model, Decode: c.Decode}}
+	name, err := c.servedModel(a, models.Models)
+	if err != nil {
+		return nil, err
+	}
+	m := &remoteModel{client: client, params: api.Params{TopK: c.TopK, Parents: c.Parents, Lang: c.Lang, Model: name, Decode: c.Decode}}
 	for _, served := range models.Models {
 		m.labels = max(m.labels, served.Classes)
 	}
@@ -101,6 +109,41 @@ func (c *classifyCmd) openServer(ctx context.Context) (answerer, error) {
 		m.params.EXIF = new(bool)
 	}
 	return m, nil
+}
+
+// modelVariable is where the model comes from where no --model is given.
+const modelVariable = "VIDI_MODEL"
+
+// servedModel is the name by which the server knows the model that was asked for, "" for its own
+// default. A file in VIDI_MODEL is for what runs on this machine, and is passed over.
+func (c *classifyCmd) servedModel(a *app, served []api.ModelInfo) (string, error) {
+	var names []string
+	for _, m := range served {
+		if !slices.Contains(names, m.Name) {
+			names = append(names, m.Name)
+		}
+		for _, version := range append([]string{m.Version}, m.Aliases...) {
+			names = append(names, model.Ref(m.Name, version))
+		}
+	}
+	if c.Model == "" || slices.Contains(names, c.Model) {
+		return c.Model, nil
+	}
+	asked := printable(c.Model)
+	isFile := model.IsModelFile(c.Model) || strings.ContainsRune(c.Model, filepath.Separator)
+	there := printable(strings.Join(names, ", "))
+	switch fromVariable := c.Model == os.Getenv(modelVariable); {
+	case isFile && fromVariable:
+		fmt.Fprintf(a.stderr, "vidi: %s names a file of this machine, %s: the server's own default answers\n",
+			modelVariable, asked)
+		return "", nil
+	case isFile:
+		return "", fmt.Errorf("--model %s is a file, and %s knows its models by their names: %s", asked, c.Server, there)
+	case fromVariable:
+		return "", fmt.Errorf("the model %s, which %s asks for, is not served by %s; there are: %s. "+
+			"Name one with --model, or unset %s", asked, modelVariable, c.Server, there, modelVariable)
+	}
+	return "", fmt.Errorf("the model %s is not served by %s; there are: %s", asked, c.Server, there)
 }
 
 // serverFailure says why the server does not answer, and what to do.
@@ -114,9 +157,9 @@ func (c *classifyCmd) serverFailure(err error) error {
 	case problem.Status == http.StatusUnauthorized && c.Key == "":
 		return fmt.Errorf("%s asks for a key; put yours into VIDI_KEY", c.Server)
 	case problem.Code == api.NotVidi:
-		return fmt.Errorf("%s answered %d %s: that is no vidi, or something in between", c.Server, problem.Status, problem.Title)
+		return fmt.Errorf("%s answered %d %s: that is no vidi, or something in between", c.Server, problem.Status, printable(problem.Title))
 	}
-	return fmt.Errorf("%s: %s", c.Server, problem.Detail)
+	return fmt.Errorf("%s: %s", c.Server, printable(problem.Detail))
 }
 
 func (m *remoteModel) answer(ctx context.Context, picture []byte) (api.Result, string, error) {

@@ -92,7 +92,7 @@ func (c *classifyCmd) Run(a *app) error {
 	toRead := countToRead(inputs)
 	answers, err := untilDone(ctx, func() (answerer, error) {
 		if c.Server != "" {
-			return c.openServer(ctx)
+			return c.openServer(ctx, a)
 		}
 		return c.openModel(ctx, a, toRead)
 	})
