@@ -124,7 +124,7 @@ func run(args []string, a *app) (code int) {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(a.stderr, "vidi: %s\n", userfile.Explain(err))
+		fmt.Fprintf(a.stderr, "vidi: %s\n", printableLines(userfile.Explain(err)))
 		fmt.Fprintln(a.stderr, "Run `vidi --help`, or `vidi COMMAND --help`, to see what there is.")
 		return exitWrongUse
 	}
@@ -137,7 +137,7 @@ func run(args []string, a *app) (code int) {
 		text = "interrupted"
 	}
 	if text != "" {
-		fmt.Fprintf(a.stderr, "vidi: %s\n", text)
+		fmt.Fprintf(a.stderr, "vidi: %s\n", printableLines(text))
 	}
 	var withCode *exitError
 	if errors.As(err, &withCode) {

@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/pictures"
@@ -62,6 +64,22 @@ func TestTheSecondSignalEndsTheProcess(t *testing.T) {
 	close(ended)
 	if status, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() || status.Signal() != syscall.SIGTERM {
 		t.Errorf("it ended with %v", err)
+	}
+}
+
+// What a name, a server or a model says does not move a terminal's cursor.
+func TestErrorsHaveNoControlCharacters(t *testing.T) {
+	for _, args := range [][]string{
+		{"classify", "--format=\x1b[2Jred", "x.jpg"}, {"cl\x1b]0;title\x07"}, {"keys", "list", "--keys=/none/\x1b[2J\u009b"},
+		{"classify", "--server=\x1b[2J", "x.jpg"}, {"models", "show", "\x1b[2J\r", "--models=" + t.TempDir()},
+	} {
+		_, stderr, code := inProcess(t, args...)
+		if code == 0 || strings.ContainsFunc(stderr, func(r rune) bool { return r != '\n' && unicode.IsControl(r) }) {
+			t.Errorf("%q: %d, %q", args, code, stderr)
+		}
+	}
+	if got := printableLines("one\ntwo\x1b[0m\r\nthree\t\xff"); got != "one\ntwo\\x1b[0m\\r\nthree\\t\\xff" {
+		t.Errorf("%q", got)
 	}
 }
 

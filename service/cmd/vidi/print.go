@@ -83,6 +83,16 @@ func codeOf(err error) api.Code {
 // printable is a file's name as a terminal may have it.
 func printable(name string) string { return userfile.Printable(name) }
 
+// printableLines is a text of several lines as a terminal may have it: errors hold names, and what
+// servers and models say.
+func printableLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		lines[i] = printable(line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // barOf is a bar for 0 to 1.
 func barOf(part float64) string {
 	const width = 20
