@@ -52,12 +52,12 @@ func command(t testing.TB, args ...string) *exec.Cmd {
 
 // forTheTests reports whether a variable of the environment is one that the tests read, and the program does not know.
 func forTheTests(variable string) bool {
-	for _, name := range []string{"SHARED", "ROWS", "SCREENSHOTS", "HOSTILE", "UPDATE", "SWAPS", "STOPS", "MUTANTS"} {
-		if strings.HasPrefix(variable, "VIDI_"+name+"=") {
-			return true
-		}
-	}
-	return false
+	own, ours := strings.CutPrefix(variable, "VIDI_")
+	name, _, _ := strings.Cut(own, "=")
+	return ours && slices.Contains([]string{
+		"SHARED", "ROWS", "SCREENSHOTS", "HOSTILE", "UPDATE", "SWAPS", "STOPS", "MUTANTS", "NETWORKS", "ZOO_FILE", "ACCURACY_FILE", "JPEG",
+		"IDIOMS", "IDIOMS_FOLDER", "IDIOMS_AFTER", "OVERHEAD_CLIENT", "BENCH_PICTURES", "CONTAINER_BUILD", "CHECK_INSIDE", "VERSION", "COMMIT",
+	}, name)
 }
 
 // server is a running `vidi serve`.

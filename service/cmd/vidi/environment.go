@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"regexp"
@@ -76,16 +78,41 @@ func nearestVariable(name string, known map[string]bool) (nearest string) {
 	return nearest
 }
 
-// warnOfVariables tells of variables that change nothing, since their names are not known: a slip
-// would otherwise go unseen.
+// unknownSays is what is said of variables that change nothing, since their names are not known: a
+// slip would otherwise go unseen.
+const unknownSays = "this environment variable is unknown, and changes nothing; "
+
+// warnOfVariables tells the log of variables that are not known.
 func warnOfVariables(log *slog.Logger, environment []string, known map[string]bool) {
-	const says = "this environment variable is unknown, and changes nothing; "
 	unknown := unknownVariables(environment, known)
 	for _, name := range slices.Sorted(maps.Keys(unknown)) {
 		if meant := unknown[name]; meant != "" {
-			log.Warn(says+"is another meant?", "variable", name, "meant", meant)
+			log.Warn(unknownSays+"is another meant?", "variable", name, "meant", meant)
 		} else {
-			log.Warn(says+"vidi serve --help lists those there are", "variable", name)
+			log.Warn(unknownSays+"vidi serve --help lists those there are", "variable", name)
 		}
 	}
+}
+
+// printUnknownVariables is warnOfVariables for commands without a log.
+func printUnknownVariables(w io.Writer, environment []string, known map[string]bool) {
+	unknown := unknownVariables(environment, known)
+	for _, name := range slices.Sorted(maps.Keys(unknown)) {
+		help := "vidi COMMAND --help lists those there are"
+		if meant := unknown[name]; meant != "" {
+			help = "is " + meant + " meant?"
+		}
+		fmt.Fprintf(w, "vidi: %s: %s%s\n", printable(name), unknownSays, help)
+	}
+}
+
+// ownWarning are the commands that tell of unknown variables themselves, or do not: scripts, probes
+// and vidi itself run these.
+var ownWarning = []string{"serve", "complete", "completion", "health", "version", "help", "models try"}
+
+// printsVariables reports whether a command, "classify <path>", tells of unknown variables at its start.
+func printsVariables(command string) bool {
+	return !slices.ContainsFunc(ownWarning, func(own string) bool {
+		return command == own || strings.HasPrefix(command, own+" ")
+	})
 }

@@ -55,6 +55,29 @@ func TestUnknownVariables(t *testing.T) {
 	}
 }
 
+// A slip is told of by every command that people run, and by none that scripts and probes run.
+func TestCommandsTellOfUnknownVariables(t *testing.T) {
+	folder, script := t.TempDir(), []string{"VIDI_PRECISON=secret", "VIDI_COLOUR=secret", "VIDI_MODELS=/models"}
+	for _, c := range []struct {
+		args string
+		told int
+	}{
+		{"models list --models " + folder, 2}, {"models --models " + folder, 2}, {"keys list --keys " + folder + "/none", 2},
+		{"classify --bom x.jpg", 2}, {"version", 0}, {"--version", 0}, {"help", 0}, {"completion bash", 0}, {"complete 1 vidi cl", 0},
+		{"health --server http://127.0.0.1:9", 0}, {"models try", 0}, {"serve --addr nonsense", 0},
+	} {
+		var stdout, stderr bytes.Buffer
+		run(strings.Fields(c.args), &app{ctx: t.Context(), stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, environment: script})
+		told := strings.Count("\n"+stderr.String(), "\nvidi: VIDI_")
+		if told != c.told || c.told > 0 && !strings.Contains(stderr.String(), "VIDI_PRECISON: "+unknownSays+"is VIDI_PRECISION meant?\n") {
+			t.Errorf("%s: %d, want %d: %s", c.args, told, c.told, &stderr)
+		}
+		if strings.Contains(stderr.String(), "secret") || strings.Contains(stdout.String(), "VIDI_PRECISON") {
+			t.Errorf("%s prints %s%s", c.args, &stdout, &stderr)
+		}
+	}
+}
+
 // What is printed for a listener on every address is an address that it answers at; others have nothing to print.
 func TestReachable(t *testing.T) {
 	for _, address := range []string{"0.0.0.0:0", ":0"} {

@@ -49,6 +49,8 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	environment []string // where misspelt variables are looked for, as os.Environ has it
 }
 
 // interruptible is a context that ends with the first SIGINT or SIGTERM. The second one ends the process: what waits for standard
@@ -79,7 +81,8 @@ func usageError(err error) error   { return &exitError{code: exitWrongUse, err: 
 
 func main() {
 	followQuota()
-	os.Exit(run(os.Args[1:], &app{ctx: context.Background(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}))
+	os.Exit(run(os.Args[1:], &app{ctx: context.Background(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
+		environment: os.Environ()}))
 }
 
 // followQuota makes GOMAXPROCS the whole cores of a container's CPU quota, at least one. Go alone rounds the quota up, and
@@ -127,6 +130,9 @@ func run(args []string, a *app) (code int) {
 		fmt.Fprintf(a.stderr, "vidi: %s\n", printableLines(userfile.Explain(err)))
 		fmt.Fprintln(a.stderr, "Run `vidi --help`, or `vidi COMMAND --help`, to see what there is.")
 		return exitWrongUse
+	}
+	if printsVariables(command.Command()) {
+		printUnknownVariables(a.stderr, a.environment, knownVariables(parser.Model))
 	}
 	err = command.Run(a)
 	if err == nil {

@@ -42,7 +42,7 @@ func (c *serveCmd) Run(program *kong.Kong, a *app) error {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	c.boundHeap()
-	warnOfVariables(c.logger(a), os.Environ(), knownVariables(program.Model))
+	warnOfVariables(c.logger(a), a.environment, knownVariables(program.Model))
 	return c.serve(a, signals, loadModels)
 }
 
