@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +17,51 @@ import (
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// The tools in Python and the page have lists of their own, which say the same.
+func TestEndingsAreTheSameEverywhere(t *testing.T) {
+	list := func(path, pattern string) string {
+		t.Helper()
+		data, err := os.ReadFile(filepath.Join("../..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := regexp.MustCompile(pattern).FindSubmatch(data)
+		if found == nil {
+			t.Fatalf("%s has no list of endings", path)
+		}
+		return string(found[1])
+	}
+	quoted := regexp.MustCompile(`"(\.\w+)"`)
+	endings := func(path string) (found []string) {
+		for _, match := range quoted.FindAllStringSubmatch(list(path, `(?m)^KINDS = [{(](.+)[})]$`), -1) {
+			found = append(found, match[1])
+		}
+		slices.Sort(found)
+		return found
+	}
+	all := slices.Sorted(slices.Values(Endings))
+	if got := endings("tools/finetune/class_folders.py"); !slices.Equal(got, all) {
+		t.Errorf("finetune takes %v, vidi %v", got, all)
+	}
+	photographs := slices.DeleteFunc(slices.Clone(all), func(ending string) bool {
+		return slices.Contains([]string{".gif", ".bmp", ".tif", ".tiff"}, ending)
+	})
+	if got := endings("tools/export/calibration.py"); !slices.Equal(got, photographs) {
+		t.Errorf("calibration takes %v, want %v", got, photographs)
+	}
+	page := regexp.MustCompile("(?i)" + list("service/web/page/intake.js", `const readable = /(.+)/i;`))
+	for ending, kind := range kinds {
+		if page.MatchString("a" + ending) {
+			t.Errorf("the page takes %s files, which are %s", ending, kind)
+		}
+	}
+	for _, ending := range all {
+		if !page.MatchString("a" + strings.ToUpper(ending)) {
+			t.Errorf("the page leaves out %s files", ending)
+		}
+	}
+}
 
 func TestWalk(t *testing.T) {
 	dir := filetest.Tree(t, t.TempDir(), map[string]string{"b.JPG": "", "a/c.png": "", "a/.thumbnails/c.png": "", "notes.txt": "", ".hidden/d.gif": ""})

@@ -17,7 +17,8 @@ import decode
 from progress import Progress
 from recipe import Recipe
 
-KINDS = {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+# As service/pictures has them.
+KINDS = {".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 # Fewer in a class cannot be shared out: three to learn from, one to stop by, one to judge by.
 FEWEST = 5
 

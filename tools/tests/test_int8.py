@@ -246,6 +246,13 @@ class ExportTest(unittest.TestCase):
         found = calibration.find(many)
         self.assertEqual((len(found), found[0].name, found[-1].name), (64, "000.jpg", "196.jpg"))
 
+    def test_photographs_go_by_their_names(self):
+        mixed = self.base / "mixed"
+        mixed.mkdir()
+        for name in ("a.JIF", "b.jfif", "c.jpe", "d.webp", "._e.jpg", ".f.png", "g.gif", "h.txt"):
+            (mixed / name).touch()
+        self.assertEqual([path.name for path in calibration.find(mixed)], ["a.JIF", "b.jfif", "c.jpe", "d.webp"])
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -1,6 +1,6 @@
 // The ways in: the file chooser, the camera, drag and drop (folders too), the clipboard.
 
-const readable = /\.(jpe?g|jpe|jfif|png|webp|gif|bmp|tiff?)$/i;
+const readable = /\.(jpe?g|jpe|jf?if|png|webp|gif|bmp|tiff?)$/i;
 
 // intake calls take with an array of files whenever some come in. zone is the element that shows where to drop.
 export function intake({ inputs, zone, take }) {
