@@ -67,6 +67,22 @@ class Tail {
 
   bool has(Node* node) const { return nodes_.count(node) != 0; }
 
+  // Rounds what other operators use of its outputs: their weights are bfloat16.
+  void round_outputs() {
+    for (Node* node : nodes_) {
+      for (Value* output : node->outputs()) {
+        if (!is_tensor(*output)) continue;
+        Value* rounded = nullptr;
+        const std::vector<torch::jit::Use> uses = output->uses();
+        for (const torch::jit::Use& use : uses) {
+          if (has(use.user) || use.user->kind() == c10::prim::Return) continue;
+          if (rounded == nullptr) rounded = convert(*node->next(), output, at::kBFloat16);
+          use.user->replaceInput(use.offset, rounded);
+        }
+      }
+    }
+  }
+
   // Has the operators with which it begins convert their inputs, and the others the weights that are attributes.
   void convert_inputs() {
     for (Node* node : nodes_) {
@@ -95,13 +111,16 @@ class Tail {
 
   static bool is_first(const Node& node) { return in(layers(), node) || in(means(), node); }
 
-  static void convert_input(Node& node, size_t i) {
-    torch::jit::WithInsertPoint here(&node);
-    Graph& graph = *node.owningGraph();
-    Value *type = graph.insertConstant(at::kFloat), *no = graph.insertConstant(false), *none = graph.insertConstant(torch::jit::IValue());
-    Node* to = graph.create(c10::aten::to, {node.input(i), type, no, no, none});
-    to->copyMetadata(&node);
-    node.replaceInput(i, graph.insertNode(to)->output());
+  static void convert_input(Node& node, size_t i) { node.replaceInput(i, convert(node, node.input(i), at::kFloat)); }
+
+  // The value in another element type, computed before a node.
+  static Value* convert(Node& before, Value* value, at::ScalarType wanted) {
+    torch::jit::WithInsertPoint here(&before);
+    Graph& graph = *before.owningGraph();
+    Value *type = graph.insertConstant(wanted), *no = graph.insertConstant(false), *none = graph.insertConstant(torch::jit::IValue());
+    Node* to = graph.create(c10::aten::to, {value, type, no, no, none});
+    to->copyMetadata(value->node());
+    return graph.insertNode(to)->output();
   }
 
   std::unordered_set<Node*> nodes_;
@@ -142,6 +161,7 @@ void use_bfloat16(torch::jit::Module& module, bool frozen) {
   std::shared_ptr<Graph> graph = module.get_method("forward").graph();
   if (!frozen) torch::jit::Inline(*graph);  // the last layer is another module's
   Tail tail(*graph);
+  tail.round_outputs();
   tail.convert_inputs();
   if (frozen) {
     round_constants(*graph->block(), tail);

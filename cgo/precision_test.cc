@@ -16,6 +16,7 @@ torch::jit::Module network(const std::string& head) {
   m.register_attribute("training", c10::BoolType::get(), true);
   m.register_parameter("w1", at::randn({16, 3, 3, 3}) * 0.2, false);
   m.register_parameter("fc", at::randn({50, 16}) * 0.3, false);
+  m.register_parameter("narrow", at::randn({16, 50}) * 0.3, false);
   m.register_parameter("bias", at::randn({50}) * 0.1, false);
   m.register_parameter("wide", at::randn({50, 16, 1, 1}) * 0.3, false);
   m.register_parameter("gain", at::rand({50}) + 0.5, false);
@@ -43,6 +44,9 @@ const Head kHeads[] = {
     {"OneOfTwo",
      "    y = torch.mean(x, [2, 3])\n    if bool(torch.sum(y) > -1):\n        z = torch.linear(y, self.fc, self.bias)\n    else:\n"
      "        z = torch.linear(-y, self.fc)\n    return z\n"},
+    {"OutputThatIsUsedElsewhere",
+     "    y = torch.linear(torch.mean(x, [2, 3]), self.fc)\n    z = torch.relu(torch.linear(y, self.narrow))\n"
+     "    return y + torch.linear(z, self.fc, self.bias)\n"},
     {"TupleOfOne", "    return (torch.linear(torch.mean(x, [2, 3]), self.fc, self.bias),)\n"},
 };
 
