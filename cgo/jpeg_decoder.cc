@@ -64,7 +64,9 @@ void on_message(j_common_ptr common, int level) {
   // The memory source makes up an end-of-image marker when the data runs out. Half a picture must not pass for one. libjpeg reads
   // ahead, so the picture may be whole all the same; if it is not, the decoder soon lacks bits. An arithmetic decoder does not say so.
   if (code == JWRN_JPEG_EOF) d->ran_out = true;
-  if (code == JWRN_HIT_MARKER || code == JWRN_MUST_RESYNC) d->lacks_data |= !is_restart(d->cinfo.unread_marker);
+  // A restart is no end, where the file has restarts at all.
+  if (code == JWRN_HIT_MARKER || code == JWRN_MUST_RESYNC)
+    d->lacks_data |= d->cinfo.restart_interval == 0 || !is_restart(d->cinfo.unread_marker);
   if (d->ran_out && (!d->in_scans || d->lacks_data || d->cinfo.arith_code)) give_up(d, TB_CORRUPT_IMAGE, kEndsEarly);
   char text[JMSG_LENGTH_MAX];
   common->err->format_message(common, text);
