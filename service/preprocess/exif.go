@@ -188,10 +188,11 @@ func pngOrientation(data []byte) orientation {
 	return 1
 }
 
-// mostText is how long a compressed text may be, Pillow's own limit. EXIF data is a tenth of it at most.
+// mostText is how long a text may be, Pillow's own limit for compressed ones. EXIF data is a tenth of it at most.
 const mostText = 1 << 20
 
-// text is what follows the keyword of a chunk of text, inflated where it is compressed; nil if it is longer than mostText or damaged.
+// text is what follows the keyword of a chunk of text, inflated where it is compressed. Of one that is
+// longer than mostText only that much, or nothing where it is compressed; nil if it is damaged.
 func (c pngChunk) text() []byte {
 	_, rest, _ := bytes.Cut(c.body, []byte{0})
 	compressed := c.name == "zTXt"
@@ -206,7 +207,7 @@ func (c pngChunk) text() []byte {
 		rest = rest[min(1, len(rest)):] // the method; there is only one
 	}
 	if !compressed {
-		return rest
+		return rest[:min(len(rest), mostText)]
 	}
 	inflater, err := zlib.NewReader(bytes.NewReader(rest))
 	if err != nil {
