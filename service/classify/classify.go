@@ -173,7 +173,7 @@ func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Res
 // ErrBusy is returned by ClassifyIdle where no worker is idle.
 var ErrBusy = errors.New("every worker is busy")
 
-// ClassifyIdle is Classify for work that can be left out: it takes one worker that nobody waits for, or fails with [ErrBusy].
+// ClassifyIdle is Classify for work that can be left out: it takes a turn that nobody waits for, or fails with [ErrBusy].
 func (c *Classifier) ClassifyIdle(ctx context.Context, data []byte, o Options) (*Result, error) {
 	turn := c.engine.BeginIdle()
 	if turn == nil {
@@ -190,12 +190,12 @@ func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, data []byt
 		return nil, err
 	}
 	defer c.preparer.Release(picture)
-	begun := time.Now()
+	begun, waited := time.Now(), turn.Waited
 	output, err := turn.Infer(ctx, picture.RGB)
 	if err != nil {
 		return nil, err
 	}
-	inference := time.Since(begun)
+	inference := time.Since(begun) - (turn.Waited - waited) // it may have waited for a worker
 	p, err := model.Probabilities(c.card.Activation, c.card.Temperature, output)
 	if err != nil {
 		return nil, err

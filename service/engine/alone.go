@@ -140,7 +140,7 @@ func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in
 			}
 			defer p.give(p.plan.Images)
 			var one pair
-			err := p.withWorker(ctx, func(w *torchbind.Worker) (err error) {
+			_, err := p.withWorker(ctx, func(w *torchbind.Worker) (err error) {
 				one.among, err = timed(func() error { _, err := infer(ctx, w, shared, grey, 1, in); return err })
 				return err
 			})

@@ -87,7 +87,7 @@ func (e *Engine) start(ctx context.Context, makeModule func(*torchbind.Worker) e
 // there are never many more images in work than the cores can carry: one more than there are workers, which is
 // being decoded, or waits for a worker with its pixels ready. One goroutine uses it, and must End it.
 type Turn struct {
-	// Waited is how long the turn was waited for.
+	// Waited is how long the turn was waited for, and Infer for a worker.
 	Waited time.Duration
 	// Alone says whether Infer had the whole machine.
 	Alone  bool
@@ -131,18 +131,19 @@ func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 				})
 			}
 			e.pool.give(rest)
-			return paced(e.alone.pace.tookAmong, func() ([]float32, error) { return e.onWorker(ctx, rgb, 1) })
+			return paced(e.alone.pace.tookAmong, func() ([]float32, error) { return t.onWorker(ctx, rgb, 1) })
 		}
 	}
-	return e.onWorker(ctx, rgb, 1)
+	return t.onWorker(ctx, rgb, 1)
 }
 
-// onWorker computes count images on a worker, for which it waits. The caller has a turn.
-func (e *Engine) onWorker(ctx context.Context, rgb []byte, count int) (output []float32, err error) {
-	err = e.pool.withWorker(ctx, func(w *torchbind.Worker) error {
-		output, err = infer(ctx, w, e.module, rgb, count, e.card.Input)
+// onWorker computes count images on a worker, for which it waits.
+func (t *Turn) onWorker(ctx context.Context, rgb []byte, count int) (output []float32, err error) {
+	waited, err := t.engine.pool.withWorker(ctx, func(w *torchbind.Worker) error {
+		output, err = infer(ctx, w, t.engine.module, rgb, count, t.engine.card.Input)
 		return err
 	})
+	t.Waited += waited
 	return output, err
 }
 
@@ -178,7 +179,7 @@ func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float
 		return nil, err
 	}
 	defer turn.End()
-	return e.onWorker(ctx, rgb, count)
+	return turn.onWorker(ctx, rgb, count)
 }
 
 // WaitAlone returns when it is settled whether a picture that is alone has a module of its own, and with an error if it could not
@@ -198,7 +199,7 @@ func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
 	}
 	defer turn.End()
 	var times [2]time.Duration
-	err = e.pool.withWorker(ctx, func(w *torchbind.Worker) error {
+	_, err = e.pool.withWorker(ctx, func(w *torchbind.Worker) error {
 		return w.Do(ctx, func() (err error) {
 			for i, p := range []torchbind.Precision{torchbind.FP32, torchbind.BF16} {
 				if times[i], err = torchbind.TimeConvolution(p); err != nil {

@@ -65,8 +65,10 @@ func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision
 	e.precision = precision.resolve(info, e.card.Precision == "int8")
 	for _, choice := range choices(wanted, info) {
 		e.prepared = choice
-		if err = e.loadWith(w, file.Path); err == nil || errors.Is(err, torchbind.NotFound) {
-			return err
+		err = e.loadWith(w, file.Path)
+		var count *labelCountError
+		if err == nil || errors.Is(err, torchbind.NotFound) || errors.As(err, &count) {
+			return err // no other engine would mend it
 		}
 		e.failures = append(e.failures, model.EngineTime{Engine: choice, Failure: firstLine(err)})
 		e.module.Close()
@@ -89,13 +91,24 @@ func (e *Engine) loadWith(w *torchbind.Worker, path string) (err error) {
 	if card.Assumed {
 		card = model.BareCard(e.card.Name, len(output))
 	} else if len(output) != len(card.Labels) {
-		return fmt.Errorf("%s: the network has %d outputs, but the card names %d labels", path, len(output), len(card.Labels))
+		return &labelCountError{path: path, outputs: len(output), labels: len(card.Labels)}
 	}
 	if _, err := model.Probabilities(card.Activation, card.Temperature, output); err != nil {
 		return fmt.Errorf("%s: %w, even for a plain grey picture", path, err)
 	}
 	e.card = card
 	return nil
+}
+
+// labelCountError tells that a card does not fit its network.
+type labelCountError struct {
+	path            string
+	outputs, labels int
+}
+
+// Error says both numbers.
+func (e *labelCountError) Error() string {
+	return fmt.Sprintf("%s: the network has %d outputs, but the card names %d labels", e.path, e.outputs, e.labels)
 }
 
 // open loads the module in the file at path, to be run with that engine.

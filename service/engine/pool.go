@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"sync/atomic"
+	"time"
 
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -116,14 +117,17 @@ func (p *Pool) give(turns int) {
 	}
 }
 
-// withWorker calls f with a worker, for which it waits until ctx ends. The caller has a turn.
-func (p *Pool) withWorker(ctx context.Context, f func(*torchbind.Worker) error) error {
+// withWorker calls f with a worker, for which it waits until ctx ends; waited is how long. The caller has a
+// turn.
+func (p *Pool) withWorker(ctx context.Context, f func(*torchbind.Worker) error) (waited time.Duration, err error) {
+	begun := time.Now()
 	select {
 	case worker := <-p.free:
 		defer func() { p.free <- worker }()
-		return f(worker)
+		waited = time.Since(begun)
+		return waited, f(worker)
 	case <-ctx.Done():
-		return ctx.Err()
+		return time.Since(begun), ctx.Err()
 	}
 }
 
