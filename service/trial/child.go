@@ -199,10 +199,5 @@ func examine(ctx context.Context, o order, tell func(message)) (*Report, error) 
 		x.findOtherSizes()
 		tell(message{Found: x.report})
 	}
-	times, err := x.compareEngines(o, tell)
-	if err != nil {
-		return nil, err
-	}
-	x.report.setEngines(times)
-	return x.report, nil
+	return x.report, x.compareEngines(o, tell)
 }

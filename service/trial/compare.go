@@ -156,11 +156,14 @@ func (c *comparison) run(failed []model.EngineTime) ([]model.EngineTime, error) 
 	}
 	c.tell(message{Stage: "its speed was being measured"})
 	for begun, round := time.Now(), 0; round < mostRounds && len(c.contenders) > 1 && time.Since(begun) < roundsTime; round++ {
-		for _, one := range c.contenders {
-			if _, err := one.infer(c.ctx, c.reference.images[0], c.reference.input); err != nil {
-				return nil, err
+		c.contenders = slices.DeleteFunc(c.contenders, func(o *contender) bool {
+			_, err := o.infer(c.ctx, c.reference.images[0], c.reference.input)
+			if err != nil {
+				c.out(model.EngineTime{Engine: o.engine, Failure: plain(err)})
+				o.probe.Close()
 			}
-		}
+			return err != nil
+		})
 	}
 	for _, one := range c.contenders {
 		c.out(one.result())

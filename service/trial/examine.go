@@ -114,10 +114,10 @@ func (x *examination) findOtherSizes() {
 }
 
 // compareEngines finds the fastest engine in fp32, or in int8 for a network that is quantised.
-func (x *examination) compareEngines(o order, tell func(message)) ([]model.EngineTime, error) {
+func (x *examination) compareEngines(o order, tell func(message)) error {
 	reference, err := newReference(x.ctx, x.probe, x.report.Input)
 	if err != nil {
-		return nil, x.refuse("cannot compute a photograph once more", err)
+		return x.refuse("cannot compute a photograph once more", err)
 	}
 	c := &comparison{ctx: x.ctx, path: o.Path, precision: torchbind.FP32, within: closeFP32, reference: reference, plain: x.probe, tell: tell}
 	if x.origin.Quantised {
@@ -125,13 +125,14 @@ func (x *examination) compareEngines(o order, tell func(message)) ([]model.Engin
 	}
 	times, err := c.run(o.Failed)
 	if err != nil {
-		return nil, x.refuse("cannot be prepared for running", err)
+		return x.refuse("cannot be prepared for running", err)
 	}
+	x.report.setEngines(times)
 	// The card keeps the answer of the engine that will serve.
-	if x.report.Trial.Golden, err = golden(x.report.Activation, c.outputs[model.Fastest(times)]); err != nil {
-		return nil, &Refusal{Why: "gives NaN or infinity for a photograph", Do: adviceFinite}
+	if x.report.Trial.Golden, err = golden(x.report.Activation, c.outputs[x.report.Trial.Engine]); err != nil {
+		return &Refusal{Why: "gives NaN or infinity for a photograph", Do: adviceFinite}
 	}
-	return times, nil
+	return nil
 }
 
 // otherLayout explains a network that takes no picture of red, green and blue planes.

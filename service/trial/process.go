@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -69,15 +70,23 @@ func (p *process) run(ctx, limited context.Context) (*Report, error) {
 	}
 	limits := p.order.Limits
 	share := limits.Time / engineShare
-	tooSlow := time.AfterFunc(time.Hour, end)
-	defer tooSlow.Stop()
+	var tooSlow *time.Timer
+	var ended atomic.Pointer[model.Engine] // the engine that took too long
 	p.doing = "it started"
 	report, refused := p.listen(read, func() {
-		tooSlow.Stop()
-		if p.trying != "" {
-			tooSlow.Reset(share)
+		if tooSlow != nil {
+			tooSlow.Stop()
+		}
+		if engine := p.trying; engine != "" {
+			tooSlow = time.AfterFunc(share, func() {
+				ended.CompareAndSwap(nil, &engine)
+				end()
+			})
 		}
 	})
+	if tooSlow != nil {
+		tooSlow.Stop()
+	}
 	exit := cmd.Wait()
 	switch {
 	case ctx.Err() != nil:
@@ -92,8 +101,8 @@ func (p *process) run(ctx, limited context.Context) (*Report, error) {
 	p.died = true
 	timeout := errors.Is(limited.Err(), context.DeadlineExceeded)
 	p.why = death(cmd.ProcessState, exit, timeout, last.String(), limits)
-	if !timeout && running.Err() != nil {
-		p.why = fmt.Sprintf("it was not done in %v", share)
+	if engine := ended.Load(); !timeout && engine != nil {
+		p.trying, p.why = *engine, fmt.Sprintf("it was not done in %v", share)
 	}
 	return nil, &Refusal{Path: p.order.Path, Why: "was refused: " + p.why + " while " + p.doing, Do: adviceForDeath}
 }

@@ -173,6 +173,10 @@ func (c *modelsAddCmd) place(ctx context.Context, folder model.Folder, source *i
 	if err != nil {
 		return nil, fmt.Errorf("the file that was written with its card is not good, though %s is: %w", c.Source, err)
 	}
+	if first, second := before.Trial.Engine, after.Trial.Engine; first != second {
+		return nil, fmt.Errorf("%s ran with the %s engine at first, and with the %s engine when it was tried again. Is the machine short of memory? Add it once more",
+			c.Source, first, second)
+	}
 	if off := furthest(before.Trial.Golden, after.Trial.Golden); off > goldenBoundOf(d.card) {
 		return nil, fmt.Errorf("the file that was written answers differently from %s, by %g: please report this", c.Source, off)
 	}
