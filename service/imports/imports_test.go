@@ -148,6 +148,8 @@ func TestTritonFolder(t *testing.T) {
 		{map[string]string{"a/1/model.pt": tiny, "b/1/model.pt": tiny}, "name one of its models"},
 		{map[string]string{"config.pbtxt": pbtxt}, "no version folder"},
 		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "pytorch_libtorch", "onnxruntime_onnx", 1), "1/model.onnx": "x"}, "onnxruntime_onnx"},
+		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "pytorch_libtorch", "a\x1b[2J", 1), "1/model.pt": tiny}, `a model for a\x1b[2J,`},
+		{map[string]string{"config.pbtxt": pbtxt + "default_model_filename: \"\x1b[2J\"\n", "1/model.pt": tiny}, `with a \x1b[2J in it`},
 		{map[string]string{"config.pbtxt": "name: [", "1/model.pt": tiny}, "config.pbtxt"},
 		{map[string]string{"config.pbtxt": strings.Replace(pbtxt, "3, 96, 96", "96, 96, 3", 1), "1/model.pt": tiny, "labels.txt": "a"}, "colours first"},
 		{map[string]string{"config.pbtxt": pbtxt, "1/model.pt": tiny}, "labels.txt"},

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // tritonSchema is the part of Triton's model_config.proto that is read here. Enumerations are declared as text is written: their
@@ -136,7 +137,7 @@ func openTriton(folder string) (*Source, error) {
 	}
 	if platform := config.Platform + config.Backend; platform != "" && !slices.Contains([]string{"pytorch_libtorch", "pytorch", "pytorch_libtorchpytorch"}, platform) {
 		return nil, fmt.Errorf("%s is a model for %s, not for PyTorch (pytorch_libtorch).\n"+
-			"Trace the PyTorch network that it came from:  torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save(\"model.pt\")", folder, platform)
+			"Trace the PyTorch network that it came from:  torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save(\"model.pt\")", folder, userfile.Printable(platform))
 	}
 	version := newestVersion(folder)
 	name := "model.pt"
@@ -145,7 +146,8 @@ func openTriton(folder string) (*Source, error) {
 	}
 	file := filepath.Join(folder, version, name)
 	if version == "" || !exists(file) {
-		return nil, fmt.Errorf("%s has no version folder with a %s in it, such as %s", folder, name, filepath.Join(folder, "1", name))
+		return nil, fmt.Errorf("%s has no version folder with a %s in it, such as %s",
+			folder, userfile.Printable(name), userfile.Printable(filepath.Join(folder, "1", name)))
 	}
 	absolute, err := filepath.Abs(folder)
 	if err != nil {
@@ -178,7 +180,7 @@ func tritonSize(dims []string) (size model.Crop, err error) {
 		dims = dims[1:]
 	}
 	if len(dims) != 3 || dims[0] != "3" {
-		return size, fmt.Errorf("its input has dims %v; a classifier here takes [3, height, width], colours first", dims)
+		return size, fmt.Errorf("its input has dims %q; a classifier here takes [3, height, width], colours first", dims)
 	}
 	size.Height, _ = strconv.Atoi(dims[1])
 	size.Width, _ = strconv.Atoi(dims[2])

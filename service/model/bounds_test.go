@@ -27,6 +27,7 @@ func hostilePickles() map[string]string {
 	// An object whose state is an object whose state is …
 	states := "\x80\x02ccollections\nOrderedDict\nq\x010N" + strings.Repeat("q\x020h\x01)Rh\x02b", 300_000) + "."
 	sides := "\x80\x02(" + strings.Repeat("K\x01", 200_000) + "tq\x010ctorch._utils\n_rebuild_tensor_v2\nNK\x00h\x01\x87Rq\x020}"
+	const tensor = "\x80\x02ctorch._utils\n_rebuild_tensor_v2\nNK\x00)\x87Rq\x020"
 	var keys, members strings.Builder
 	for i := range 100_000 {
 		fmt.Fprintf(&keys, "%sh\x03s", text(fmt.Sprint("k", i)))
@@ -40,7 +41,7 @@ func hostilePickles() map[string]string {
 		"one shape of many":     sides + strings.ReplaceAll(keys.String(), "h\x03s", "h\x02s") + ".",
 		"one state of many":     "\x80\x02cm\nC\nq\x010}" + strings.ReplaceAll(keys.String(), "h\x03s", "Ns") + "q\x020}" + members.String() + ".",
 		"one long name of many": "\x80\x02" + text(long) + "q\x010" + strings.Repeat("h\x01h\x01\x93", 10_000) + ".",
-		"one long key of many":  "\x80\x02" + text(long) + "q\x010}" + strings.Repeat("h\x01Ns", 100_000) + ".",
+		"one long key of many":  tensor + text(long) + "q\x010}" + strings.Repeat("h\x01h\x02s", 100_000) + ".",
 	}
 }
 
