@@ -72,7 +72,6 @@ NETWORKS = (
     Network("tv", "shufflenet_v2_x1_0"),
     Network("tv", "squeezenet1_1"),
     Network("tv", "resnext50_32x4d"),
-    Network("tv", "mnasnet1_0"),
     Network("tv", "alexnet"),
     Network("tv", "resnet18", scripted=True),
     Network("tv", "mobilenet_v2", scripted=True),
