@@ -43,12 +43,12 @@ type EngineTime struct {
 // engineMargin is how much faster a simpler engine must be to be taken: timing is noisy.
 const engineMargin = 0.95
 
-// Fastest picks the engine to run the network with. times are in the order of [Engines]. It is "" if
-// none of them can run it.
+// Fastest picks the engine to run the network with. It is "" if none of them can run it.
 func Fastest(times []EngineTime) Engine {
 	var best EngineTime
-	for _, t := range times {
-		if t.Failure == "" && (best.Engine == "" || t.Milliseconds < best.Milliseconds*engineMargin) {
+	for _, e := range Engines() { // the preferred one first
+		t, tried := TimeOf(times, e)
+		if tried && t.Failure == "" && (best.Engine == "" || t.Milliseconds < best.Milliseconds*engineMargin) {
 			best = t
 		}
 	}
