@@ -55,10 +55,7 @@ func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision
 	if err != nil {
 		return err
 	}
-	e.card = model.BareCard(model.NameOfFile(file.Path), 1)
-	if file.Card != nil {
-		e.card = *file.Card
-	}
+	e.card = file.CardOrBare(1) // how many outputs there are is known once it has run
 	if err := precision.check(e.card); err != nil {
 		return err
 	}

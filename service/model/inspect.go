@@ -36,6 +36,14 @@ type File struct {
 	Origin Origin
 }
 
+// CardOrBare is the file's card, or the one assumed for a file without one, of so many outputs.
+func (f *File) CardOrBare(outputs int) Card {
+	if f.Card != nil {
+		return *f.Card
+	}
+	return BareCard(NameOfFile(f.Path), outputs)
+}
+
 // maxCardBytes bounds the card: 1000 labels with two names take 100 KB.
 const maxCardBytes = 16 << 20
 

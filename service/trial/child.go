@@ -113,10 +113,7 @@ func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	card := model.BareCard("", 1)
-	if file.Card != nil {
-		card = *file.Card
-	}
+	card := file.CardOrBare(1)
 	precision, err := o.Precision.Resolve(card)
 	if err != nil {
 		return nil, err
@@ -128,8 +125,8 @@ func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
 	if _, failed := model.TimeOf(o.Failed, report.Trial.Engine); failed || report.Trial.Engine == "" {
 		// What the plain engine cannot do, loading says in better words.
 		report.Trial.Engine = model.Plain
-		if times, err := compareEngines(ctx, o, card, precision, tell); err == nil {
-			report.setEngines(times)
+		if c, err := compareForCard(ctx, o, card, precision, tell); err == nil {
+			report.setEngines(c.times)
 		}
 	}
 	tell(message{Stage: loading, Trying: report.Trial.Engine})

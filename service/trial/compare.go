@@ -115,30 +115,36 @@ const (
 	roundsTime = 2 * time.Second
 )
 
-// compareEngines is the comparison for the network of a card.
-func compareEngines(ctx context.Context, o order, card model.Card, precision torchbind.Precision, tell func(message)) ([]model.EngineTime, error) {
+// compareForCard is [compareEngines] for the network of a card, in a precision that it is to serve in.
+func compareForCard(ctx context.Context, o order, card model.Card, precision torchbind.Precision, tell func(message)) (*comparison, error) {
 	probe, err := engine.OpenProbe(ctx, o.Path, model.Plain, torchbind.FP32)
 	if err != nil {
 		return nil, err
 	}
 	defer probe.Close()
-	reference, err := newReference(ctx, probe, card.Input)
+	return compareEngines(ctx, o, probe, card.Input, precision, card.Precision == "int8", tell)
+}
+
+// compareEngines finds the fastest engine for a network in that precision. probe runs it with the plain engine
+// in fp32. In the comparison are the times of all engines that were tried, and their outputs.
+func compareEngines(ctx context.Context, o order, probe *engine.Probe, in model.Input, precision torchbind.Precision, quantised bool, tell func(message)) (*comparison, error) {
+	reference, err := newReference(ctx, probe, in)
 	if err != nil {
 		return nil, err
 	}
 	c := &comparison{ctx: ctx, path: o.Path, precision: precision, within: closeFP32, reference: reference, tell: tell}
-	if precision != torchbind.FP32 || card.Precision == "int8" {
+	if precision != torchbind.FP32 || quantised {
 		c.within = closeLow
 	}
 	if precision == torchbind.FP32 {
 		c.plain = probe
 	}
-	return c.run(o.Failed)
+	return c, c.run(o.Failed)
 }
 
 // run tries the engines one after the other and times those that are nearly equally fast in turns, so that
 // a busy second hits all of them.
-func (c *comparison) run(failed []model.EngineTime) ([]model.EngineTime, error) {
+func (c *comparison) run(failed []model.EngineTime) error {
 	defer func() {
 		for _, one := range c.contenders {
 			one.probe.Close()
@@ -146,7 +152,7 @@ func (c *comparison) run(failed []model.EngineTime) ([]model.EngineTime, error) 
 	}()
 	info, err := torchbind.Runtime()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c.times, c.outputs = slices.Clone(failed), map[model.Engine][]float32{}
 	// The plain one first: with that the report is complete, whatever the others do.
@@ -174,9 +180,9 @@ func (c *comparison) run(failed []model.EngineTime) ([]model.EngineTime, error) 
 		c.out(one.result())
 	}
 	if model.Fastest(c.times) == "" {
-		return nil, fmt.Errorf("no engine runs the network: %s", c.times[0].Failure)
+		return fmt.Errorf("no engine runs the network: %s", c.times[0].Failure)
 	}
-	return c.times, nil
+	return nil
 }
 
 func (c *comparison) out(t model.EngineTime) {

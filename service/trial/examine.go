@@ -115,19 +115,11 @@ func (x *examination) findOtherSizes() {
 
 // compareEngines finds the fastest engine in fp32, or in int8 for a network that is quantised.
 func (x *examination) compareEngines(o order, tell func(message)) error {
-	reference, err := newReference(x.ctx, x.probe, x.report.Input)
-	if err != nil {
-		return x.refuse("cannot compute a photograph once more", err)
-	}
-	c := &comparison{ctx: x.ctx, path: o.Path, precision: torchbind.FP32, within: closeFP32, reference: reference, plain: x.probe, tell: tell}
-	if x.origin.Quantised {
-		c.within = closeLow
-	}
-	times, err := c.run(o.Failed)
+	c, err := compareEngines(x.ctx, o, x.probe, x.report.Input, torchbind.FP32, x.origin.Quantised, tell)
 	if err != nil {
 		return x.refuse("cannot be prepared for running", err)
 	}
-	x.report.setEngines(times)
+	x.report.setEngines(c.times)
 	// The card keeps the answer of the engine that will serve.
 	if x.report.Trial.Golden, err = golden(x.report.Activation, c.outputs[x.report.Trial.Engine]); err != nil {
 		return &Refusal{Why: "gives NaN or infinity for a photograph", Do: adviceFinite}

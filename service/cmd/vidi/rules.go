@@ -29,11 +29,10 @@ func (w *whichModel) card(a *app) (model.Card, error) {
 	if err != nil {
 		return model.Card{}, startFailure(err)
 	}
-	if file.Card != nil {
-		return *file.Card, nil
+	if file.Card == nil {
+		fmt.Fprintf(a.stderr, "vidi: %s has no card: assuming ImageNet's labels\n", path)
 	}
-	fmt.Fprintf(a.stderr, "vidi: %s has no card: assuming ImageNet's labels\n", path)
-	return model.BareCard(model.NameOfFile(path), len(model.ImageNet())), nil
+	return file.CardOrBare(len(model.ImageNet())), nil
 }
 
 type rulesCheckCmd struct {
