@@ -17,15 +17,7 @@ constexpr int kFilesPerKind = 150, kFilesPerDay = 3;
 // Every sampling, stored in one scan, in several, and with restart markers.
 std::vector<JpegSpec> large_kinds() {
   std::vector<JpegSpec> kinds = jpeg_kinds();
-  auto add = [&](const char* name, J_COLOR_SPACE stored, int h, int v) -> JpegSpec& {
-    JpegSpec spec;
-    spec.name = name;
-    spec.stored = stored;
-    spec.h = h;
-    spec.v = v;
-    kinds.push_back(spec);
-    return kinds.back();
-  };
+  auto add = [&](const char* name, J_COLOR_SPACE stored, int h, int v) -> JpegSpec& { return add_kind(&kinds, name, stored, h, v); };
   add("YCbCr311", JCS_YCbCr, 3, 1);
   add("YCbCr1x3", JCS_YCbCr, 1, 3);
   add("YCbCr1x4", JCS_YCbCr, 1, 4);

@@ -30,18 +30,21 @@ struct JpegSpec {
   bool cheap = false;   // rows of a pattern that is copied, for pictures of many megapixels
 };
 
+// Adds a kind of files to the list, and returns it for what else is to be set.
+inline JpegSpec& add_kind(std::vector<JpegSpec>* kinds, const char* name, J_COLOR_SPACE stored, int h, int v) {
+  JpegSpec spec;
+  spec.name = name;
+  spec.stored = stored;
+  spec.h = h;
+  spec.v = v;
+  kinds->push_back(spec);
+  return kinds->back();
+}
+
 // The kinds of files there are.
 inline std::vector<JpegSpec> jpeg_kinds() {
   std::vector<JpegSpec> kinds;
-  auto add = [&](const char* name, J_COLOR_SPACE stored, int h, int v) -> JpegSpec& {
-    JpegSpec spec;
-    spec.name = name;
-    spec.stored = stored;
-    spec.h = h;
-    spec.v = v;
-    kinds.push_back(spec);
-    return kinds.back();
-  };
+  auto add = [&](const char* name, J_COLOR_SPACE stored, int h, int v) -> JpegSpec& { return add_kind(&kinds, name, stored, h, v); };
   add("Grey", JCS_GRAYSCALE, 1, 1);
   add("GreySampled2x2", JCS_GRAYSCALE, 2, 2);
   add("YCbCr444", JCS_YCbCr, 1, 1);
