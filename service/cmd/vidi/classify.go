@@ -254,6 +254,7 @@ func (i input) classify(ctx context.Context, a *app, answers answerer, index int
 // unreadError is why a file of a folder was left out that may well be a picture.
 type unreadError struct{ kind pictures.Kind }
 
+// Error says what the file is, and what to do.
 func (e unreadError) Error() string {
 	return fmt.Sprintf("left out of the folder: vidi does not read %s files; convert it to JPEG or PNG", e.kind)
 }
