@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"encoding/hex"
 	"regexp"
 
 	"github.com/vidi-vision/vidi/service/api"
@@ -84,38 +85,26 @@ func (in *input) readURLEncodedField(rawName, value []byte, maxImages int) error
 	return in.parameters.setText(name, string(value))
 }
 
-// unescape undoes percent-encoding in place; text is spoilt where that fails.
+// unescape undoes percent-encoding in place; text is spoilt where that fails. url.QueryUnescape would
+// have three copies of a picture in memory.
 func unescape(text []byte) ([]byte, bool) {
 	n := 0
 	for i := 0; i < len(text); i++ {
-		c := text[i]
-		switch c {
+		switch c := text[i]; c {
 		case '+':
-			c = ' '
+			text[n] = ' '
 		case '%':
 			if i+2 >= len(text) {
 				return nil, false
 			}
-			high, low := hexDigit(text[i+1]), hexDigit(text[i+2])
-			if high < 0 || low < 0 {
+			if _, err := hex.Decode(text[n:n+1], text[i+1:i+3]); err != nil {
 				return nil, false
 			}
-			c = byte(high<<4 | low)
 			i += 2
+		default:
+			text[n] = c
 		}
-		text[n] = c
 		n++
 	}
 	return text[:n], true
-}
-
-// hexDigit is the value of a hexadecimal digit, negative where c is none.
-func hexDigit(c byte) int {
-	switch {
-	case c >= '0' && c <= '9':
-		return int(c - '0')
-	case c|0x20 >= 'a' && c|0x20 <= 'f':
-		return int(c|0x20-'a') + 10
-	}
-	return -1
 }
