@@ -68,8 +68,8 @@ void on_message(j_common_ptr common, int level) {
   if (code == JWRN_HIT_MARKER || code == JWRN_MUST_RESYNC)
     d->lacks_data |= d->cinfo.restart_interval == 0 || !is_restart(d->cinfo.unread_marker);
   if (d->ran_out && (!d->in_scans || d->lacks_data || d->cinfo.arith_code)) give_up(d, TB_CORRUPT_IMAGE, kEndsEarly);
-  char text[JMSG_LENGTH_MAX];
-  common->err->format_message(common, text);
+  char text[JMSG_LENGTH_MAX] = "";
+  if (d->report.warnings == 0) common->err->format_message(common, text);  // damaged data may warn many times in each block
   warn(d, text);
 }
 
