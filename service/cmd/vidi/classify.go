@@ -221,22 +221,27 @@ func (c *classifyCmd) classifyAll(ctx context.Context, a *app, answers answerer,
 			}
 		}()
 		for slot := range pending {
-			select {
-			case o := <-slot:
-				if !errors.Is(o.err, context.Canceled) && !yield(o) {
-					return
-				}
-			case <-ctx.Done():
-				select { // it may be ready as well
-				case o := <-slot:
-					if !errors.Is(o.err, context.Canceled) && !yield(o) {
-						return
-					}
-				default:
-				}
+			o, ready := outcomeIn(ctx, slot)
+			if ready && !errors.Is(o.err, context.Canceled) && !yield(o) {
+				return
 			}
 			<-free
 		}
+	}
+}
+
+// outcomeIn waits for the outcome in the slot until ctx ends; one that is there then counts, too.
+func outcomeIn(ctx context.Context, slot <-chan outcome) (o outcome, ready bool) {
+	select {
+	case o = <-slot:
+		return o, true
+	case <-ctx.Done():
+	}
+	select {
+	case o = <-slot:
+		return o, true
+	default:
+		return outcome{}, false
 	}
 }
 
