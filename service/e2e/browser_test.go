@@ -153,7 +153,10 @@ func open(t *testing.T, address string, l look) *tab {
 	call(p, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{AcceptLanguage: l.language})
 	call(p, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: l.before})
 	p.run(chromedp.Navigate(p.url))
-	p.wait("the page", `document.documentElement.classList.contains("live")`)
+	// The body stays invisible until the frame after the script is done; invisible elements have no
+	// text and cannot be focused.
+	p.wait("the page", `document.documentElement.classList.contains("live") &&
+		document.body.checkVisibility({ visibilityProperty: true })`)
 	return p
 }
 
