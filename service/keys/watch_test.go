@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -60,8 +62,8 @@ func lineOf(name, rate string) string {
 func TestAChangedFileCounts(t *testing.T) {
 	w := watchFile(t, lineOf("one", ""))
 	w.write(lineOf("two", ""))
-	w.watcher.Look()
-	w.watcher.Look()
+	w.watcher.Look(context.Background())
+	w.watcher.Look(context.Background())
 	if w.opens("secret-one") || !w.opens("secret-two") || w.loaded != 1 {
 		t.Errorf("the change does not count; %d loaded", w.loaded)
 	}
@@ -72,21 +74,29 @@ func TestABrokenFileKeepsTheOldKeysAndIsLoud(t *testing.T) {
 		"nonsense": func(w *watched) { w.write("one infer sha256:12") },
 		"gone":     func(w *watched) { os.Remove(w.path) },
 		"a folder": func(w *watched) { os.Remove(w.path); os.Mkdir(w.path, 0o700) },
-		"huge":     func(w *watched) { w.write(strings.Repeat("#", maxFile+1)) },
+		"a pipe":   func(w *watched) { os.Remove(w.path); syscall.Mkfifo(w.path, 0o600) },
+		"a device": func(w *watched) { os.Remove(w.path); os.Symlink("/dev/zero", w.path) },
+		"a socket": func(w *watched) {
+			os.Remove(w.path)
+			if l, err := net.Listen("unix", w.path); err == nil {
+				t.Cleanup(func() { l.Close() })
+			}
+		},
+		"huge": func(w *watched) { w.write(strings.Repeat("#", maxFile+1)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := watchFile(t, lineOf("one", ""))
 			spoil(w)
 			for range 5 {
-				w.watcher.Look()
+				w.watcher.Look(context.Background())
 			}
 			if !w.opens("secret-one") || w.failed != 1 || strings.Count(w.log.String(), "THE KEY FILE CANNOT BE USED") != 1 {
 				t.Errorf("failed %d, log:\n%s", w.failed, w.log.String())
 			}
 			os.Remove(w.path)
 			w.write(lineOf("one", "") + lineOf("two", ""))
-			w.watcher.Look()
-			w.watcher.Look()
+			w.watcher.Look(context.Background())
+			w.watcher.Look(context.Background())
 			if !w.opens("secret-two") || w.loaded != 1 {
 				t.Errorf("the corrected file does not count:\n%s", w.log.String())
 			}
@@ -98,8 +108,8 @@ func TestABrokenFileKeepsTheOldKeysAndIsLoud(t *testing.T) {
 func TestAnEmptyFileLetsNobodyIn(t *testing.T) {
 	w := watchFile(t, lineOf("one", ""))
 	w.write("")
-	w.watcher.Look()
-	w.watcher.Look()
+	w.watcher.Look(context.Background())
+	w.watcher.Look(context.Background())
 	if w.opens("secret-one") || !strings.Contains(w.log.String(), "nobody can use this server") {
 		t.Errorf("log:\n%s", w.log.String())
 	}
@@ -111,8 +121,8 @@ func TestAReloadRefillsNoRate(t *testing.T) {
 		t.Fatal("the first request")
 	}
 	w.write("# a comment\n" + lineOf("one", "1/h") + lineOf("two", "2/h"))
-	w.watcher.Look()
-	w.watcher.Look()
+	w.watcher.Look(context.Background())
+	w.watcher.Look(context.Background())
 	if w.opens("secret-one") {
 		t.Error("the same line has a new rate")
 	}

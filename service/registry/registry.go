@@ -46,6 +46,8 @@ type Config struct {
 	Log    *slog.Logger
 	// Changed hears of each change, and whether it was done; may be nil.
 	Changed func(change Change, err error)
+	// Seen hears at each look of Watch whether the folder could be read; may be nil.
+	Seen func(usable bool)
 }
 
 // Registry is the models of a server. All methods are safe for concurrent use.

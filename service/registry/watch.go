@@ -43,8 +43,14 @@ type watcher struct {
 	dealt      map[string]mark // by path
 	seen       map[string]mark
 	waiting    map[string]int64 // files there was no memory for, and how much the loaded models took then
-	unreadable string           // what was last said about the folder
+	folder     watch.Patient[map[string]mark]
+	list       watch.Patient[[]model.Entry]
+	unreadable string // what was last said about the folder, and when
+	saidAt     time.Time
 }
+
+// sayAgain is how often is said that the folder cannot be read.
+const sayAgain = 10 * time.Minute
 
 func newWatcher(r *Registry) *watcher {
 	w := &watcher{registry: r, waiting: map[string]int64{}}
@@ -71,20 +77,23 @@ func (r *Registry) marks() (map[string]mark, error) {
 
 // look deals with the files that have changed and were the same a moment ago.
 func (w *watcher) look(ctx context.Context) {
-	now, err := w.registry.marks()
-	if err != nil {
-		if text := err.Error(); text != w.unreadable {
-			w.unreadable = text
-			w.registry.cfg.Log.Warn("the folder of models cannot be read; what is served stays", "error", text)
-		}
+	now, err := w.folder.Do(ctx, w.registry.marks)
+	if w.tell(ctx, err); err != nil {
 		return
 	}
-	w.unreadable = ""
 	var settled []string
 	for path, m := range now {
 		taken, waits := w.waiting[path]
 		if m == w.seen[path] && (m != w.dealt[path] || waits && w.registry.estimated.Load() < taken) {
 			settled = append(settled, path)
+		}
+	}
+	w.seen = now
+	var entries []model.Entry
+	if len(settled) > 0 {
+		if entries, err = w.list.Do(ctx, w.registry.cfg.Folder.List); ctx.Err() != nil || errors.Is(err, watch.ErrHangs) {
+			w.tell(ctx, err)
+			return // the next look waits for the same list
 		}
 	}
 	dealt := map[string]mark{}
@@ -94,21 +103,41 @@ func (w *watcher) look(ctx context.Context) {
 	for _, path := range settled {
 		dealt[path] = now[path]
 		delete(w.waiting, path)
-		err := w.registry.arrived(ctx, path)
-		if refused := (*Error)(nil); errors.As(err, &refused) && refused.Code == MemoryLimit {
+		arrived := err
+		if err == nil {
+			arrived = w.registry.arrived(ctx, path, entries)
+		} else {
+			w.registry.note(Watched, path, 0, err)
+		}
+		if refused := (*Error)(nil); errors.As(arrived, &refused) && refused.Code == MemoryLimit {
 			w.waiting[path] = w.registry.estimated.Load()
 		}
 	}
-	w.seen, w.dealt = now, dealt
+	w.dealt = dealt
+}
+
+// tell says that the folder cannot be read, once and then every ten minutes, or that it can again.
+func (w *watcher) tell(ctx context.Context, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	if w.registry.cfg.Seen != nil {
+		w.registry.cfg.Seen(err == nil)
+	}
+	text := ""
+	if err != nil {
+		text = err.Error()
+	}
+	if text != "" && (text != w.unreadable || time.Since(w.saidAt) >= sayAgain) {
+		w.saidAt = time.Now()
+		w.registry.cfg.Log.Error("THE FOLDER OF MODELS CANNOT BE READ: what is served stays", "error", text)
+	}
+	w.unreadable = text
 }
 
 // arrived deals with a file that is new, or has changed. The error is that of the attempt to serve it.
-func (r *Registry) arrived(ctx context.Context, path string) error {
-	entries, err := r.cfg.Folder.List()
-	if err != nil {
-		r.note(Watched, path, 0, err)
-		return nil
-	}
+// entries is the folder's list.
+func (r *Registry) arrived(ctx context.Context, path string, entries []model.Entry) error {
 	for _, e := range entries {
 		if e.Path != path {
 			continue

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/vidi-vision/vidi/service/model"
@@ -58,8 +59,8 @@ func (f *followed) tag() string {
 func TestAChangedFileCounts(t *testing.T) {
 	f := follow(t, strings.Replace(one("{groups: [cat], at_least: 50}"), "it", "before", 1))
 	f.write(strings.Replace(one("{groups: [cat], at_least: 50}"), "it", "after", 1))
-	f.file.Look()
-	f.file.Look()
+	f.file.Look(t.Context())
+	f.file.Look(t.Context())
 	if got := f.tag(); got != "after" || f.loaded != 1 {
 		t.Errorf("got %s, %d loaded", got, f.loaded)
 	}
@@ -70,6 +71,7 @@ func TestABrokenFileKeepsTheOldRulesAndIsLoud(t *testing.T) {
 	for name, spoil := range map[string]func(f *followed){
 		"not YAML":        func(f *followed) { f.write("rules: [") },
 		"an unknown name": func(f *followed) { f.write(one("{groups: [catt], at_least: 50}")) },
+		"a pipe":          func(f *followed) { os.Remove(f.path); syscall.Mkfifo(f.path, 0o600) },
 		"gone":            func(f *followed) { os.Remove(f.path) },
 		"huge":            func(f *followed) { f.write(strings.Repeat("#", 2*MaxFile)) },
 	} {
@@ -77,14 +79,15 @@ func TestABrokenFileKeepsTheOldRulesAndIsLoud(t *testing.T) {
 			f := follow(t, good)
 			spoil(f)
 			for range 5 {
-				f.file.Look()
+				f.file.Look(t.Context())
 			}
 			if f.tag() != "it" || f.failed != 1 || strings.Count(f.log.String(), "THE RULES FILE CANNOT BE USED") != 1 {
 				t.Errorf("failed %d, log:\n%s", f.failed, f.log.String())
 			}
+			os.Remove(f.path)
 			f.write("rules: []")
-			f.file.Look()
-			f.file.Look()
+			f.file.Look(t.Context())
+			f.file.Look(t.Context())
 			if f.tag() != "" || f.loaded != 1 {
 				t.Errorf("the corrected file does not count:\n%s", f.log.String())
 			}

@@ -25,11 +25,13 @@ var (
 	busyDesc    = desc("vidi_engine_workers_busy", "Workers that work on a picture now.")
 	threadsDesc = desc("vidi_engine_threads", "Threads of inference, for a picture among others and for one that is alone.", "picture")
 	queueDesc   = desc("vidi_queue_length", "Pictures that wait for a worker.")
+	failingDesc = desc("vidi_watch_failing_seconds",
+		"For how long the key file, the rules file or the folder of models could not be read or used; 0 while it can.", "what")
 	objectsDesc = desc("vidi_native_objects", "C++ objects that are alive. Statuses are always 0; modules stay the same, tensors return to 0.", "kind")
 )
 
 func (s *snapshots) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, startDesc, modelDesc, memoryDesc, shadowDesc, differDesc, inferDesc, workersDesc, busyDesc, threadsDesc, queueDesc, objectsDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, startDesc, modelDesc, memoryDesc, shadowDesc, differDesc, inferDesc, workersDesc, busyDesc, threadsDesc, queueDesc, objectsDesc, failingDesc} {
 		out <- d
 	}
 }
@@ -50,6 +52,9 @@ func (s *snapshots) Collect(out chan<- prometheus.Metric) {
 		gauge(objectsDesc, float64(objects.Modules), "module")
 		gauge(objectsDesc, float64(objects.Tensors), "tensor")
 		gauge(objectsDesc, float64(objects.Statuses), "status")
+	}
+	for what, seconds := range s.t.failing.seconds() {
+		gauge(failingDesc, seconds, string(what))
 	}
 	for _, m := range s.t.models() {
 		collectModel(out, m)

@@ -24,6 +24,7 @@ type Stats struct {
 	Queue      int                    `json:"queue_length"` // pictures that wait for a worker
 	Busy       int                    `json:"workers_busy"`
 	Resident   int64                  `json:"resident_bytes"`
+	Failing    map[Watched]float64    `json:"watch_failing_seconds"` // 0 for what can be read and used
 	LastMinute Summary                `json:"last_minute"`
 	Points     []Point                `json:"points"` // one for each whole second, the oldest first
 }
@@ -82,7 +83,8 @@ const smoothed = 10 // seconds
 // Stats is the last minutes up to now, with the points after a time.
 func (t *Telemetry) Stats(after int64) Stats {
 	now := t.seconds.clock()
-	s := Stats{Now: now.Unix(), Uptime: math.Floor(now.Sub(t.begun).Seconds()), Ready: t.ready.Load(), InFlight: t.now.Load(), Resident: t.resident()}
+	s := Stats{Now: now.Unix(), Uptime: math.Floor(now.Sub(t.begun).Seconds()), Ready: t.ready.Load(), InFlight: t.now.Load(), Resident: t.resident(),
+		Failing: t.failing.seconds()}
 	if b := t.build.Load(); b != nil {
 		s.Version = b.Version
 	}

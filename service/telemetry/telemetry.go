@@ -59,6 +59,7 @@ type Telemetry struct {
 	stages     *prometheus.HistogramVec
 	reloads    *prometheus.CounterVec // of the key file
 	rules      *prometheus.CounterVec // reloads of the rules file
+	failing    failing
 
 	seconds *window
 }
@@ -205,19 +206,6 @@ func (t *Telemetry) ModelsChanged(change registry.Change, err error) {
 
 // ConnectionRefused counts a connection that there was no room for.
 func (t *Telemetry) ConnectionRefused() { t.refused.Inc() }
-
-// KeysReloaded counts a change of the key file.
-func (t *Telemetry) KeysReloaded(usable bool) { t.reloads.WithLabelValues(reloaded(usable)).Inc() }
-
-// RulesReloaded counts a change of the rules file.
-func (t *Telemetry) RulesReloaded(usable bool) { t.rules.WithLabelValues(reloaded(usable)).Inc() }
-
-func reloaded(usable bool) string {
-	if usable {
-		return "loaded"
-	}
-	return "failed"
-}
 
 // Handler answers with the metrics in Prometheus' text format.
 func (t *Telemetry) Handler() http.Handler {

@@ -187,7 +187,8 @@ func TestMetricsBeginWithZeroAndHoldOnlyWhatWasExpected(t *testing.T) {
 		`vidi_model_requests_total{model="m",version="1"} 1`, `vidi_model_pictures_total{model="m",version="1"} 1`,
 		`vidi_model_changes_total{change="swap",result="refused"} 1`, `vidi_model_changes_total{change="swap",result="done"} 0`,
 		`vidi_shadow_pictures_total{against="1",model="m",result="differed",version="2"} 3`, `vidi_shadow_pictures_total{against="1",model="m",result="dropped",version="2"} 2`, `vidi_native_objects{kind="module"} 2`,
-		`vidi_key_file_reloads_total{result="failed"} 1`, `vidi_rules_file_reloads_total{result="loaded"} 1`, `vidi_ready 0`, `vidi_http_requests_in_flight 0`, `libtorch="2.7.1"`,
+		`vidi_key_file_reloads_total{result="failed"} 1`, `vidi_rules_file_reloads_total{result="loaded"} 1`,
+		`vidi_watch_failing_seconds{what="rules"} 0`, `vidi_watch_failing_seconds{what="keys"} `, `vidi_ready 0`, `vidi_http_requests_in_flight 0`, `libtorch="2.7.1"`,
 		"go_goroutines ", "process_resident_memory_bytes ",
 	} {
 		if !strings.Contains(w.Body.String(), want) {

@@ -35,7 +35,7 @@ func follow(content string) *followed {
 func (f *followed) look(t *testing.T, n int, used, refused []string) {
 	t.Helper()
 	for range n {
-		f.Look()
+		f.Look(context.Background())
 	}
 	if !slices.Equal(f.used, used) || !slices.Equal(f.refused, refused) {
 		t.Errorf("used %q, refused %q; want %q, %q", f.used, f.refused, used, refused)

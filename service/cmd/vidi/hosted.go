@@ -35,7 +35,8 @@ type hosted struct {
 // host makes a registry that loads models as this command says. It must be closed.
 func (c *serveCmd) host(log *slog.Logger, t *telemetry.Telemetry) *hosted {
 	h := &hosted{command: c, log: log}
-	h.registry = registry.New(registry.Config{Folder: model.Folder(c.Models), Open: h.open, Memory: c.modelMemory(memoryLimit()), Log: log, Changed: t.ModelsChanged})
+	h.registry = registry.New(registry.Config{Folder: model.Folder(c.Models), Open: h.open, Memory: c.modelMemory(memoryLimit()), Log: log,
+		Changed: t.ModelsChanged, Seen: t.ModelsSeen})
 	return h
 }
 

@@ -114,6 +114,8 @@ function draw() {
     model && t("state_model", { name: model.name, version: model.version, precision: model.precision, workers: model.workers, threads: model.threads }),
     t("state_uptime", { time: duration(stats.uptime_seconds) }),
     `vidi ${stats.version}`,
+    ...Object.entries(stats.watch_failing_seconds).filter(([, seconds]) => seconds > 0)
+      .map(([what, seconds]) => t(`failing_${what}`, { time: duration(Math.floor(seconds)) })),
   ].filter(Boolean).join(" · ");
   const bad = minute.refused + minute.failed;
   tiles([
