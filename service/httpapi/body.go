@@ -10,6 +10,7 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/labstack/echo/v4"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/api"
 )
 
@@ -24,7 +25,7 @@ type upload struct {
 	ended   bool
 	sent    time.Time // when the answer was out, where the body was read further; zero elsewhere
 	failure *failure
-	room    *queue // that its bytes take; nil if they take none
+	room    *admission.Room // that its bytes take; nil if they take none
 	refuse  func() *failure
 	taken   int64 // of room
 }
@@ -41,13 +42,15 @@ func (u *upload) cut() bool {
 	return u.failure != nil && (u.failure.gone || u.failure.code == api.RequestTimeout)
 }
 
-// within makes the bytes that arrive from now on take room in q; where there is none, reading fails with what refuse gives.
-func (u *upload) within(q *queue, refuse func() *failure) { u.room, u.refuse = q, refuse }
+// within makes the bytes that arrive from now on take room; where there is none, reading fails with what refuse gives.
+func (u *upload) within(room *admission.Room, refuse func() *failure) {
+	u.room, u.refuse = room, refuse
+}
 
 // leave gives the room back.
 func (u *upload) leave() {
 	if u.room != nil {
-		u.room.give(u.taken)
+		u.room.Give(u.taken)
 		u.taken = 0
 	}
 }
@@ -77,7 +80,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	u.came = time.Now()
 	u.read += int64(n)
 	if u.room != nil && n > 0 {
-		if !u.room.take(int64(n)) {
+		if !u.room.Take(int64(n)) {
 			u.failure = u.refuse()
 			return 0, u.failure
 		}

@@ -23,11 +23,11 @@ func (s *Server) predict(c echo.Context) error {
 	if now == nil {
 		return notReady()
 	}
-	refuse := func() *failure { return s.queue.refusal(now.workers) }
-	if s.queue.full() {
+	refuse := func() *failure { return s.full(now.workers) }
+	if s.room.Full() {
 		return refuse()
 	}
-	r.upload.within(&s.queue, refuse)
+	r.upload.within(s.room, refuse)
 	in, err := s.readInput(c.Request(), r.upload)
 	if err != nil {
 		return err
@@ -40,7 +40,7 @@ func (s *Server) predict(c echo.Context) error {
 	card := lease.Card()
 	s.cfg.Telemetry.Asked(card.Name, card.Version)
 	m := &counted{Classifier: lease, telemetry: s.cfg.Telemetry, name: card.Name, version: card.Version}
-	if !s.queue.enter(len(in.pictures)) {
+	if !s.room.Enter(len(in.pictures)) {
 		return refuse()
 	}
 	ctx := c.Request().Context()
@@ -64,6 +64,14 @@ func (s *Server) predict(c echo.Context) error {
 	answer.Timing.Total = classify.Milliseconds(time.Since(r.begun))
 	c.Response().Header().Set("Server-Timing", serverTiming(answer))
 	return c.JSON(http.StatusOK, answer)
+}
+
+// full refuses a request that there is no room for.
+func (s *Server) full(workers int) *failure {
+	use := s.room.Use()
+	f := fail(api.QueueFull, "the server has as much work as it takes at one time (%d pictures, %s of uploads); try again in a moment", use.Pictures, size(use.Bytes))
+	f.retryAfter = s.room.RetryAfter(workers)
+	return f
 }
 
 // allowTime sets the end of the connection's time to write, which counts from the end of the upload: an answer that is promised for
@@ -120,7 +128,7 @@ func (s *Server) failedResult(ctx context.Context, err error, in *input, i int, 
 func (s *Server) classifyOne(ctx context.Context, m Classifier, in *input, i int) (api.Result, error) {
 	picture := &in.pictures[i]
 	var worked time.Duration
-	defer func() { s.queue.leave(worked) }()
+	defer func() { s.room.Leave(worked) }()
 	if picture.err != nil {
 		return api.Result{}, picture.err
 	}

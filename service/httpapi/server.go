@@ -17,6 +17,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/keys"
@@ -88,7 +89,7 @@ type Server struct {
 	http     *http.Server
 	serving  atomic.Pointer[serving] // nil until ready
 	requests inflight                // predictions under way
-	queue    queue
+	room     *admission.Room
 	leaving  atomic.Bool     // Leave was called
 	known    map[string]bool // the routes' templates: the only addresses that become metrics
 }
@@ -98,7 +99,7 @@ func New(cfg Config, log *slog.Logger) *Server {
 	if cfg.Telemetry == nil {
 		cfg.Telemetry = telemetry.New()
 	}
-	s := &Server{cfg: cfg, log: log, echo: echo.New(), queue: queue{maxPictures: cfg.MaxQueue, maxBytes: cfg.MaxQueueBytes}}
+	s := &Server{cfg: cfg, log: log, echo: echo.New(), room: admission.New(admission.Limits{Pictures: cfg.MaxQueue, Bytes: cfg.MaxQueueBytes})}
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.Use(s.observe, s.allowOrigin, s.authorize)
 	s.routes()

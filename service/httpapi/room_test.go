@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/api"
 )
 
@@ -24,7 +25,7 @@ func wantQueueFull(t *testing.T, response *http.Response) {
 		t.Fatal(err)
 	}
 	checkProblem(t, response.StatusCode, response.Header, body, api.QueueFull)
-	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err != nil || seconds < 1 || seconds > maxRetryAfter {
+	if seconds, err := strconv.Atoi(response.Header.Get("Retry-After")); err != nil || seconds < 1 || seconds > admission.MaxRetryAfter {
 		t.Errorf("Retry-After: %q", response.Header.Get("Retry-After"))
 	}
 }
@@ -49,7 +50,7 @@ func TestFullQueueRefusesAtTheDoor(t *testing.T) {
 	conn := dial(t, addr)
 	fmt.Fprint(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n")
 	wantQueueFull(t, readResponse(t, conn))
-	if n := s.queue.length(); n != 2 {
+	if n := s.room.Use().Pictures; n != 2 {
 		t.Errorf("%d pictures in the queue", n)
 	}
 	close(release)
@@ -58,7 +59,7 @@ func TestFullQueueRefusesAtTheDoor(t *testing.T) {
 			t.Error(got)
 		}
 	}
-	eventually(t, "the queue is empty", func() bool { return s.queue.length() == 0 })
+	eventually(t, "the queue is empty", func() bool { return s.room.Use().Pictures == 0 })
 	wantAlive(t, s)
 }
 
@@ -78,7 +79,7 @@ func TestQueueCountsPicturesNotRequests(t *testing.T) {
 	wantQueueFull(t, response)
 	close(release)
 	<-one
-	eventually(t, "the queue is empty", func() bool { return s.queue.length() == 0 })
+	eventually(t, "the queue is empty", func() bool { return s.room.Use().Pictures == 0 })
 	// Alone, a request may be larger than the queue.
 	response, err = http.Post("http://"+addr+"/predict", "application/json", strings.NewReader(many(5)))
 	if err != nil {
@@ -122,38 +123,14 @@ func TestQueueBoundsTheBytesOfUploads(t *testing.T) {
 	}
 	<-done
 	slow.Close()
-	eventually(t, "all room is given back", func() bool {
-		s.queue.mu.Lock()
-		defer s.queue.mu.Unlock()
-		return s.queue.bytes == 0 && s.queue.pictures == 0
-	})
-}
-
-func TestRetryAfterFollowsTheWork(t *testing.T) {
-	q := &queue{maxPictures: 100, maxBytes: 1}
-	for range 50 {
-		q.enter(1)
-		q.leave(2 * time.Second)
-	}
-	q.enter(40)
-	if f := q.refusal(4); f.retryAfter < 19 || f.retryAfter > 21 {
-		t.Errorf("40 pictures of 2 s over 4 workers: %d s", f.retryAfter)
-	}
-	q.pictures = 0
-	if f := q.refusal(4); f.retryAfter != 1 {
-		t.Errorf("nothing to do: %d s", f.retryAfter)
-	}
-	q.pictures = 1_000_000
-	if f := q.refusal(1); f.retryAfter != maxRetryAfter {
-		t.Errorf("far too much: %d s", f.retryAfter)
-	}
+	eventually(t, "all room is given back", func() bool { return s.room.Use() == admission.Use{} })
 }
 
 func TestDefaultDeadline(t *testing.T) {
 	f, _, _ := blocker()
 	s, _ := ready(f, func(c *Config) { c.Deadline = 20 * time.Millisecond })
 	wantProblem(t, post(s, "/predict", "", strings.NewReader("picture")), api.DeadlineExceeded)
-	if n := s.queue.length(); n != 0 {
+	if n := s.room.Use().Pictures; n != 0 {
 		t.Errorf("%d pictures stayed in the queue", n)
 	}
 }
