@@ -23,10 +23,17 @@ struct PngDecoder {
   const uint8_t* next;  // of the file
   size_t left;          // bytes of it
   int64_t deadline_ns;  // of this thread's CPU clock; 0 for none
+  size_t unclocked;     // bytes read since the clock was
+  int64_t height;       // 0 until rows are read
+  size_t behind_rows;   // bytes read since the last row was complete
+  bool at_end;          // the pixels are behind: nothing more is inflated
+  bool goes_on;         // far more pixels follow than the picture has
   bool alpha;           // rows have one that counts
   tb_code code;
   char message[200];
 };
+
+constexpr char kEndsEarly[] = "the data ends before the picture does";
 
 int64_t now_ns(clockid_t clock) {
   timespec t;
@@ -46,9 +53,31 @@ int64_t now_ns(clockid_t clock) {
 
 void on_warning(png_structp, png_const_charp) {}
 
+void check_time(PngDecoder* d) {
+  d->unclocked = 0;
+  if (d->deadline_ns > 0 && now_ns(CLOCK_THREAD_CPUTIME_ID) > d->deadline_ns)
+    give_up(d, TB_IMAGE_TOO_COMPLEX, "decoding takes longer than allowed");
+}
+
+// After the last row libpng inflates to the end of the data and throws that away: gigabytes, where somebody means it. So much of it
+// as good files may have is read, because its checksums count; then it is left, as Pillow leaves it. The row is in its place by then.
+void leave_what_goes_on(PngDecoder* d, size_t n) {
+  constexpr size_t kMostBehindRows = 16 << 10;
+  if (d->height == 0 || d->at_end || png_get_current_row_number(d->png) < d->height) return;
+  d->behind_rows += n;
+  if (d->behind_rows <= kMostBehindRows) return;
+  d->goes_on = true;
+  d->code = TB_OK;
+  longjmp(d->on_error, 1);
+}
+
+// A kilobyte read may become a megabyte inflated, so the clock is read here too.
 void on_read(png_structp png, png_bytep dst, size_t n) {
+  constexpr size_t kBetweenClocks = 4 << 10;
   auto* d = static_cast<PngDecoder*>(png_get_io_ptr(png));
-  if (n > d->left) give_up(d, TB_CORRUPT_IMAGE, "the data ends before the picture does");
+  if (n > d->left) give_up(d, TB_CORRUPT_IMAGE, kEndsEarly);
+  if ((d->unclocked += n) >= kBetweenClocks) check_time(d);
+  leave_what_goes_on(d, n);
   std::memcpy(dst, d->next, n);
   d->next += n;
   d->left -= n;
@@ -100,38 +129,32 @@ void over_white(uint8_t* row, int64_t width) {
   }
 }
 
-constexpr int kMostRows = 32;
-
-struct Rows {
-  tb::Resampler* resampler;
-  int64_t height;
-  int batch;
-  uint8_t* rows[kMostRows];    // whole
-  uint8_t* needed[kMostRows];  // from the first column of the crop on
-  int64_t resize_ns;
-};
-
-// Decodes all rows, also those above and below the crop: they cannot be skipped, and damage in them is found.
-tb_code run_rows(PngDecoder* d, Rows* r) {
+// Reads the next n rows. Those above and below the crop cannot be skipped, and damage in them is found.
+tb_code run_rows(PngDecoder* d, uint8_t** rows, int n) {
   if (setjmp(d->on_error)) return d->code;
-  const int64_t top = r->resampler->top(), bottom = r->resampler->bottom();
-  for (int64_t y = 0; y < r->height;) {
-    int n = static_cast<int>(std::min<int64_t>(r->batch, r->height - y));
-    for (int i = 0; i < n; i++) png_read_row(d->png, r->rows[i], nullptr);
-    if (d->deadline_ns > 0 && now_ns(CLOCK_THREAD_CPUTIME_ID) > d->deadline_ns)
-      give_up(d, TB_IMAGE_TOO_COMPLEX, "decoding takes longer than allowed");
-    int first = static_cast<int>(std::clamp<int64_t>(top - y, 0, n)), last = static_cast<int>(std::clamp<int64_t>(bottom - y, 0, n));
-    if (first < last) {
-      int64_t begun = now_ns(CLOCK_MONOTONIC);
-      if (d->alpha)
-        for (int i = first; i < last; i++) over_white(r->needed[i], r->resampler->right() - r->resampler->left());
-      r->resampler->push(r->needed + first, last - first);
-      r->resize_ns += now_ns(CLOCK_MONOTONIC) - begun;
-    }
-    y += n;
-  }
+  for (int i = 0; i < n; i++) png_read_row(d->png, rows[i], nullptr);
+  check_time(d);
+  return TB_OK;
+}
+
+// Reads the chunks that follow the pixels.
+tb_code run_end(PngDecoder* d) {
+  if (setjmp(d->on_error)) return d->code;
+  d->at_end = true;
   png_read_end(d->png, nullptr);
   return TB_OK;
+}
+
+// Whether a file whose pixels go on has an end. It hops from chunk to chunk.
+bool has_end(const uint8_t* data, size_t size) {
+  constexpr size_t kSignature = 8, kFrame = 12;  // a chunk's length, name and checksum
+  for (size_t at = kSignature; size - at >= kFrame;) {
+    if (std::memcmp(data + at + 4, "IEND", 4) == 0) return true;
+    size_t body = png_get_uint_32(data + at);
+    if (body > size - at - kFrame) return false;
+    at += kFrame + body;
+  }
+  return false;
 }
 
 // Whatever libpng holds is given back when this goes out of scope.
@@ -158,22 +181,38 @@ extern "C" tb_status* tb_png_resize(const uint8_t* data, size_t size, int64_t ma
     tb_code code = run_start(d, max_pixels);
     require(code == TB_OK, code, d->message);
 
-    Rows r{};
-    int64_t width = png_get_image_width(d->png, d->info);
-    r.height = png_get_image_height(d->png, d->info);
-    tb::Resampler resampler(width, r.height, *resize_to, dst, dst_bytes);
+    const int64_t width = png_get_image_width(d->png, d->info);
+    d->height = png_get_image_height(d->png, d->info);
+    tb::Resampler resampler(width, d->height, *resize_to, dst, dst_bytes);
     resampler.hold_columns(resampler.left(), resampler.right());
-    r.resampler = &resampler;
     // As many rows at a time as are still in the cache when they are resized.
+    constexpr int kMostRows = 32;
     size_t row_bytes = static_cast<size_t>(width) * 4;
-    r.batch = static_cast<int>(std::clamp<size_t>((64 << 10) / row_bytes, 4, kMostRows));
-    std::vector<uint8_t> buffer(row_bytes * r.batch);
-    for (int i = 0; i < r.batch; i++) {
-      r.rows[i] = &buffer[i * row_bytes];
-      r.needed[i] = r.rows[i] + 4 * resampler.left();
+    const int batch = static_cast<int>(std::clamp<size_t>((64 << 10) / row_bytes, 4, kMostRows));
+    std::vector<uint8_t> buffer(row_bytes * batch);
+    uint8_t* rows[kMostRows];    // whole
+    uint8_t* needed[kMostRows];  // from the first column of the crop on
+    for (int i = 0; i < batch; i++) {
+      rows[i] = &buffer[i * row_bytes];
+      needed[i] = rows[i] + 4 * resampler.left();
     }
-    code = run_rows(d, &r);
+    for (int64_t y = 0; y < d->height;) {
+      int n = static_cast<int>(std::min<int64_t>(batch, d->height - y));
+      code = run_rows(d, rows, n);
+      require(code == TB_OK, code, d->message);
+      int first = static_cast<int>(std::clamp<int64_t>(resampler.top() - y, 0, n));
+      int last = static_cast<int>(std::clamp<int64_t>(resampler.bottom() - y, 0, n));
+      if (first < last) {
+        int64_t begun = now_ns(CLOCK_MONOTONIC);
+        if (d->alpha)
+          for (int i = first; i < last; i++) over_white(needed[i], resampler.right() - resampler.left());
+        resampler.push(needed + first, last - first);
+        *resize_ns += now_ns(CLOCK_MONOTONIC) - begun;
+      }
+      y += n;
+    }
+    code = d->goes_on ? TB_OK : run_end(d);
     require(code == TB_OK, code, d->message);
-    *resize_ns = r.resize_ns;
+    require(!d->goes_on || has_end(data, size), TB_CORRUPT_IMAGE, kEndsEarly);
   });
 }

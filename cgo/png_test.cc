@@ -1,5 +1,6 @@
 // PNG straight to the crop: libpng's own writer makes files of every kind, whose pixels are known.
 #include <png.h>
+#include <zlib.h>
 
 #include <ctime>
 #include <filesystem>
@@ -168,6 +169,85 @@ TEST(Png, AFileThatEndsEarlyIsCorruptWhereverItEnds) {
     Bytes part(made.file.begin(), made.file.begin() + static_cast<int64_t>(n));
     EXPECT_EQ(streamed(part, spot).code, TB_CORRUPT_IMAGE) << n << " of " << made.file.size() << " bytes";
   }
+}
+
+void add_chunk(Bytes* file, const char* name, const Bytes& body) {
+  auto u32 = [file](size_t v) {
+    for (int shift = 24; shift >= 0; shift -= 8) file->push_back(static_cast<uint8_t>(v >> shift));
+  };
+  u32(body.size());
+  const size_t from = file->size();
+  file->insert(file->end(), name, name + 4);
+  file->insert(file->end(), body.begin(), body.end());
+  u32(crc32(0, &(*file)[from], static_cast<uInt>(file->size() - from)));
+}
+
+// A picture of RGB, in pieces: up to the pixels, and its rows and then `more` zeros, compressed.
+std::pair<Bytes, Bytes> goes_on(const Made& made, size_t more) {
+  Bytes rows;
+  for (int y = 0; y < made.pixels.height; y++) {
+    rows.push_back(0);
+    for (int x = 0; x < made.pixels.width; x++) {
+      const uint8_t* p = &made.pixels.pixels[y * made.pixels.stride + x * 4];
+      rows.insert(rows.end(), p, p + 3);
+    }
+  }
+  rows.resize(rows.size() + more);
+  uLongf size = compressBound(rows.size());
+  Bytes packed(size);
+  EXPECT_EQ(compress2(packed.data(), &size, rows.data(), rows.size(), 6), Z_OK);
+  packed.resize(size);
+  const size_t header_end = 8 + 25;
+  return {Bytes(made.file.begin(), made.file.begin() + header_end), packed};
+}
+
+// What Pillow does, too. 60 MB of zeros are 60 KB: many more than good files have behind their rows.
+TEST(Png, PixelsBehindTheLastRowAreNotInflated) {
+  const Made made = make({"", PNG_COLOR_TYPE_RGB, 8, false, false}, 40, 30);
+  const tb_resize to = whole(20, 15, TB_BILINEAR);
+  const Bytes want = resized(made.pixels, to);
+  auto [head, packed] = goes_on(made, 60'000'000);
+  for (size_t piece : {packed.size(), size_t{8192}, size_t{100}}) {
+    Bytes file = head;
+    for (size_t at = 0; at < packed.size(); at += piece)
+      add_chunk(&file, "IDAT", Bytes(packed.begin() + at, packed.begin() + std::min(at + piece, packed.size())));
+    file[file.size() - 1] ^= 1;  // nobody looks at this checksum
+    Bytes cut = file;
+    add_chunk(&file, "IEND", {});
+    Result r = streamed(file, to);
+    EXPECT_EQ(r.code, TB_OK) << r.message;
+    EXPECT_EQ(r.rgb, want);
+    for (int less : {0, 1, 7}) {
+      cut.resize(cut.size() - less);
+      r = streamed(cut, to);
+      EXPECT_EQ(r.code, TB_CORRUPT_IMAGE) << "without an end";
+      EXPECT_NE(r.message.find("ends before"), std::string::npos) << r.message;
+    }
+  }
+}
+
+// A few bytes behind the last row are read, and their checksum counts.
+TEST(Png, ALittleBehindTheLastRowIsReadAndDamageThereFound) {
+  const Made made = make({"", PNG_COLOR_TYPE_RGB, 8, false, false}, 40, 30);
+  const tb_resize to = whole(20, 15, TB_BILINEAR);
+  auto [file, packed] = goes_on(made, 5000);
+  add_chunk(&file, "IDAT", packed);
+  const size_t checksum = file.size() - 1;
+  add_chunk(&file, "IEND", {});
+  Result r = streamed(file, to);
+  EXPECT_EQ(r.rgb, resized(made.pixels, to)) << r.message;
+  file[checksum] ^= 1;
+  EXPECT_EQ(streamed(file, to).code, TB_CORRUPT_IMAGE);
+}
+
+TEST(Png, TheClockIsReadBeforeTheFirstRowToo) {
+  Made made = make({"", PNG_COLOR_TYPE_RGB, 8, false, false}, 40, 30);
+  Bytes flood(made.file.begin(), made.file.begin() + 8 + 25);
+  for (int i = 0; i < 40; i++) add_chunk(&flood, "teXt", Bytes(1 << 20));
+  flood.insert(flood.end(), made.file.begin() + 8 + 25, made.file.end());
+  const tb_resize to = whole(20, 15, TB_BILINEAR);
+  EXPECT_EQ(streamed(flood, to, 0, 60'000).code, TB_OK);
+  EXPECT_EQ(streamed(flood, to, 0, 1).code, TB_IMAGE_TOO_COMPLEX);  // it takes 10 ms and more
 }
 
 TEST(Png, LimitsHold) {
