@@ -20,6 +20,14 @@ const (
 	webpLossyPixel    = 30 * time.Nanosecond
 )
 
+// What a lossless picture's groups of prefix codes take, of which 4 × 4 pixels may have one of their own: the decoder's most, the
+// bytes of a group with full alphabets and the largest colour cache, and how few bytes of the file can hold such a group.
+const (
+	webpMostGroups  = 2600
+	webpGroupMemory = 52 << 10
+	webpGroupBytes  = 16
+)
+
 // webpFile is the still picture of a WebP file, or the first one of an animation, as a file of its own.
 type webpFile struct {
 	canvas   image.Point
@@ -48,7 +56,7 @@ func readWebPHeader(r request) (header, error) {
 	memory := framePixels*3/2 + 4*pixels + int64(len(r.data))
 	cpu := time.Duration(framePixels) * webpLossyPixel
 	if f.lossless || f.alpha {
-		memory += 9 * framePixels
+		memory += 9*framePixels + webpGroupMemory*min(webpMostGroups, framePixels/16+1, int64(len(r.data))/webpGroupBytes)
 		cpu = time.Duration(framePixels) * webpLosslessPixel
 	}
 	if f.alpha && !f.lossless {
