@@ -54,6 +54,10 @@ var elsewhere = map[string][]string{
 	"X11": {"service/e2e TestServeWritesNoFile"},
 	"X12": {"service/e2e TestNobodyGetsAnothersAnswer"},
 
+	"R1": {
+		"service/e2e TestPNGsThatGoOnDelayNobody", "service/preprocess TestEveryDecoderKeepsTheClock", "service/preprocess TestCodeGroupsAreCharged",
+		"cgo Png.PixelsBehindTheLastRowAreNotInflated", "cgo Png.TheClockIsReadBeforeTheFirstRowToo",
+	},
 	"R13a": {"service/e2e TestFilesOnAFileSystemThatHangs", "service/watch TestAReadThatHangs", "service/keys TestABrokenFileKeepsTheOldKeysAndIsLoud", "service/userfile TestOpenWaitsForNothing"},
 }
 
