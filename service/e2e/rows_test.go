@@ -59,6 +59,7 @@ var elsewhere = map[string][]string{
 		"cgo Png.PixelsBehindTheLastRowAreNotInflated", "cgo Png.TheClockIsReadBeforeTheFirstRowToo",
 	},
 	"R13a": {"service/e2e TestFilesOnAFileSystemThatHangs", "service/watch TestAReadThatHangs", "service/keys TestABrokenFileKeepsTheOldKeysAndIsLoud", "service/userfile TestOpenWaitsForNothing"},
+	"R13c": {"service/imports TestNestedConfigurations", "service/rules TestNestedRules", "service/model TestACardOfAMillionMistakes", "service/model TestHostilePicklesCostLittle"},
 }
 
 // around are the rows of attacks on what stands around the pictures: the log, the headers, the models, the files. They have no input

@@ -47,9 +47,6 @@ func Open(path, temp string) (*Source, error) {
 		return nil, err
 	}
 	if !info.IsDir() {
-		if _, err := userfile.Stat(path); err != nil {
-			return nil, err
-		}
 		return openFile(path, temp)
 	}
 	triton, err := tritonFolder(path)
@@ -66,19 +63,20 @@ func Open(path, temp string) (*Source, error) {
 
 // openFile looks at a file: a TorchServe archive, a TorchScript file of Ultralytics', or any other.
 func openFile(path, temp string) (*Source, error) {
-	reader, err := zip.OpenReader(path)
-	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+	f, info, err := userfile.Open(path)
+	if err != nil {
 		return nil, err
 	}
+	defer f.Close()
 	source := &Source{File: path}
+	reader, err := zip.NewReader(f, info.Size())
 	if err != nil { // not a zip file: model.Inspect will say what it is
 		return source, nil
 	}
-	defer reader.Close()
 	if slices.ContainsFunc(reader.File, func(entry *zip.File) bool { return entry.Name == marManifest }) {
-		return openMAR(path, &reader.Reader, temp)
+		return openMAR(path, reader, temp)
 	}
-	if err := readUltralytics(source, &reader.Reader); err != nil {
+	if err := readUltralytics(source, reader); err != nil {
 		return nil, err
 	}
 	if source.Said == "" && exists(filepath.Dir(path), "config.json") {

@@ -1,6 +1,7 @@
 package imports
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,7 +72,18 @@ type triton struct {
 	}
 }
 
+// maxTritonBrackets bounds how deep a configuration can be: the parser calls itself for each bracket, as often as there are any. Real
+// ones have dozens.
+const maxTritonBrackets = 10_000
+
 func parseTriton(data []byte) (config triton, err error) {
+	brackets := 0
+	for _, open := range []string{"{", "<", "["} {
+		brackets += bytes.Count(data, []byte(open))
+	}
+	if brackets > maxTritonBrackets {
+		return config, fmt.Errorf("it has %d brackets; %d are the most", brackets, maxTritonBrackets)
+	}
 	message := dynamicpb.NewMessage(tritonConfig())
 	if err := (prototext.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, message); err != nil {
 		return config, err

@@ -91,8 +91,14 @@ type Answer struct {
 // bareVersion is the version of a file without a card.
 const bareVersion = "0"
 
+// maxCardObjects bounds how many objects a card may have, each of which takes more memory than its two brackets: a label is one.
+const maxCardObjects = 500_000
+
 // ParseCard reads and checks a card. Unknown fields are ignored: newer exporters may add some.
 func ParseCard(data []byte) (Card, error) {
+	if objects := bytes.Count(data, []byte("{")); objects > maxCardObjects {
+		return Card{}, fmt.Errorf("the card (%s) has %d objects; %d are the most", CardFile, objects, maxCardObjects)
+	}
 	var c Card
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	if err := decoder.Decode(&c); err != nil {
@@ -104,11 +110,19 @@ func ParseCard(data []byte) (Card, error) {
 	return c, nil
 }
 
-// Validate reports every mistake of the card at once.
+// maxMistakes is how many mistakes of a card are told: where there are more, each label has one.
+const maxMistakes = 20
+
+// Validate reports the mistakes of the card at once, the first of them if there are many.
 func (c Card) Validate() error {
 	var mistakes []error
+	more := 0
 	check := func(ok bool, format string, args ...any) {
-		if !ok {
+		switch {
+		case ok:
+		case len(mistakes) == maxMistakes:
+			more++
+		default:
 			mistakes = append(mistakes, fmt.Errorf(format, args...))
 		}
 	}
@@ -139,6 +153,9 @@ func (c Card) Validate() error {
 	}
 	c.checkGroups(check)
 	c.Trial.check(check)
+	if more > 0 {
+		mistakes = append(mistakes, fmt.Errorf("and %d more", more))
+	}
 	return errors.Join(mistakes...)
 }
 

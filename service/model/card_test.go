@@ -3,6 +3,7 @@ package model
 import (
 	"encoding/json"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -113,6 +114,22 @@ func TestImageNetLabels(t *testing.T) {
 		if class == 970 && (labels[class].Label != want || labels[class].Names["zh"] != "高山") {
 			t.Errorf("class 970 is %+v", labels[class])
 		}
+	}
+}
+
+// A card of millions of labels costs no more memory than its own bytes do, and its mistakes fit on a page.
+func TestACardOfAMillionMistakes(t *testing.T) {
+	of := func(labels int) []byte { return []byte(`{"labels":[{}` + strings.Repeat(",{}", labels-1) + "]}") }
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := ParseCard(of(maxCardBytes / 3))
+	runtime.ReadMemStats(&after)
+	if allocated := after.TotalAlloc - before.TotalAlloc; err == nil || allocated > 3*maxCardBytes { // the text itself, made here, is one
+		t.Errorf("%v, %d MB allocated", err, allocated>>20)
+	}
+	_, err = ParseCard(of(100_000))
+	if err == nil || len(err.Error()) > 5000 || !strings.Contains(err.Error(), "labels[3]") || !strings.Contains(err.Error(), "\nand 9999") {
+		t.Errorf("%.6000v", err)
 	}
 }
 

@@ -11,6 +11,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // alignment is what PyTorch's own writer gives every record, so that weights can be mapped into memory as they lie.
@@ -22,11 +24,15 @@ func WriteWithCard(w io.Writer, from string, card Card) error {
 	if err := card.Validate(); err != nil {
 		return err
 	}
-	source, err := zip.OpenReader(from)
+	f, info, err := userfile.Open(from)
 	if err != nil {
 		return err
 	}
-	defer source.Close()
+	defer f.Close()
+	source, err := zip.NewReader(f, info.Size())
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", from, err)
+	}
 	if len(source.File) == 0 {
 		return fmt.Errorf("%s is an empty archive", from)
 	}

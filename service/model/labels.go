@@ -60,7 +60,7 @@ func ParseLabels(data []byte) (labels []Label, err error) {
 	case trimmed[0] == '[':
 		labels, err = labelsOfList(trimmed)
 	case trimmed[0] == '{':
-		labels, err = labelsOfObject(trimmed)
+		labels, err = labelsOfObject(trimmed, true)
 	default:
 		labels, err = labelsOfLines(string(data))
 	}
@@ -86,14 +86,15 @@ func labelsOfList(data []byte) ([]Label, error) {
 	return labels, nil
 }
 
-func labelsOfObject(data []byte) ([]Label, error) {
+// labelsOfObject reads an object of names; whole is true where it may be a config.json, whose names are one object further in.
+func labelsOfObject(data []byte, whole bool) ([]Label, error) {
 	var values map[string]json.RawMessage
 	if err := json.Unmarshal(data, &values); err != nil {
 		return nil, fmt.Errorf("it is not valid JSON: %w", err)
 	}
 	for _, key := range []string{"id2label", "class_to_idx", "label2id"} {
-		if inner, ok := values[key]; ok {
-			return labelsOfObject(inner)
+		if inner, ok := values[key]; ok && whole {
+			return labelsOfObject(inner, false)
 		}
 	}
 	if labels, ok, err := labelsOfIndices(data); ok {

@@ -3,9 +3,11 @@ package rules
 import (
 	"fmt"
 	"math"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vidi-vision/vidi/service/model"
 )
@@ -262,5 +264,17 @@ func FuzzParse(f *testing.F) {
 func TestAByteOrderMarkIsNoMistake(t *testing.T) {
 	if r, err := Parse([]byte("\xef\xbb\xbf" + one("{groups: [cat], at_least: 50}"))); err != nil || r.Count() != 1 {
 		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+// Brackets within brackets, and lists within lists, are an error soon, and end no process.
+func TestNestedRules(t *testing.T) {
+	defer debug.SetMaxStack(debug.SetMaxStack(64 << 20))
+	for _, text := range []string{"[", "{a: ", "- ", "? ", "&a [", "!!seq [", "rules: ["} {
+		begun := time.Now()
+		_, err := Parse([]byte(strings.Repeat(text, (MaxFile-1)/len(text))))
+		if took := time.Since(begun); err == nil || len(err.Error()) > 2000 || took > 5*time.Second { // milliseconds; the rest is for busy machines
+			t.Errorf("%q, as often as a file can hold it: %.300v after %v", text, err, took)
+		}
 	}
 }
