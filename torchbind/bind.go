@@ -8,6 +8,7 @@ package torchbind
 #cgo CFLAGS: -I${SRCDIR}/../cgo -std=c11
 #cgo LDFLAGS: -ldl
 #include <stdlib.h>
+#include <string.h>
 #include "loader.h"
 #include "runner.h"
 */
@@ -49,10 +50,15 @@ func check(op, subject string, status *C.tb_status) error {
 		Op:      op,
 		Subject: subject,
 		Code:    Code(C.tb_status_code(status)),
-		Message: C.GoString(C.tb_status_message(status)),
-		Detail:  C.GoString(C.tb_status_detail(status)),
+		Message: text(C.tb_status_message(status)),
+		Detail:  text(C.tb_status_detail(status)),
 	}
 }
+
+// maxText is how many bytes of a text are taken over: a model can make its errors as long as it likes.
+const maxText = 16 << 10
+
+func text(c *C.char) string { return C.GoStringN(c, C.int(min(C.strlen(c), maxText))) }
 
 func runtimeInit() (RuntimeInfo, error) {
 	var r C.tb_runtime
