@@ -36,6 +36,10 @@ func (in *input) readJSON(body *upload, maxImages int) error {
 		return jsonError(err)
 	}
 	for decoder.PeekKind() != '}' {
+		if longName(decoder.UnreadBuffer()) {
+			return fail(api.BadParameter, "the JSON has a field whose name is longer than %d bytes; pictures go into image or images, "+
+				"and the parameters are %s", maxTextBytes, parameterNames())
+		}
 		name, err := decoder.ReadToken()
 		if err != nil {
 			return jsonError(err)
@@ -51,6 +55,24 @@ func (in *input) readJSON(body *upload, maxImages int) error {
 		return fail(api.BadRequest, "the JSON object is followed by something else")
 	}
 	return nil
+}
+
+// longName reports whether the next field's name is longer than any that there is. It is found out before the decoder, and
+// its errors, copy the name again and again.
+func longName(unread []byte) bool {
+	name := bytes.TrimLeft(unread, ", \t\r\n")
+	if len(name) <= maxTextBytes || name[0] != '"' {
+		return false
+	}
+	for i := 1; i <= maxTextBytes; i++ {
+		switch name[i] {
+		case '"':
+			return false
+		case '\\':
+			i++
+		}
+	}
+	return true
 }
 
 func (in *input) readField(decoder *jsontext.Decoder, name string, maxImages int) error {

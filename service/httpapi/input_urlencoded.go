@@ -55,6 +55,7 @@ func isURLEncodedForm(data []byte) bool {
 }
 
 func (in *input) readURLEncodedField(rawName, value []byte, maxImages int) error {
+	rawName = rawName[:min(len(rawName), maxTextBytes)] // more is no name that there is, and only shown in part
 	name := string(rawName)
 	unescaped, ok := unescape(rawName)
 	if !ok {
