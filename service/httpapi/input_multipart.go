@@ -14,8 +14,11 @@ import (
 const (
 	maxBoundary    = 70 // RFC 2046
 	maxPartHeaders = 32 // browsers send two
-	maxTextFields  = 64 // there are fewer parameters; each may be given once
-	maxTextBytes   = 1 << 10
+	// maxPartHead is what the headers of a part may take in bytes, and what stands before the first part.
+	// Browsers send 200; multipart.Reader alone would take 10 MB.
+	maxPartHead   = 16 << 10
+	maxTextFields = 64 // there are fewer parameters; each may be given once
+	maxTextBytes  = 1 << 10
 )
 
 // readMultipart reads a form part by part. Nothing goes to temporary files, as it would through http.Request's own helpers.
@@ -27,7 +30,7 @@ func (in *input) readMultipart(body *upload, boundary string, maxImages int) err
 	end := &tail{r: body}
 	reader := multipart.NewReader(end, boundary)
 	for parts := 1; ; parts++ {
-		part, err := reader.NextPart()
+		part, err := nextPart(reader, end)
 		if err == io.EOF && end.contains("--"+boundary+"--") {
 			in.several = len(in.pictures) > 1
 			return nil
@@ -36,7 +39,7 @@ func (in *input) readMultipart(body *upload, boundary string, maxImages int) err
 			return fail(api.BadRequest, "the body is not a multipart form: it is a picture; send it with its own Content-Type, such as image/jpeg")
 		}
 		if err != nil {
-			return fail(api.BadRequest, "the multipart form is malformed or cut short").because(err)
+			return formError(err)
 		}
 		if parts > maxImages+maxTextFields {
 			return fail(api.BadRequest, "the form has more than %d fields beside the pictures", maxTextFields)
@@ -56,6 +59,13 @@ func (in *input) readMultipart(body *upload, boundary string, maxImages int) err
 			return err
 		}
 	}
+}
+
+// nextPart reads a part's headers. The part before was read to its end, so that nothing else is read here.
+func nextPart(reader *multipart.Reader, from *tail) (*multipart.Part, error) {
+	from.bounded, from.left = true, maxPartHead
+	defer func() { from.bounded = false }()
+	return reader.NextPart()
 }
 
 func countHeaders(part *multipart.Part) (n int) {
@@ -135,6 +145,9 @@ func (in *input) readTextPart(part *multipart.Part, name string) error {
 	if err != nil {
 		return formError(err)
 	}
+	if len(value) > maxTextBytes { // the rest of it was not read
+		return badParameter(name)
+	}
 	if value, err = undoTransfer(part, value); err != nil {
 		return badParameter(name)
 	}
@@ -164,13 +177,20 @@ func cleanFilename(name string) string {
 type tail struct {
 	r           io.Reader
 	first, last []byte
+	bounded     bool // only left may still be read
+	left        int
 }
 
 // tailBytes is more than multipart.Reader reads ahead, which is 4 KiB, and a closing line together.
 const tailBytes = 8 << 10
 
 func (t *tail) Read(p []byte) (int, error) {
+	if t.bounded && t.left <= 0 {
+		return 0, fail(api.BadRequest, "the headers of a part of the form, or what stands before the first one, "+
+			"take more than %s", size(maxPartHead))
+	}
 	n, err := t.r.Read(p)
+	t.left -= n
 	if t.first == nil {
 		t.first = bytes.Clone(p[:min(n, 64)])
 	}
