@@ -27,11 +27,12 @@ var (
 	queueDesc   = desc("vidi_queue_length", "Pictures that wait for a worker.")
 	failingDesc = desc("vidi_watch_failing_seconds",
 		"For how long the key file, the rules file or the folder of models could not be read or used; 0 while it can.", "what")
+	droppedDesc = desc("vidi_log_lines_dropped_total", "Lines of the log that were not written: nobody read them, or the disk was full.")
 	objectsDesc = desc("vidi_native_objects", "C++ objects that are alive. Statuses are always 0; modules stay the same, tensors return to 0.", "kind")
 )
 
 func (s *snapshots) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, startDesc, modelDesc, memoryDesc, shadowDesc, differDesc, inferDesc, workersDesc, busyDesc, threadsDesc, queueDesc, objectsDesc, failingDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, startDesc, modelDesc, memoryDesc, shadowDesc, differDesc, inferDesc, workersDesc, busyDesc, threadsDesc, queueDesc, droppedDesc, objectsDesc, failingDesc} {
 		out <- d
 	}
 }
@@ -47,6 +48,9 @@ func (s *snapshots) Collect(out chan<- prometheus.Metric) {
 	gauge(readyDesc, ready)
 	if b := s.t.build.Load(); b != nil {
 		gauge(startDesc, 1, b.Version, b.Revision, b.Go, b.Torch)
+	}
+	if dropped, ok := s.t.logDropped(); ok {
+		out <- prometheus.MustNewConstMetric(droppedDesc, prometheus.CounterValue, float64(dropped))
 	}
 	if objects, ok := s.t.objects(); ok {
 		gauge(objectsDesc, float64(objects.Modules), "module")
@@ -114,6 +118,13 @@ func (t *Telemetry) objects() (NativeObjects, bool) {
 		return s.Objects(), true
 	}
 	return NativeObjects{}, false
+}
+
+func (t *Telemetry) logDropped() (int64, bool) {
+	if s := t.source.Load(); s != nil && s.LogDropped != nil {
+		return s.LogDropped(), true
+	}
+	return 0, false
 }
 
 func (t *Telemetry) resident() int64 {

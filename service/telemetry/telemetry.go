@@ -20,6 +20,8 @@ type Source struct {
 	Models   func() registry.Status
 	Objects  func() NativeObjects // C++ objects that are alive
 	Resident func() int64         // bytes of memory this process has
+
+	LogDropped func() int64 // lines of the log that could not be written
 }
 
 // Engine is a snapshot of the engine.

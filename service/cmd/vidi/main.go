@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/automaxprocs/maxprocs"
 
+	"github.com/vidi-vision/vidi/service/logs"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/userfile"
 )
@@ -49,6 +50,8 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	lines *logs.Writer // what stderr is while a server runs; nil elsewhere
 
 	environment []string // where misspelt variables are looked for, as os.Environ has it
 }
@@ -97,6 +100,9 @@ type exited int
 
 func run(args []string, a *app) (code int) {
 	defer func() {
+		if a.lines != nil {
+			a.lines.Close(flushTime)
+		}
 		if v := recover(); v != nil {
 			wish, ok := v.(exited)
 			if !ok {

@@ -15,6 +15,7 @@ import (
 	"github.com/vidi-vision/vidi/service/admin"
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/keys"
+	"github.com/vidi-vision/vidi/service/logs"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/service/tracing"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -23,6 +24,7 @@ import (
 // operators is what runs beside the public server: the figures, the keys, the admin listener.
 type operators struct {
 	log       *slog.Logger
+	lines     *logs.Writer // that log is written to; nil where it is written at once
 	telemetry *telemetry.Telemetry
 	tracer    *tracing.Tracer // nil without --traces
 	ring      *keys.Ring      // nil without a key file
@@ -56,8 +58,8 @@ func (c *serveCmd) listen() (l listeners, err error) {
 }
 
 // newOperators reads the keys, and makes ready what watches.
-func (c *serveCmd) newOperators(log *slog.Logger) (*operators, error) {
-	o := &operators{log: log, telemetry: telemetry.New()}
+func (c *serveCmd) newOperators(log *slog.Logger, lines *logs.Writer) (*operators, error) {
+	o := &operators{log: log, lines: lines, telemetry: telemetry.New()}
 	if c.Keys != "" {
 		ring, err := keys.Open(c.Keys)
 		if err != nil {
@@ -72,9 +74,14 @@ func (c *serveCmd) newOperators(log *slog.Logger) (*operators, error) {
 		}
 		o.tracer = tracer
 	}
-	o.telemetry.SetSource(telemetry.Source{Objects: liveObjects, Resident: telemetry.ResidentBytes})
+	o.telemetry.SetSource(o.source())
 	o.telemetry.SetBuild(build(""))
 	return o, nil
+}
+
+// source is where the figures come from that are there before any model is.
+func (o *operators) source() telemetry.Source {
+	return telemetry.Source{Objects: liveObjects, Resident: telemetry.ResidentBytes, LogDropped: o.lines.Dropped}
 }
 
 // start puts everything to work until close.
@@ -119,7 +126,9 @@ func warnWhoCanUse(log *slog.Logger, l listeners, ring *keys.Ring) {
 
 // serving tells the figures which model answers.
 func (o *operators) serving(m *loaded, models admin.Models) {
-	o.telemetry.SetSource(telemetry.Source{Engine: m.engine, Models: models.Status, Objects: liveObjects, Resident: telemetry.ResidentBytes})
+	source := o.source()
+	source.Engine, source.Models = m.engine, models.Status
+	o.telemetry.SetSource(source)
 	if info, err := torchbind.Runtime(); err == nil {
 		o.telemetry.SetBuild(build(info.TorchVersion))
 	}

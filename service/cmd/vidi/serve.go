@@ -18,6 +18,7 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
+	"github.com/vidi-vision/vidi/service/logs"
 	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
 )
@@ -36,13 +37,24 @@ func (c *serveCmd) boundHeap() {
 	}
 }
 
+// flushTime is how long the end waits for whoever reads the log.
+const flushTime = time.Second
+
 // Run serves until a signal. Signals are caught before anything else: one that comes while the model loads would kill.
 func (c *serveCmd) Run(program *kong.Kong, a *app) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	signal.Ignore(syscall.SIGPIPE) // else the server would end with the reader of its log
 	c.boundHeap()
-	warnOfVariables(c.logger(a), a.environment, knownVariables(program.Model))
+	a.lines = logs.NewWriter(a.stderr)
+	a.stderr = a.lines // run closes it, once it has said why the server ended
+	log := c.logger(a)
+	a.lines.Tell(func(lines int64) {
+		log.Warn("lines of the log were dropped: they could not be written as fast as they came", "lines", lines)
+	})
+	slog.SetDefault(log) // for what libraries write with package log
+	warnOfVariables(log, a.environment, knownVariables(program.Model))
 	return c.serve(a, signals, loadModels)
 }
 
@@ -76,7 +88,7 @@ func logBF16Gain(ctx context.Context, log *slog.Logger, e *engine.Engine) {
 func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Context, *hosted) (*loaded, error)) error {
 	begun := time.Now()
 	log := c.logger(a)
-	beside, err := c.newOperators(log)
+	beside, err := c.newOperators(log, a.lines)
 	if err != nil {
 		return startFailure(err)
 	}
@@ -221,10 +233,4 @@ func (c *serveCmd) api(beside *operators) httpapi.Config {
 	return cfg
 }
 
-func (c *serveCmd) logger(a *app) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level()}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(a.stderr, options))
-	}
-	return slog.New(slog.NewTextHandler(a.stderr, options))
-}
+func (c *serveCmd) logger(a *app) *slog.Logger { return logs.New(a.stderr, c.LogFormat, c.Level()) }
