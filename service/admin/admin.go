@@ -12,6 +12,7 @@ import (
 	"net/http/pprof"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/service/web"
@@ -49,17 +50,22 @@ func New(t *telemetry.Telemetry, models Models, ring *keys.Ring, log *slog.Logge
 	mux.Handle("GET /debug/pprof/profile", d.guard(keys.Admin, http.HandlerFunc(pprof.Profile)))
 	mux.Handle("GET /debug/pprof/symbol", d.guard(keys.Admin, http.HandlerFunc(pprof.Symbol)))
 	mux.Handle("GET /debug/pprof/trace", d.guard(keys.Admin, http.HandlerFunc(pprof.Trace)))
-	return &Server{http: &http.Server{
+	s := &Server{http: &http.Server{
 		Handler: http.MaxBytesHandler(withHeaders(mux), 1<<20),
 		// A profile of a minute and more must fit into the time to write; pprof refuses longer ones by itself.
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 3 * time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}}
+	connections.Guard(s.http)
+	return s
 }
+
+// most is how many connections operators may have open at one time: their descriptors are kept from the public port's.
+const most = 32
 
 // Serve answers requests on l until Close; it then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	if err := s.http.Serve(connections.Limit(l, connections.Limits{Most: most})); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

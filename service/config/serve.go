@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
@@ -45,7 +46,7 @@ type Serve struct {
 
 	Queue          Count    `help:"Most pictures that wait or are worked on at one time; more get 429." default:"128" env:"VIDI_QUEUE"`
 	QueueMemory    Bytes    `help:"Largest sum of the uploads that are being received or worked on." default:"256MiB" env:"VIDI_QUEUE_MEMORY"`
-	MaxConnections Count    `help:"Most connections open at one time; fewer where the process may open fewer files." default:"10k" env:"VIDI_MAX_CONNECTIONS"`
+	MaxConnections Count    `help:"Most connections open at one time; 0 is what an eighth of the memory is enough for, 10k at most. Fewer where the process may open fewer files." default:"0" env:"VIDI_MAX_CONNECTIONS"`
 	UploadTimeout  Duration `help:"How long a request may take to arrive; a slower one is answered 408." default:"2m" env:"VIDI_UPLOAD_TIMEOUT"`
 	Deadline       Duration `help:"How long a request may take, from the end of its upload, that does not say deadline_ms; 0s is for ever." default:"30s" env:"VIDI_DEADLINE"`
 	DrainDelay     Duration `help:"How long to go on answering after SIGTERM, while /readyz says no: the time that load balancers need to notice." default:"1s" env:"VIDI_DRAIN_DELAY"`
@@ -101,7 +102,7 @@ func (s Serve) Validate() error {
 	m.add("--decode-memory", s.DecodeMemory.between(1<<20, 1<<50))
 	m.add("--queue", s.Queue.between(1, 1_000_000))
 	m.add("--queue-memory", s.QueueMemory.between(1<<20, 1<<50))
-	m.add("--max-connections", s.MaxConnections.between(1, 1_000_000))
+	m.add("--max-connections", s.MaxConnections.between(0, 1_000_000))
 	m.add("--upload-timeout", s.UploadTimeout.between(time.Second, 24*time.Hour))
 	m.add("--deadline", s.Deadline.between(0, 24*time.Hour))
 	m.add("--drain-delay", s.DrainDelay.between(0, time.Hour))
@@ -127,17 +128,23 @@ func (s Serve) Engine() engine.Config {
 		Nice: inferenceNice}
 }
 
-// otherFiles are the descriptors that are not connections: libraries, the log, the admin port, a key file that is read, and one for each
-// thread of C's that infers or decodes.
+// otherFiles are the descriptors that are not connections to the public port: libraries, the log, the operators' connections,
+// a key file that is read, and one for each thread of C's that infers or decodes.
 var otherFiles = 128 + 2*runtime.GOMAXPROCS(0)
 
-// Connections is how many may be open: what was asked for, or fewer where the process may not open that many files.
-func (s Serve) Connections() int {
+// Connections is how many may be open: what was asked for, or what an eighth of the memory, in bytes, is enough for (0 is
+// unknown); and fewer where the process may not open that many files.
+func (s Serve) Connections(memory int64) int {
+	most := int(s.MaxConnections.N)
+	if most == 0 {
+		const few, many = 500, 10_000
+		most = int(min(max(connections.Fit(memory/8), few), many))
+	}
 	var files unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Cur > math.MaxInt32 {
-		return int(s.MaxConnections.N)
+		return most
 	}
-	return min(int(s.MaxConnections.N), max(int(files.Cur)-otherFiles, int(files.Cur)/2))
+	return min(most, max(int(files.Cur)-otherFiles, int(files.Cur)/2))
 }
 
 // Image is what is done with a picture whose request does not choose.

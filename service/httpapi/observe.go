@@ -56,7 +56,7 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 				c.SetRequest(req.WithContext(ctx))
 			}
 		}
-		setHeaders(c.Response().Header(), req, r.id)
+		setHeaders(c.Response().Header(), r.id)
 		if s.leaving.Load() {
 			c.Response().Header().Set(echo.HeaderConnection, "close")
 		}
@@ -86,7 +86,7 @@ func catch(f func() error) (err error) {
 	return f()
 }
 
-func setHeaders(h http.Header, req *http.Request, id string) {
+func setHeaders(h http.Header, id string) {
 	h.Set("X-Request-Id", id)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
@@ -94,12 +94,6 @@ func setHeaders(h http.Header, req *http.Request, id string) {
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cache-Control", "no-store")
-	if len(req.TransferEncoding) > 0 {
-		// net/http prefers chunks where a Content-Length contradicts them, and does not tell. What a proxy in front took
-		// for the rest of the body must not run as a request of its own, so nothing more is read from this connection
-		// (RFC 9112, 6.1).
-		h.Set(echo.HeaderConnection, "close")
-	}
 }
 
 // requestID is the client's own id where it is harmless in headers, logs and files, else a new one.

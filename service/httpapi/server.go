@@ -20,6 +20,7 @@ import (
 	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
@@ -69,15 +70,13 @@ type Config struct {
 	ReadTimeout       time.Duration // headers and body; a body that is later is answered 408
 	WriteTimeout      time.Duration // from the end of the upload to the end of the answer; longer where the deadline is
 	IdleTimeout       time.Duration // between two requests on a connection
-	MaxHeaderBytes    int
 }
 
 // Default is 20 MiB, 64 pictures, and two minutes for an upload: 20 MiB in that time are 1.4 Mbit/s.
 func Default() Config {
 	return Config{
-		MaxBody: 20 << 20, MaxImages: 64, MaxQueue: 128, MaxQueueBytes: 256 << 20, MaxConnections: 10_000, Deadline: 30 * time.Second,
+		MaxBody: 20 << 20, MaxImages: 64, MaxQueue: 128, MaxQueueBytes: 256 << 20, MaxConnections: 2000, Deadline: 30 * time.Second,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 64 << 10,
 	}
 }
 
@@ -108,9 +107,10 @@ func New(cfg Config, log *slog.Logger) *Server {
 		Handler:           s.echo,
 		ReadHeaderTimeout: cfg.ReadHeaderTimeout, ReadTimeout: cfg.ReadTimeout,
 		// net/http begins to count at the end of the headers.
-		WriteTimeout: cfg.ReadTimeout + cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout, MaxHeaderBytes: cfg.MaxHeaderBytes,
+		WriteTimeout: cfg.ReadTimeout + cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	connections.Guard(s.http)
 	return s
 }
 
@@ -135,8 +135,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 
 // Serve answers requests on l until Shutdown; it then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	l = limitConnections(l, s.cfg.MaxConnections, s.cfg.Telemetry.ConnectionRefused)
-	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+	limits := connections.Limits{Most: s.cfg.MaxConnections, Refused: s.cfg.Telemetry.ConnectionRefused}
+	if err := s.http.Serve(connections.Limit(l, limits)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
 	return nil

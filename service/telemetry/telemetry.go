@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/registry"
 )
 
@@ -50,8 +51,8 @@ type Telemetry struct {
 	uploads    *prometheus.HistogramVec
 	answers    *prometheus.HistogramVec // durations without uploads
 	inFlight   prometheus.Gauge
-	now        atomic.Int64 // requests in flight, for the page
-	refused    prometheus.Counter
+	now        atomic.Int64           // requests in flight, for the page
+	refused    *prometheus.CounterVec // connections
 	rejections *prometheus.CounterVec
 	pictures   *prometheus.CounterVec
 	asked      *prometheus.CounterVec
@@ -103,9 +104,10 @@ func New() *Telemetry {
 	t.reloads = counter("vidi_key_file_reloads_total", "Changes of the key file, by whether they could be used.", "result")
 	t.rules = counter("vidi_rules_file_reloads_total", "Changes of the rules file, by whether they could be used.", "result")
 	t.inFlight = prometheus.NewGauge(prometheus.GaugeOpts{Name: "vidi_http_requests_in_flight", Help: "Requests being answered now."})
-	t.refused = prometheus.NewCounter(prometheus.CounterOpts{Name: "vidi_http_connections_refused_total",
-		Help: "Connections that were closed at once, because --max-connections were open."})
-	t.registry.MustRegister(t.inFlight, t.refused, &snapshots{t}, collectors.NewGoCollector(),
+	t.refused = counter("vidi_http_connections_refused_total",
+		"Connections closed to keep room for others: all are taken, their address has its share, or their header does not end.",
+		"reason")
+	t.registry.MustRegister(t.inFlight, &snapshots{t}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, format := range formats {
 		t.pictures.WithLabelValues(format)
@@ -116,6 +118,9 @@ func New() *Telemetry {
 	for _, result := range []string{"loaded", "failed"} {
 		t.reloads.WithLabelValues(result)
 		t.rules.WithLabelValues(result)
+	}
+	for _, reason := range connections.Reasons {
+		t.refused.WithLabelValues(string(reason))
 	}
 	for _, change := range registry.Changes {
 		t.changes.WithLabelValues(string(change), "done")
@@ -207,7 +212,9 @@ func (t *Telemetry) ModelsChanged(change registry.Change, err error) {
 }
 
 // ConnectionRefused counts a connection that there was no room for.
-func (t *Telemetry) ConnectionRefused() { t.refused.Inc() }
+func (t *Telemetry) ConnectionRefused(reason connections.Reason) {
+	t.refused.WithLabelValues(string(reason)).Inc()
+}
 
 // Handler answers with the metrics in Prometheus' text format.
 func (t *Telemetry) Handler() http.Handler {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/config"
+	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -112,7 +113,7 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	return classifier, f
 }
 
-// reserve is what a server needs beside its model, its decoding and its uploads: stacks, what was decoded from them (JSON, forms), the
+// reserve is what a server needs beside its model, its decoding, its uploads and its connections: stacks, what was decoded from them (JSON, forms), the
 // garbage before it is collected.
 const reserve = 128 << 20
 
@@ -120,10 +121,13 @@ func (c *doctorCmd) checkMemory(resident int64, limit memory) finding {
 	if resident == 0 {
 		return finding{Check: "memory", Verdict: doubt, Says: "not judged, because the model did not load"}
 	}
-	need := resident + c.DecodeMemory.N + c.QueueMemory.N + reserve
-	f := finding{Check: "memory", Verdict: good, Says: fmt.Sprintf("up to %s may be needed (the model %s, --decode-memory %s, --queue-memory %s, %s beside them), and %s says %s",
-		bytesText(need), bytesText(resident), bytesText(c.DecodeMemory.N), bytesText(c.QueueMemory.N), bytesText(reserve), limit.source, bytesText(limit.bytes))}
-	rest := limit.bytes - resident - c.QueueMemory.N - reserve
+	clients := connections.Memory(c.Connections(limit.bytes))
+	need := resident + c.DecodeMemory.N + c.QueueMemory.N + clients + reserve
+	f := finding{Check: "memory", Verdict: good, Says: fmt.Sprintf("up to %s may be needed (the model %s, --decode-memory %s, "+
+		"--queue-memory %s, connections %s, %s beside them), and %s says %s",
+		bytesText(need), bytesText(resident), bytesText(c.DecodeMemory.N), bytesText(c.QueueMemory.N), bytesText(clients),
+		bytesText(reserve), limit.source, bytesText(limit.bytes))}
+	rest := limit.bytes - resident - c.QueueMemory.N - clients - reserve
 	switch {
 	case limit.bytes == 0:
 		f.Says = fmt.Sprintf("up to %s may be needed; how much there is could not be found out", bytesText(need))

@@ -9,6 +9,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
 	"github.com/vidi-vision/vidi/service/model"
@@ -48,7 +49,8 @@ func (c *serveCmd) modelMemory(limit memory) int64 {
 	if c.ModelMemory.Given || limit.bytes == 0 {
 		return c.ModelMemory.N
 	}
-	return max(limit.bytes-c.DecodeMemory.N-c.QueueMemory.N-reserve-libraryMemory, limit.bytes/2)
+	others := c.DecodeMemory.N + c.QueueMemory.N + connections.Memory(c.Connections(limit.bytes)) + reserve + libraryMemory
+	return max(limit.bytes-others, limit.bytes/2)
 }
 
 // loadModels finds, loads and warms the models that the command names. The rules are read first: mistakes in them are found at

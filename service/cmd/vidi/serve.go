@@ -16,6 +16,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/vidi-vision/vidi/service/config"
+	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
 	"github.com/vidi-vision/vidi/service/logs"
@@ -27,18 +28,21 @@ type serveCmd struct{ config.Serve }
 
 // boundHeap makes Go collect garbage long before the heap has what decoding may use: pictures of 200 MB come and go, and the
 // collector alone would let twice that pile up. Half is left for what Go does not see, the memory of libjpeg and libtorch; to collect
-// more often costs little, for pixels have no pointers to follow. Uploads must fit in, and what the program itself needs: below what is
-// in use, the collector would never rest.
+// more often costs little, for pixels have no pointers to follow. Uploads must fit in, and connections, and what the program itself
+// needs: below what is in use, the collector would never rest.
 // GOMEMLIMIT, if it is set, is the operator's own choice.
 func (c *serveCmd) boundHeap() {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		const own = 64 << 20
-		debug.SetMemoryLimit(max(c.DecodeMemory.N/2, c.QueueMemory.N) + own)
+		debug.SetMemoryLimit(max(c.DecodeMemory.N/2, c.QueueMemory.N) + connections.Memory(openConnections(c.Serve)) + own)
 	}
 }
 
 // flushTime is how long the end waits for whoever reads the log.
 const flushTime = time.Second
+
+// openConnections is how many connections a server with these settings keeps open on this machine.
+func openConnections(s config.Serve) int { return s.Connections(memoryLimit().bytes) }
 
 // Run serves until a signal. Signals are caught before anything else: one that comes while the model loads would kill.
 func (c *serveCmd) Run(program *kong.Kong, a *app) error {
@@ -228,7 +232,7 @@ func (c *serveCmd) api(beside *operators) httpapi.Config {
 	cfg := httpapi.Default()
 	cfg.MaxBody, cfg.MaxImages, cfg.Image = c.MaxBody.N, int(c.MaxImages.N), c.Image()
 	cfg.MaxQueue, cfg.MaxQueueBytes, cfg.Deadline = int(c.Queue.N), c.QueueMemory.N, c.Deadline.D
-	cfg.MaxConnections, cfg.ReadTimeout = c.Connections(), c.UploadTimeout.D
+	cfg.MaxConnections, cfg.ReadTimeout = openConnections(c.Serve), c.UploadTimeout.D
 	cfg.Keys, cfg.CORSOrigins, cfg.Telemetry, cfg.Tracing = beside.ring, c.CORSOrigin, beside.telemetry, beside.tracer
 	return cfg
 }

@@ -1,0 +1,244 @@
+// Package connections bounds what the connections to a port may take before anyone has shown a key: how many are open,
+// how many of them one address has, and the memory of headers whose end has not come.
+package connections
+
+import (
+	"bytes"
+	"container/list"
+	"io"
+	"net"
+	"net/netip"
+	"sync"
+)
+
+const (
+	// HeaderBytes is how long a request's line and headers may be together.
+	HeaderBytes = 16 << 10
+	// HeaderFields is how many headers a request may have.
+	HeaderFields = 100
+	// unfinishedBytes is how much of headers may have come, over all connections, whose end has not.
+	unfinishedBytes = 4 << 20
+	// memory is what a connection takes at the most: where a packet of the shortest fields came behind a whole request.
+	memory = 96 << 10
+)
+
+// Memory is how many bytes so many connections, open at one time, may take at most, bodies and answers aside.
+func Memory(most int) int64 { return int64(most) * memory }
+
+// Fit is how many connections so many bytes are enough for.
+func Fit(bytes int64) int64 { return bytes / memory }
+
+// Reason is why a connection was closed that had no fair chance to be used.
+type Reason string
+
+// The reasons.
+const (
+	AllTaken Reason = "all"     // as many are open as may be
+	Share    Reason = "address" // its address has too many for what is left
+	Header   Reason = "header"  // room was needed, and of all unfinished headers its was the oldest; or it had too many fields
+)
+
+// Reasons are all reasons.
+var Reasons = []Reason{AllTaken, Share, Header}
+
+// Limits are those of one listener.
+type Limits struct {
+	Most    int          // open at one time
+	Refused func(Reason) // hears of every connection that was closed for a reason; nil: nobody does
+}
+
+// Listener is a listener whose connections are bounded. The server that uses it must be guarded by [Guard].
+type Listener struct {
+	net.Listener
+	limits  Limits
+	telling chan struct{} // bounds the connections that are being told, which need descriptors too; more are just closed
+
+	mu         sync.Mutex
+	open       int
+	of         map[netip.Prefix]int // open, by address
+	unfinished *list.List           // of *connection, by when the first byte of their header came
+	bytes      int                  // of their headers
+}
+
+// Limit bounds the connections of l. One too many is told so with 429, without a look at its request, and closed; waiting
+// unseen in the kernel's queue would tell nobody anything.
+func Limit(l net.Listener, limits Limits) *Listener {
+	if limits.Refused == nil {
+		limits.Refused = func(Reason) {}
+	}
+	return &Listener{Listener: l, limits: limits, telling: make(chan struct{}, toldAtOnce), of: map[netip.Prefix]int{},
+		unfinished: list.New()}
+}
+
+// Accept returns the next connection that there is room for.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		from := network(c.RemoteAddr())
+		reason := l.admit(from)
+		if reason == "" {
+			return &connection{Conn: c, of: l, from: from, inHeader: true}, nil
+		}
+		l.limits.Refused(reason)
+		select {
+		case l.telling <- struct{}{}:
+			go l.tell(c, reason)
+		default:
+			c.Close()
+		}
+	}
+}
+
+// share is how many connections an address may have for each that is free. One address alone gets three quarters of all
+// and n greedy ones get 3/(3n+1) each, so that there is always room for another; and a proxy in front, which is one address,
+// needs no settings. Network switches share their buffers out in this way ("dynamic thresholds").
+const share = 3
+
+// admit counts a connection, or says why there is no room for it.
+func (l *Listener) admit(from netip.Prefix) Reason {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	free := l.limits.Most - l.open
+	switch {
+	case free <= 0:
+		return AllTaken
+	case l.of[from] >= share*free:
+		return Share
+	}
+	l.open++
+	l.of[from]++
+	return ""
+}
+
+// network is what counts as one address: IPv6 hands out whole networks of 64 bits to each household.
+func network(remote net.Addr) netip.Prefix {
+	tcp, ok := remote.(*net.TCPAddr)
+	if !ok {
+		return netip.Prefix{}
+	}
+	address := tcp.AddrPort().Addr().Unmap().WithZone("")
+	prefix, _ := address.Prefix(min(address.BitLen(), 64))
+	return prefix
+}
+
+// connection gives its place back when it is closed.
+type connection struct {
+	net.Conn
+	of   *Listener
+	from netip.Prefix
+	once sync.Once
+
+	// Under of.mu.
+	inHeader bool // what is read belongs to a header, not to a body
+	header   header
+	place    *list.Element // among the unfinished; nil where none of it has come
+}
+
+// Read counts what belongs to headers, and ends the connection at one too many: net/http would take them all in, at many
+// times their length, before anybody could count.
+func (c *connection) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if n > 0 && !c.of.came(c, p[:n]) {
+		c.of.limits.Refused(Header)
+		tellTooManyFields(c.Conn)
+		return 0, io.EOF // net/http closes without a word of its own
+	}
+	return n, err
+}
+
+// Close closes the connection, once.
+func (c *connection) Close() error {
+	c.once.Do(func() { c.of.closed(c) })
+	return c.Conn.Close()
+}
+
+// came counts what came of a header, and reports whether it has not too many fields. It closes the connections that have been
+// sending theirs for the longest time if all of them are too much. An honest header comes in one packet, and is read at once.
+func (l *Listener) came(c *connection, data []byte) bool {
+	l.mu.Lock()
+	if !c.inHeader {
+		l.mu.Unlock()
+		return true
+	}
+	if c.place == nil {
+		c.place = l.unfinished.PushBack(c)
+	}
+	c.header.add(data)
+	l.bytes += len(data)
+	few := c.header.lines <= 1+HeaderFields+1 // the request's own line, and the empty one
+	if !few {
+		c.inHeader = false
+		l.forget(c)
+	}
+	var late []*connection
+	for l.bytes > unfinishedBytes {
+		oldest := l.unfinished.Front().Value.(*connection)
+		l.forget(oldest)
+		late = append(late, oldest)
+	}
+	l.mu.Unlock()
+	for _, c := range late {
+		l.limits.Refused(Header)
+		c.Close()
+	}
+	return few
+}
+
+// headerEnds is told by the server when c's header was read to its end, and headerBegins when the next request may come.
+func (l *Listener) headerEnds(c *connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.inHeader = false
+	l.forget(c)
+}
+
+func (l *Listener) headerBegins(c *connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.inHeader = true
+}
+
+func (l *Listener) closed(c *connection) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.inHeader = false
+	l.forget(c)
+	l.open--
+	if l.of[c.from]--; l.of[c.from] == 0 {
+		delete(l.of, c.from)
+	}
+}
+
+// forget takes c out of the unfinished.
+func (l *Listener) forget(c *connection) {
+	if c.place != nil {
+		l.unfinished.Remove(c.place)
+		l.bytes -= c.header.bytes
+		c.place = nil
+	}
+	c.header = header{}
+}
+
+// header is what has come of a request's header.
+type header struct {
+	bytes, lines int
+	line         bool // something of the next line has come
+	ended        bool // by an empty line; what follows is a body, or another request in the same packet
+}
+
+func (h *header) add(data []byte) {
+	h.bytes += len(data)
+	for !h.ended && len(data) > 0 {
+		line, rest, whole := bytes.Cut(data, []byte("\n"))
+		h.line = h.line || len(bytes.TrimSuffix(line, []byte("\r"))) > 0
+		if !whole {
+			return
+		}
+		h.ended = !h.line
+		h.lines++
+		h.line, data = false, rest
+	}
+}

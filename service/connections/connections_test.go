@@ -1,0 +1,310 @@
+package connections
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// refusals counts what a listener refused.
+type refusals struct {
+	mu    sync.Mutex
+	count map[Reason]int
+}
+
+func (r *refusals) add(reason Reason) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.count == nil {
+		r.count = map[Reason]int{}
+	}
+	r.count[reason]++
+}
+
+func (r *refusals) of(reason Reason) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count[reason]
+}
+
+// serve answers on a port of its own until the test ends.
+func serve(t *testing.T, limits Limits, handler http.HandlerFunc) (addr string, l *Listener) {
+	t.Helper()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
+	Guard(server)
+	l = Limit(inner, limits)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	t.Cleanup(func() {
+		server.Close()
+		<-done
+	})
+	return inner.Addr().String(), l
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	n, _ := io.Copy(io.Discard, r.Body)
+	fmt.Fprint(w, n)
+}
+
+func dial(t *testing.T, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetDeadline(time.Now().Add(time.Minute))
+	return c
+}
+
+// ask sends a request on c, and answers with its status and body.
+func ask(t *testing.T, c net.Conn, header string) (int, string) {
+	t.Helper()
+	picture := ""
+	if header == "" {
+		picture = strings.Repeat("p", 40_000)
+	}
+	fmt.Fprintf(c, "POST / HTTP/1.1\r\nHost: x\r\n%sContent-Length: %d\r\n\r\n%s", header, len(picture), picture)
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if response.StatusCode == http.StatusTooManyRequests && response.Header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After is %q", response.Header.Get("Retry-After"))
+	}
+	return response.StatusCode, string(body)
+}
+
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("no %s in 30 s", what)
+		}
+	}
+}
+
+// One connection too many is told so, also in the middle of its upload, and its place is the next one's as soon as another closes.
+func TestConnectionsAreBounded(t *testing.T) {
+	var refused refusals
+	addr, _ := serve(t, Limits{Most: 2, Refused: refused.add}, echo)
+	first, second := dial(t, addr), dial(t, addr)
+	for _, c := range []net.Conn{first, second} {
+		if status, answer := ask(t, c, ""); status != http.StatusOK || answer != "40000" {
+			t.Fatalf("%d %s", status, answer)
+		}
+	}
+	if status, answer := ask(t, dial(t, addr), ""); status != http.StatusTooManyRequests ||
+		!strings.Contains(answer, "queue_full") || !strings.Contains(answer, "connections") {
+		t.Errorf("the third connection of two got %d %s", status, answer)
+	}
+	if refused.of(AllTaken) != 1 {
+		t.Errorf("refused: %v", refused.count)
+	}
+	first.Close()
+	waitFor(t, "place", func() bool { status, _ := ask(t, dial(t, addr), ""); return status == http.StatusOK })
+}
+
+// An address alone gets three quarters. However many are greedy, another one gets in.
+func TestNoAddressTakesAll(t *testing.T) {
+	fill := func(l *Listener, greedy int) {
+		for refused := 0; refused < greedy; {
+			refused = 0
+			for n := range greedy {
+				if l.admit(netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}), 32)) != "" {
+					refused++
+				}
+			}
+		}
+	}
+	for greedy, want := range map[int]int{1: 750, 2: 856, 16: 976} {
+		l := Limit(nil, Limits{Most: 1000})
+		fill(l, greedy)
+		if l.open < want || l.open > want+greedy {
+			t.Errorf("%d greedy addresses hold %d of 1000, want %d", greedy, l.open, want)
+		}
+		other := netip.MustParsePrefix("2001:db8::/64")
+		for n := range 10 {
+			if reason := l.admit(other); reason != "" {
+				t.Errorf("beside %d greedy addresses, connection %d of another: %s", greedy, n, reason)
+			}
+		}
+	}
+	if l := Limit(nil, Limits{Most: 10}); l.admit(netip.Prefix{}) != "" {
+		t.Error("a socket without addresses has no place")
+	}
+	for address, want := range map[string]string{
+		"192.0.2.7": "192.0.2.7/32", "::ffff:192.0.2.7": "192.0.2.7/32", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+	} {
+		if got := network(&net.TCPAddr{IP: net.ParseIP(address), Zone: ""}).String(); got != want {
+			t.Errorf("%s counts as %s, want %s", address, got, want)
+		}
+	}
+}
+
+// Row R4: of headers that do not end, the oldest go when there are too many bytes of them; who is in a body or between two
+// requests stays, and whoever sends a whole header is answered at once.
+func TestUnfinishedHeadersAreDroppedOldestFirst(t *testing.T) {
+	var refused refusals
+	addr, l := serve(t, Limits{Most: 2000, Refused: refused.add}, echo)
+	idle, uploading := dial(t, addr), dial(t, addr)
+	ask(t, idle, "")
+	fmt.Fprintf(uploading, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+	header := "GET / HTTP/1.1\r\nHost: x\r\nA: " + strings.Repeat("a", HeaderBytes-100)
+	fit := unfinishedBytes / len(header)
+	waiting := func() (int, int) { l.mu.Lock(); defer l.mu.Unlock(); return l.unfinished.Len(), l.bytes }
+	waitFor(t, "upload that has begun", func() bool { n, _ := waiting(); return n == 0 })
+	var first, last net.Conn
+	for n := range 3 * fit {
+		last = dial(t, addr)
+		if _, err := io.WriteString(last, header); err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			first = last
+			waitFor(t, "first header", func() bool { n, _ := waiting(); return n == 1 })
+		}
+	}
+	if _, err := first.Read(make([]byte, 1)); err == nil {
+		t.Error("the oldest was answered")
+	}
+	waitFor(t, "dropped headers", func() bool { return refused.of(Header) >= 2*fit-1 })
+	if n, bytes := waiting(); bytes > unfinishedBytes || n < fit-1 || n > fit+1 {
+		t.Errorf("%d headers of %d bytes wait, want about %d", n, bytes, fit)
+	}
+	if status, answer := ask(t, idle, ""); status != http.StatusOK {
+		t.Errorf("who was between two requests: %d %s", status, answer)
+	}
+	if status, _ := ask(t, dial(t, addr), ""); status != http.StatusOK {
+		t.Errorf("somebody else: %d", status)
+	}
+	fmt.Fprint(uploading, strings.Repeat("p", 100_000))
+	if response, err := http.ReadResponse(bufio.NewReader(uploading), nil); err != nil || response.StatusCode != http.StatusOK {
+		t.Errorf("who was uploading: %v %v", response, err)
+	}
+	fmt.Fprint(last, "\r\nConnection: close\r\n\r\n")
+	if answer, _ := io.ReadAll(last); !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
+		t.Errorf("the last, once it has ended: %.100q", answer)
+	}
+}
+
+func TestHeadersAreBounded(t *testing.T) {
+	addr, _ := serve(t, Limits{Most: 100}, echo)
+	for name, c := range map[string]struct {
+		header string
+		want   int
+	}{
+		"100 fields": {strings.Repeat("A: b\r\n", HeaderFields-3), 200},
+		"too many":   {strings.Repeat("A: b\r\n", HeaderFields-2), 431},
+		"pipelined":  {strings.Repeat("A: b\r\n", 60) + "\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + strings.Repeat("A: b\r\n", 60), 200},
+		"15 KiB":     {"A: " + strings.Repeat("b", HeaderBytes-1<<10) + "\r\n", 200},
+		"17 KiB":     {"A: " + strings.Repeat("b", HeaderBytes+1<<10) + "\r\n", 431},
+	} {
+		conn := dial(t, addr)
+		go io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n"+c.header+"\r\n")
+		if answer, _ := io.ReadAll(conn); !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", c.want)) {
+			t.Errorf("%s: %.100q", name, answer)
+		}
+	}
+}
+
+// Row R4: what a connection takes, in each of the ways to make it dear, is what [Memory] says.
+func TestCosts(t *testing.T) {
+	held := make(chan struct{})
+	wait := func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/hold" {
+			<-held
+		}
+		fmt.Fprint(w, "ok")
+	}
+	addr, _ := serve(t, Limits{Most: 1000}, wait)
+	t.Cleanup(func() { close(held) })
+	tiny := func(bytes int) string { // distinct names, as short as they can be
+		var b strings.Builder
+		for n := 0; b.Len() < bytes; n++ {
+			fmt.Fprintf(&b, "%s:\r\n", string([]byte{byte('A' + n%26), byte('a' + n/26%26), byte('a' + n/676)}))
+		}
+		return b.String()[:bytes]
+	}
+	full := strings.Repeat("A"+":"+strings.Repeat("b", (HeaderBytes-slop)/HeaderFields)+"\r\n", HeaderFields-2)
+	for name, sent := range map[string]string{
+		"open":               "",
+		"idle":               "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"a request":          "GET /hold HTTP/1.1\r\nHost: x\r\n" + full + "\r\n",
+		"a packet after one": "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n" + tiny(4000),
+		"and another":        "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n" + tiny(4000) + full,
+		"unfinished fields":  "GET / HTTP/1.1\r\n" + tiny(300) + full[:len(full)/2],
+		"one line":           "GET / HTTP/1.1\r\nA: " + strings.Repeat("b", HeaderBytes-500),
+	} {
+		before := inUse()
+		var open []net.Conn
+		for range 200 {
+			conn := dial(t, addr)
+			go io.WriteString(conn, sent)
+			open = append(open, conn)
+		}
+		time.Sleep(300 * time.Millisecond) // they have no answer to wait for
+		each := (inUse() - before) / len(open)
+		t.Logf("%s: %d bytes each", name, each)
+		if each > memory {
+			t.Errorf("%s takes %d bytes, want %d", name, each, memory)
+		}
+		for _, conn := range open {
+			conn.Close()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+// inUse is the memory that Go holds for objects and stacks, after a collection.
+func inUse() int {
+	debug.FreeOSMemory()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapInuse + m.StackInuse)
+}
+
+// What a proxy took for the rest of a chunked body is not run as a request.
+func TestAChunkedRequestIsTheLastOfItsConnection(t *testing.T) {
+	addr, _ := serve(t, Limits{Most: 10}, echo)
+	c := dial(t, addr)
+	fmt.Fprint(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	if answer, _ := io.ReadAll(c); strings.Count(string(answer), "HTTP/1.1 ") != 1 {
+		t.Errorf("answers: %q", answer)
+	}
+}
+
+// A server that is shut down keeps nothing.
+func TestPlacesAreGivenBack(t *testing.T) {
+	addr, l := serve(t, Limits{Most: 50}, echo)
+	for range 10 {
+		ask(t, dial(t, addr), "")
+		c := dial(t, addr)
+		fmt.Fprint(c, "GET / HTTP/1.1\r\nA: b")
+		c.Close()
+	}
+	waitFor(t, "closed connections", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.unfinished.Len() == 0 && l.bytes == 0 && l.open <= 10
+	})
+}
