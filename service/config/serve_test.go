@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
@@ -165,4 +166,27 @@ func FuzzValues(f *testing.F) {
 			t.Errorf("%q is %v", text, length.D)
 		}
 	})
+}
+
+// The default is what an eighth of the memory holds, within bounds; what the operator says has precedence.
+func TestConnectionsByMemory(t *testing.T) {
+	for _, c := range []struct {
+		flag   string
+		memory int64
+		want   int
+	}{
+		{"0", 0, 500}, {"0", 256 << 20, 500}, {"0", 2 << 30, 2730}, {"0", 64 << 30, 10_000}, {"20000", 1 << 30, 20_000},
+	} {
+		s, err := parse(t, "--max-connections="+c.flag)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var files unix.Rlimit
+		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.Connections(c.memory); got != c.want && got != int(files.Cur)-otherFiles {
+			t.Errorf("--max-connections %s and %d MiB: %d, want %d", c.flag, c.memory>>20, got, c.want)
+		}
+	}
 }

@@ -58,8 +58,12 @@ var elsewhere = map[string][]string{
 		"service/e2e TestPNGsThatGoOnDelayNobody", "service/preprocess TestEveryDecoderKeepsTheClock", "service/preprocess TestCodeGroupsAreCharged",
 		"cgo Png.PixelsBehindTheLastRowAreNotInflated", "cgo Png.TheClockIsReadBeforeTheFirstRowToo",
 	},
-	"R2":   {"service/e2e TestNoRequestFillsTheLog", "service/logs TestLinesAreBounded"},
-	"R3":   {"service/e2e TestALogThatNobodyReads", "service/e2e TestALogWhoseReaderEnds", "service/logs TestAWriterThatFails"},
+	"R2": {"service/e2e TestNoRequestFillsTheLog", "service/logs TestLinesAreBounded"},
+	"R3": {"service/e2e TestALogThatNobodyReads", "service/e2e TestALogWhoseReaderEnds", "service/logs TestAWriterThatFails"},
+	"R4": {
+		"service/e2e TestHeadersBeforeAnyKey", "service/connections TestUnfinishedHeadersAreDroppedOldestFirst",
+		"service/connections TestHeadersAreBounded", "service/connections TestNoAddressTakesAll", "service/connections TestCosts",
+	},
 	"R13a": {"service/e2e TestFilesOnAFileSystemThatHangs", "service/watch TestAReadThatHangs", "service/keys TestABrokenFileKeepsTheOldKeysAndIsLoud", "service/userfile TestOpenWaitsForNothing"},
 	"R13c": {"service/imports TestNestedConfigurations", "service/rules TestNestedRules", "service/model TestACardOfAMillionMistakes", "service/model TestHostilePicklesCostLittle"},
 }
