@@ -40,6 +40,8 @@ func openLibrary(path string) error {
 	return nil
 }
 
+func nameTrappedCalls() { C.tb_name_trapped_calls() }
+
 // check takes ownership of status and returns it as an *Error, or nil. subject names the file or thing at hand, "" for none.
 func check(op, subject string, status *C.tb_status) error {
 	if status == nil {

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 )
@@ -49,6 +51,27 @@ func Open() error {
 		library.open.Store(library.err == nil)
 	})
 	return library.err
+}
+
+// LibraryPath is the file that [Open] opens, without opening it.
+func LibraryPath() (string, error) { return findLibrary() }
+
+// NameTrappedCalls has every system call that a seccomp filter traps named on standard error from
+// now on, as [TrappedCall] reads it; the process then ends by SIGSYS. Go alone names none that is
+// made on a thread of C's, where modules are run.
+func NameTrappedCalls() { nameTrappedCalls() }
+
+var trappedCall = regexp.MustCompile(`trapped system call +(\d+)\n`)
+
+// TrappedCall is the number of the system call that the standard error of a process with
+// [NameTrappedCalls] names last.
+func TrappedCall(stderr string) (number int, found bool) {
+	all := trappedCall.FindAllStringSubmatch(stderr, -1)
+	if len(all) == 0 {
+		return 0, false
+	}
+	number, err := strconv.Atoi(all[len(all)-1][1])
+	return number, err == nil
 }
 
 // opened reports whether the shim is open, without opening it or waiting for who does.

@@ -1,13 +1,15 @@
-#define _GNU_SOURCE  // setenv, sched_getaffinity
+#define _GNU_SOURCE  // setenv, sched_getaffinity, si_syscall
 
 #include "loader.h"
 
 #include <dlfcn.h>
 #include <malloc.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // One line per function of shim.h that returns a value: R(result, name, (parameters), (arguments)). The compiler holds each
 // against its declaration there, so the list cannot drift from the header.
@@ -115,4 +117,32 @@ char* tb_open(const char* path) {
     return copy_text(text);
   }
   return NULL;  // never closed: libtorch does not survive being unloaded
+}
+
+// Nothing but what may be called in a signal handler: the call may have been made inside malloc or
+// the loader.
+static void name_trapped_call(int signal_number, siginfo_t* info, void* context) {
+  (void)context;
+  char text[] =
+      "trapped system call "
+      "          \n";
+  char* digit = text + sizeof(text) - 2;
+  unsigned call = (unsigned)info->si_syscall;
+  do {
+    *--digit = (char)('0' + call % 10);
+    call /= 10;
+  } while (call > 0);
+  if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0) {
+    // the signal alone tells then
+  }
+  signal(signal_number, SIG_DFL);
+  raise(signal_number);
+}
+
+void tb_name_trapped_calls(void) {
+  // Go's handler names none that is made on a thread of C's.
+  struct sigaction action = {.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+  action.sa_sigaction = name_trapped_call;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGSYS, &action, NULL);
 }

@@ -9,4 +9,8 @@
 // Must be called once, and succeed, before any function of shim.h.
 char* tb_open(const char* path);
 
+// From now on a system call that a seccomp filter traps is named on standard error, by its number,
+// and ends the process by SIGSYS.
+void tb_name_trapped_calls(void);
+
 #endif
