@@ -64,6 +64,10 @@ var elsewhere = map[string][]string{
 		"service/e2e TestHeadersBeforeAnyKey", "service/connections TestUnfinishedHeadersAreDroppedOldestFirst",
 		"service/connections TestHeadersAreBounded", "service/connections TestNoAddressTakesAll", "service/connections TestCosts",
 	},
+	"R5b": {
+		"service/trial TestTheTrialHoldsAHostileModel", "service/sandbox TestForbiddenCallsAreNamed",
+		"service/sandbox TestFlagsOfOpenat", "service/sandbox TestStartHoldsToTheRules",
+	},
 	"R13a": {"service/e2e TestFilesOnAFileSystemThatHangs", "service/watch TestAReadThatHangs", "service/keys TestABrokenFileKeepsTheOldKeysAndIsLoud", "service/userfile TestOpenWaitsForNothing"},
 	"R13c": {"service/imports TestNestedConfigurations", "service/rules TestNestedRules", "service/model TestACardOfAMillionMistakes", "service/model TestHostilePicklesCostLittle"},
 }

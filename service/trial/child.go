@@ -16,6 +16,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/sandbox"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -41,7 +42,7 @@ func child(stdin io.Reader, watch func(message)) error {
 		_ = out.Encode(m) // nobody listens any more: nothing to do about it
 		watch(m)
 	}
-	if err := o.Limits.impose(); err != nil { // the file is not to blame
+	if err := confine(o.Limits); err != nil { // the file is not to blame
 		tell(message{Refused: &refused{Error: err.Error()}})
 		return nil
 	}
@@ -53,6 +54,28 @@ func child(stdin io.Reader, watch func(message)) error {
 		tell(message{Refused: &refused{Error: err.Error()}})
 	default:
 		tell(message{Report: report})
+	}
+	return nil
+}
+
+// confine leaves this process what trying a model takes. Where it starts Landlock holds it already
+// (see startHeld). Libraries are opened first: their own start may make other system calls than
+// models do.
+func confine(l Limits) error {
+	if err := l.impose(); err != nil {
+		return err
+	}
+	mode, err := sandbox.Wanted()
+	if err != nil || mode == sandbox.Off {
+		return err
+	}
+	if err := torchbind.Open(); err != nil {
+		return err
+	}
+	torchbind.NameTrappedCalls()
+	if err := sandbox.ForbidCalls(); err != nil {
+		return fmt.Errorf("%w: models are programs, and are not tried without that; %s=off does",
+			err, sandbox.Variable)
 	}
 	return nil
 }

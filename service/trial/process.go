@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -20,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/sandbox"
+	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // process is one process that tries a model, and what it has told.
@@ -61,9 +62,8 @@ func (p *process) run(ctx, limited context.Context) (*Report, error) {
 	cmd.WaitDelay = 5 * time.Second
 	// Should this process be killed, the other one goes too.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // the kernel means this thread's death, not the process's
-	defer runtime.UnlockOSThread()
-	err = cmd.Start()
+	release, err := startHeld(cmd, p.order.Path)
+	defer release()
 	write.Close()
 	if err != nil {
 		return nil, fmt.Errorf("starting a process to try the model in: %w", err)
@@ -98,6 +98,10 @@ func (p *process) run(ctx, limited context.Context) (*Report, error) {
 	case report != nil:
 		return report, nil
 	}
+	if forbidden := forbiddenCall(cmd.ProcessState, last.String()); forbidden != "" {
+		why := "was refused: " + forbidden + " while " + p.doing
+		return nil, &Refusal{Path: p.order.Path, Why: why, Do: adviceForbidden}
+	}
 	p.died = true
 	timeout := errors.Is(limited.Err(), context.DeadlineExceeded)
 	p.why = death(cmd.ProcessState, exit, timeout, last.String(), limits)
@@ -109,6 +113,44 @@ func (p *process) run(ctx, limited context.Context) (*Report, error) {
 
 const adviceForDeath = "It was tried in a process of its own, so nothing else was hurt. The file is damaged, or uses something that this libtorch\n" +
 	"cannot do. Export it again, and see that it runs in Python: torch.jit.load(\"model.pt\")(torch.rand(1, 3, 224, 224))"
+
+const adviceForbidden = "It was tried in a process that may not do that, so nothing was hurt. " +
+	"A classifier only computes: do not use this file\n" +
+	"unless you know who made it and why, and then have it exported without that."
+
+// startHeld starts the process that tries the file, held to it and to the libraries.
+func startHeld(cmd *exec.Cmd, path string) (release func(), err error) {
+	none := func() {}
+	mode, err := sandbox.Wanted()
+	if err != nil {
+		return none, err
+	}
+	programs, err := sandbox.Program()
+	if err != nil {
+		return none, err
+	}
+	own := slices.Clone(programs)
+	if shim, err := torchbind.LibraryPath(); err == nil { // the process tells where there is none
+		own = append(own, shim)
+	}
+	read := slices.Concat([]string{path}, sandbox.Libraries(own...), sandbox.Kernel())
+	return sandbox.Start(cmd, mode, sandbox.Rules{Read: read, Execute: programs})
+}
+
+// forbiddenCall says which system call ended the process, "" for none.
+func forbiddenCall(state *os.ProcessState, stderr string) string {
+	status, _ := state.Sys().(syscall.WaitStatus)
+	if !status.Signaled() || status.Signal() != syscall.SIGSYS {
+		return ""
+	}
+	number, found := torchbind.TrappedCall(stderr)
+	call := sandbox.CallName(number)
+	if !found || call == "" {
+		return "it made a system call that no model needs, and was ended,"
+	}
+	return fmt.Sprintf("it tried to %s (system call %s), which no model needs, and was ended,",
+		sandbox.Deed(call), call)
+}
 
 // listen reads messages to the end, and calls heard after each. What is not a message is a mistake of the
 // program, and is ignored: its exit tells.

@@ -1,8 +1,9 @@
 // Package trial tries model files in a process of its own. A TorchScript file is a program: a damaged one can crash the process
 // that loads it, and any can hang or eat memory. Here that is a [Refusal] with a reason, and the caller goes on.
 //
-// The process is this program again, run as `vidi models try` (see [Child]), with limits on memory, CPU time and time on the
-// clock. It guards against mistakes and damage, not against malice: the model still runs with the rights of its user.
+// The process is this program again, run as `vidi models try` (see [Child]), with limits on memory, CPU
+// time and time on the clock, and with what package sandbox leaves it: it reads the file and the
+// libraries, writes nothing, and reaches neither the network nor other processes.
 package trial
 
 import (
