@@ -38,6 +38,34 @@ func (c *serveCmd) boundHeap() {
 	}
 }
 
+// stopSignals are those that end a server. SIGHUP is what a terminal sends that is closed; nohup has it ignored.
+func stopSignals() []os.Signal {
+	if signal.Ignored(syscall.SIGHUP) {
+		return []os.Signal{os.Interrupt, syscall.SIGTERM}
+	}
+	return []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP}
+}
+
+// stops are the signals that count. A SIGHUP after another signal does not: a closed terminal and its shell send one each, systemd one
+// after its SIGTERM, and none of them means that requests should be cut off.
+func stops(came <-chan os.Signal) <-chan os.Signal {
+	counted := make(chan os.Signal, 2)
+	go func() {
+		first := true
+		for sig := range came {
+			if sig == syscall.SIGHUP && !first {
+				continue
+			}
+			first = false
+			select {
+			case counted <- sig:
+			default: // two are enough
+			}
+		}
+	}()
+	return counted
+}
+
 // flushTime is how long the end waits for whoever reads the log.
 const flushTime = time.Second
 
@@ -46,9 +74,13 @@ func openConnections(s config.Serve) int { return s.Connections(memoryLimit().by
 
 // Run serves until a signal. Signals are caught before anything else: one that comes while the model loads would kill.
 func (c *serveCmd) Run(program *kong.Kong, a *app) error {
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	defer signal.Stop(signals)
+	came := make(chan os.Signal, 4)
+	signal.Notify(came, stopSignals()...)
+	defer func() {
+		signal.Stop(came)
+		close(came)
+	}()
+	signals := stops(came)
 	signal.Ignore(syscall.SIGPIPE) // else the server would end with the reader of its log
 	c.boundHeap()
 	a.lines = logs.NewWriter(a.stderr)
@@ -157,7 +189,7 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	}
 	select {
 	case sig := <-signals:
-		if sig == syscall.SIGTERM && c.DrainDelay.D > 0 { // a Ctrl-C comes from a person, not from something that balances loads
+		if sig != os.Interrupt && c.DrainDelay.D > 0 { // a Ctrl-C comes from a person, not from something that balances loads
 			server.Leave()
 			log.Info("leaving: /readyz says no, requests are still answered", "for", c.DrainDelay.D.String())
 			select {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -335,6 +336,35 @@ func TestWrongSettingsAreWrongUse(t *testing.T) {
 	for _, flag := range []string{"--model", "--max-body"} {
 		if !strings.Contains(stderr.String(), flag) {
 			t.Errorf("%s is not in:\n%s", flag, stderr)
+		}
+	}
+}
+
+// A SIGHUP counts like SIGTERM, but not after another signal: it comes twice where a terminal is closed.
+func TestHangupsDoNotCutOff(t *testing.T) {
+	const hup, term = syscall.SIGHUP, syscall.SIGTERM
+	for _, c := range []struct{ came, counted []os.Signal }{
+		{[]os.Signal{hup}, []os.Signal{hup}},
+		{[]os.Signal{hup, hup, hup}, []os.Signal{hup}},
+		{[]os.Signal{term, hup}, []os.Signal{term}},
+		{[]os.Signal{hup, hup, term}, []os.Signal{hup, term}},
+		{[]os.Signal{term, os.Interrupt}, []os.Signal{term, os.Interrupt}},
+	} {
+		came := make(chan os.Signal, 4)
+		counted := stops(came)
+		for _, sig := range c.came {
+			came <- sig
+		}
+		for len(came) > 0 { // the last one is being looked at
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(10 * time.Millisecond)
+		var got []os.Signal
+		for len(counted) > 0 {
+			got = append(got, <-counted)
+		}
+		if close(came); !slices.Equal(got, c.counted) {
+			t.Errorf("%v: %v count, want %v", c.came, got, c.counted)
 		}
 	}
 }
