@@ -10,9 +10,11 @@
 #   4. the public release, from download.pytorch.org;
 #   5. the same libraries as packages: Maven (client: mvn) for the libraries, PyPI (client: pip) for the headers.
 # Everything downloaded is checked before it is used, and is moved into place in one step: an interrupted run leaves
-# nothing half-installed, the next one goes on where it stopped. A mismatch ends the run.
+# nothing half-installed, the next one goes on where it stopped. A mismatch ends the run. Every library in lib/ is checked each time,
+# wherever it lies: users may write to the cache, and to a folder of their own.
 #
-# VIDI_LIBTORCH_URL replaces the public release's address (a mirror), VIDI_LIBTORCH_LOCK the lock file (a build of your own).
+# VIDI_LIBTORCH_URL replaces the public release's address (a mirror; none for the packages), VIDI_LIBTORCH_LOCK the lock file (a build
+# of your own).
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -33,9 +35,9 @@ case $#:${1:-} in
 esac
 case $arch in
   x86_64 | amd64)  arch=x86_64  release=libtorch-cxx11-abi-shared-with-deps-$VERSION+cpu.zip url=${VIDI_LIBTORCH_URL:-$RELEASE_URL_X86_64}
-                   classifier=$MAVEN_CLASSIFIER_X86_64 jar_sha=$MAVEN_SHA256_X86_64 so_sha=$LIBTORCH_CPU_SHA256_X86_64 ;;
+                   classifier=$MAVEN_CLASSIFIER_X86_64 jar_sha=$MAVEN_SHA256_X86_64 libraries=$LIBRARIES_X86_64 ;;
   aarch64 | arm64) arch=aarch64 release=libtorch-shared-with-deps-$VERSION+cpu-aarch64.zip url=${VIDI_LIBTORCH_URL:-}
-                   classifier=$MAVEN_CLASSIFIER_AARCH64 jar_sha=$MAVEN_SHA256_AARCH64 so_sha=$LIBTORCH_CPU_SHA256_AARCH64 ;;
+                   classifier=$MAVEN_CLASSIFIER_AARCH64 jar_sha=$MAVEN_SHA256_AARCH64 libraries=$LIBRARIES_AARCH64 ;;
   *) die "there is no libtorch for $arch; vidi runs on x86-64 and aarch64" ;;
 esac
 cache=${XDG_CACHE_HOME:-${HOME:?set HOME or XDG_CACHE_HOME}/.cache}/vidi
@@ -52,7 +54,9 @@ offline() { # the last words of every run that found no source
   exit 1
 }
 
-digest() { sha256sum "$1" | cut -d' ' -f1; }
+# 450 MB take openssl 0.3 s, and sha256sum of older systems 1.6 s.
+if command -v openssl >/dev/null; then digest() { openssl dgst -r -sha256 "$1" | cut -c 1-64; }
+else digest() { sha256sum "$1" | cut -c 1-64; }; fi
 
 # A download that is no good goes, or the next run would stumble over it again.
 reject() { # DOWNLOAD WHAT-IS-WRONG
@@ -65,20 +69,34 @@ expect() { # DOWNLOAD SHA256 FILE WHAT: ends the run unless FILE has the SHA-256
   [ "$got" = "$2" ] || reject "$1" "$4 the wrong SHA-256: expected $2, got $got"
 }
 
-# check FOLDER: is this the pinned version? Says what is wrong, and fails, if not.
+# check FOLDER: is this the pinned version, with the pinned libraries and no others? Says what is wrong, and fails, if not.
 check() {
-  local header=$1/include/torch/csrc/api/include/torch/version.h version
+  local header=$1/include/torch/csrc/api/include/torch/version.h version wanted name got file right=0
   [ -f "$header" ] || { say "$1 has no headers (include/torch/…)"; return 1; }
-  [ -f "$1/lib/libtorch_cpu.so" ] || { say "$1 has no lib/libtorch_cpu.so"; return 1; }
   version=$(sed -n 's/^ *"\([0-9.]*\).*"$/\1/p' "$header" | head -n 1)
   [ "$version" = "$VERSION" ] || { say "$1 is libtorch $version; vidi is built with $VERSION"; return 1; }
+  while read -r wanted name; do
+    [ -n "$name" ] || continue
+    if [ ! -f "$1/lib/$name" ]; then say "$1 has no lib/$name"; right=1; continue; fi
+    got=$(digest "$1/lib/$name")
+    [ "$got" = "$wanted" ] || { say "$1/lib/$name is not the pinned build: expected SHA-256 $wanted, got $got"; right=1; }
+  done <<<"$libraries"
+  for file in "$1"/lib/*.so*; do
+    in_lock "$file" || { say "$file is not in $lock; nothing else may lie there, because the loader would take it"; right=1; }
+  done
+  return $right
 }
+
+# in_lock FILE: is a library of this name pinned?
+in_lock() { [[ $libraries$'\n' = *"  $(basename "$1")"$'\n'* ]]; }
 
 use_installed() { if [ -f "$target/SOURCE" ] && check "$target"; then printf '%s\n' "$target"; exit; fi; }
 
 install_staged() { # FOLDER DOWNLOAD NOTE: the last step of every route
-  check "$1" || reject "$2" "is not libtorch $VERSION"
-  expect "$2" "$so_sha" "$1/lib/libtorch_cpu.so" "holds a libtorch_cpu.so with"
+  local file
+  # The release has libraries for tests and for Python too, which vidi does not load.
+  for file in "$1"/lib/*; do in_lock "$file" || rm -rf "$file"; done
+  check "$1" || reject "$2" "does not hold the libraries of $lock${hint:-}"
   printf '%s\n' "$3" >"$1/SOURCE"
   rm -rf "$target"
   mv "$1" "$target"
@@ -122,7 +140,8 @@ from_release() { # FROM
     "$VERSION" | "$VERSION"+cpu*) ;;
     *) reject "$zip" "is the wrong version: expected $VERSION+cpu, got $version" ;;
   esac
-  install_staged "$stage/libtorch" "$zip" "libtorch $VERSION from $1; checked: build-version and the SHA-256 of libtorch_cpu.so"
+  local hint=" (VIDI_LIBTORCH_URL=none takes them from the packages instead)"
+  install_staged "$stage/libtorch" "$zip" "libtorch $VERSION from $1; checked: build-version and the SHA-256 of every library"
   rm -f "$zip"  # 180 MB that the installed copy no longer needs
 }
 
@@ -162,16 +181,13 @@ from_packages() {
   unzip -qq "$wheel" 'torch/include/*' '*.dist-info/LICENSE' -d "$stage/wheel" </dev/null >&2
   mv "$stage/wheel/torch/include" "$stage/wheel"/*.dist-info/LICENSE "$stage/libtorch/"
   printf '%s+cpu\n' "$VERSION" >"$stage/libtorch/build-version"
-  install_staged "$stage/libtorch" "$jar" "libtorch $VERSION from the Maven and PyPI packages; checked: the SHA-256 of both packages and of libtorch_cpu.so"
+  install_staged "$stage/libtorch" "$jar" "libtorch $VERSION from the Maven and PyPI packages; checked: the SHA-256 of both packages and of every library"
   rm -f "$jar" "$wheel"  # 180 MB that the installed copy no longer needs
 }
 
 if [ -n "${LIBTORCH:-}" ]; then
   own=$(realpath -m "$LIBTORCH")
-  check "$own" || die "LIBTORCH=$LIBTORCH cannot be used (unset it to let this script fetch one)"
-  got=$(digest "$own/lib/libtorch_cpu.so")
-  [ "$got" = "$so_sha" ] ||
-    die "LIBTORCH=$LIBTORCH is version $VERSION, but its libtorch_cpu.so is not the pinned build: expected SHA-256 $so_sha, got $got"
+  check "$own" || die "LIBTORCH=$LIBTORCH cannot be used. Unset it to let this script fetch one; if that build is what you mean, name its libraries in a copy of libtorch.lock, and set VIDI_LIBTORCH_LOCK to that"
   printf '%s\n' "$own"
   exit
 fi

