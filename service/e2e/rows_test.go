@@ -68,6 +68,7 @@ var elsewhere = map[string][]string{
 		"service/trial TestTheTrialHoldsAHostileModel", "service/sandbox TestForbiddenCallsAreNamed",
 		"service/sandbox TestFlagsOfOpenat", "service/sandbox TestStartHoldsToTheRules",
 	},
+	"R12a": {"make test-setup"},
 	"R13a": {"service/e2e TestFilesOnAFileSystemThatHangs", "service/watch TestAReadThatHangs", "service/keys TestABrokenFileKeepsTheOldKeysAndIsLoud", "service/userfile TestOpenWaitsForNothing"},
 	"R13c": {"service/imports TestNestedConfigurations", "service/rules TestNestedRules", "service/model TestACardOfAMillionMistakes", "service/model TestHostilePicklesCostLittle"},
 	"R13d": {"service/e2e TestAHangupDrains", "service/cmd/vidi TestHangupsDoNotCutOff"},
