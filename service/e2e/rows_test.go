@@ -70,6 +70,7 @@ var elsewhere = map[string][]string{
 	},
 	"R12a": {"make test-setup"},
 	"R13a": {"service/e2e TestFilesOnAFileSystemThatHangs", "service/watch TestAReadThatHangs", "service/keys TestABrokenFileKeepsTheOldKeysAndIsLoud", "service/userfile TestOpenWaitsForNothing"},
+	"R13b": {"service/e2e TestNoCommandPrintsWhatACardWants", "service/e2e TestNoCommandPrintsWhatAServerWants", "service/cmd/vidi TestErrorsHaveNoControlCharacters", "service/cmd/vidi TestProgramsReadWhatWasSaid"},
 	"R13c": {"service/imports TestNestedConfigurations", "service/rules TestNestedRules", "service/model TestACardOfAMillionMistakes", "service/model TestHostilePicklesCostLittle"},
 	"R13d": {"service/e2e TestAHangupDrains", "service/cmd/vidi TestHangupsDoNotCutOff"},
 }

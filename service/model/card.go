@@ -11,7 +11,6 @@ import (
 	"math"
 	"path/filepath"
 	"strings"
-	"unicode"
 )
 
 // CardFile is the name of the card inside a model's archive.
@@ -130,9 +129,7 @@ func (c Card) Validate() error {
 	check(c.Task == "classification", "task is %q; only \"classification\" is known", c.Task)
 	check(ValidName(c.Name), "name %q: use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit", c.Name)
 	check(ValidVersion(c.Version), "version %q: use 1 to 64 letters, digits, dots, dashes and underscores, beginning with a letter or digit, but not stable or canary", c.Version)
-	for _, text := range []struct{ field, content string }{{"description", c.Description}, {"licence", c.Licence}, {"source", c.Source}} {
-		check(!strings.ContainsFunc(text.content, unicode.IsControl), "%s has control characters, which terminals obey", text.field)
-	}
+	c.checkTexts(check)
 	check(c.Precision == "" || c.Precision == "fp32" || c.Precision == "int8", "precision is %q; use fp32 or int8", c.Precision)
 	check(c.Activation == Softmax || c.Activation == Sigmoid || c.Activation == None, "activation is %q; use softmax, sigmoid or none", c.Activation)
 	check(c.Temperature == 0 || c.Temperature >= MinTemperature && c.Temperature <= MaxTemperature,

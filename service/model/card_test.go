@@ -51,7 +51,7 @@ func TestCardReportsEveryMistake(t *testing.T) {
 	for _, want := range []string{
 		"format is 2", `task is "detection"`, `name "../up"`, `version ""`, `activation is "relu"`, `precision is "int4"`,
 		"input.resize is 100", `input.interpolation is "area"`, "input.std[0]", `both "cat"`, "labels[2] is empty",
-		"temperature is -1", "unsure_below is 30", "licence has control characters",
+		"temperature is -1", "unsure_below is 30", "licence holds a control character",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the error does not mention %q:\n%v", want, err)

@@ -1,6 +1,7 @@
 package model
 
 import (
+	"errors"
 	"math"
 	"slices"
 )
@@ -127,12 +128,18 @@ func (c Card) checkGroups(check func(ok bool, format string, args ...any)) {
 	named := map[string]bool{}
 	for i, g := range c.Groups {
 		check(g.Group != "" && len(g.Group) <= maxGroupName, "groups[%d] has the name %.80q; use 1 to %d bytes", i, g.Group, maxGroupName)
+		if err := errors.Join(checkText(g.Group, maxGroupName), checkNames(g.Names)); err != nil {
+			check(false, "groups[%d] %w", i, err)
+		}
 		check(!named[g.Group] || g.Group == "", "groups[%d] is %q, which is there already", i, g.Group)
 		named[g.Group] = true
 	}
 	for i, l := range c.Labels {
 		for j, name := range l.Groups {
 			check(name != "" && len(name) <= maxGroupName, "labels[%d].groups[%d] is %.80q; use 1 to %d bytes", i, j, name, maxGroupName)
+			if err := checkText(name, maxGroupName); err != nil {
+				check(false, "labels[%d].groups[%d] %w", i, j, err)
+			}
 			check(!slices.Contains(l.Groups[:j], name), "labels[%d].groups names %q twice", i, name)
 		}
 	}

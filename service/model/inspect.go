@@ -22,7 +22,7 @@ type NotTorchScriptError struct {
 
 // Error is both sentences.
 func (e *NotTorchScriptError) Error() string {
-	return fmt.Sprintf("%s is %s, not a TorchScript model.\n%s", e.Path, e.Is, e.Do)
+	return fmt.Sprintf("%s is %s, not a TorchScript model.\n%s", userfile.Printable(e.Path), e.Is, e.Do)
 }
 
 const exportAgain = `Copy or export it again; ` + "`sha256sum`" + ` on both sides shows whether a copy is whole.`

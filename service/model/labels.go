@@ -3,20 +3,16 @@ package model
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // maxLabelsBytes bounds a label file: 21,000 names in two languages take 2 MB.
 const maxLabelsBytes = 16 << 20
-
-// maxNameRunes bounds one name: longer ones are a wrong column or a wrong file.
-const maxNameRunes = 200
 
 // ReadLabels reads names of classes, in class order, from a file in any of these forms:
 //
@@ -173,13 +169,5 @@ func (l Label) check() error {
 	if strings.TrimSpace(l.Label) == "" {
 		return fmt.Errorf("is empty; each output needs one")
 	}
-	for _, name := range []string{l.Label, l.WNID, l.Names["en"], l.Names["zh"]} {
-		if utf8.RuneCountInString(name) > maxNameRunes {
-			return fmt.Errorf("has %d characters, %.30q…; at most %d are allowed", utf8.RuneCountInString(name), name, maxNameRunes)
-		}
-		if strings.ContainsFunc(name, unicode.IsControl) {
-			return fmt.Errorf("holds a control character: %.60q", name)
-		}
-	}
-	return nil
+	return errors.Join(checkText(l.Label, maxNameRunes), checkText(l.WNID, maxNameRunes), checkNames(l.Names))
 }

@@ -131,7 +131,7 @@ func (c *classifyCmd) servedModel(a *app, served []api.ModelInfo) (string, error
 	}
 	asked := printable(c.Model)
 	isFile := model.IsModelFile(c.Model) || strings.ContainsRune(c.Model, filepath.Separator)
-	there := printable(strings.Join(names, ", "))
+	there := printable(shortened(strings.Join(names, ", ")))
 	switch fromVariable := c.Model == os.Getenv(modelVariable); {
 	case isFile && fromVariable:
 		fmt.Fprintf(a.stderr, "vidi: %s names a file of this machine, %s: the server's own default answers\n",
@@ -157,9 +157,9 @@ func (c *classifyCmd) serverFailure(err error) error {
 	case problem.Status == http.StatusUnauthorized && c.Key == "":
 		return fmt.Errorf("%s asks for a key; put yours into VIDI_KEY", c.Server)
 	case problem.Code == api.NotVidi:
-		return fmt.Errorf("%s answered %d %s: that is no vidi, or something in between", c.Server, problem.Status, printable(problem.Title))
+		return fmt.Errorf("%s answered %d %s: that is no vidi, or something in between", c.Server, problem.Status, printable(shortened(problem.Title)))
 	}
-	return fmt.Errorf("%s: %s", c.Server, printable(problem.Detail))
+	return fmt.Errorf("%s: %s", c.Server, printable(shortened(problem.Detail)))
 }
 
 func (m *remoteModel) answer(ctx context.Context, picture []byte) (api.Result, string, error) {

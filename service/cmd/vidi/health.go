@@ -72,7 +72,7 @@ func checkReady(ctx context.Context, addr string) error {
 	}
 	var problem api.Problem
 	if json.Unmarshal(body, &problem) != nil || problem.Detail == "" {
-		return fmt.Errorf("not ready: %s answered %s; is that vidi?", addr, response.Status)
+		return fmt.Errorf("not ready: %s answered %s; is that vidi?", addr, printable(shortened(response.Status)))
 	}
-	return fmt.Errorf("not ready: %s", problem.Detail)
+	return fmt.Errorf("not ready: %s", printable(shortened(problem.Detail)))
 }

@@ -111,6 +111,7 @@ func run(args []string, a *app) (code int) {
 			code = int(wish)
 		}
 	}()
+	a.stdout, a.stderr = forPeople(a.stdout), forPeople(a.stderr)
 	options := append(rawStrings(),
 		kong.Name("vidi"),
 		kong.Description("vidi tells what is in a picture, on your own machine: no account, no key, no network."),
@@ -133,7 +134,7 @@ func run(args []string, a *app) (code int) {
 	}
 	command, err := parser.Parse(args)
 	if err != nil {
-		fmt.Fprintf(a.stderr, "vidi: %s\n", printableLines(userfile.Explain(err)))
+		fmt.Fprintf(a.stderr, "vidi: %s\n", userfile.Explain(err))
 		fmt.Fprintln(a.stderr, "Run `vidi --help`, or `vidi COMMAND --help`, to see what there is.")
 		return exitWrongUse
 	}
@@ -149,7 +150,7 @@ func run(args []string, a *app) (code int) {
 		text = "interrupted"
 	}
 	if text != "" {
-		fmt.Fprintf(a.stderr, "vidi: %s\n", printableLines(text))
+		fmt.Fprintf(a.stderr, "vidi: %s\n", text)
 	}
 	var withCode *exitError
 	if errors.As(err, &withCode) {

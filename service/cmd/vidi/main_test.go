@@ -78,7 +78,7 @@ func TestErrorsHaveNoControlCharacters(t *testing.T) {
 			t.Errorf("%q: %d, %q", args, code, stderr)
 		}
 	}
-	if got := printableLines("one\ntwo\x1b[0m\r\nthree\t\xff"); got != "one\ntwo\\x1b[0m\\r\nthree\\t\\xff" {
+	if got := printableLines("one\ntwo\x1b[0m\r\nthree\t\xff"); got != "one\ntwo\\x1b[0m\\r\nthree\t\\xff" {
 		t.Errorf("%q", got)
 	}
 }

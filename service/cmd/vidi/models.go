@@ -140,7 +140,7 @@ func (c *modelsListCmd) Run(m *modelsCmd, a *app) error {
 	fmt.Fprintln(table, "NAME\tVERSION\tPRECISION\tCLASSES\tMB\tLICENCE\tDESCRIPTION")
 	for _, l := range lines {
 		if l.Error != "" {
-			fmt.Fprintf(table, "%s\t-\t-\t-\t-\t-\tcannot be used: %s\n", l.Name, strings.SplitN(l.Error, "\n", 2)[0])
+			fmt.Fprintf(table, "%s\t-\t-\t-\t-\t-\tcannot be used: %s\n", l.Name, shortened(printable(strings.SplitN(l.Error, "\n", 2)[0])))
 			continue
 		}
 		name := l.Name
@@ -182,7 +182,7 @@ func (c *modelsRmCmd) Run(m *modelsCmd, a *app) error {
 }
 
 func printJSON(a *app, value any) error {
-	encoder := json.NewEncoder(a.stdout)
+	encoder := json.NewEncoder(jsonForTerminals{raw(a.stdout)})
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(value)

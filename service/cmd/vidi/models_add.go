@@ -118,7 +118,7 @@ type added struct {
 
 func (c *modelsAddCmd) add(ctx context.Context, a *app, folder model.Folder) (*added, error) {
 	say := func(format string, args ...any) { fmt.Fprintf(a.stderr, "vidi: "+format+"\n", args...) }
-	say("looking inside %s", c.Source)
+	say("looking inside %s", printable(c.Source))
 	source, err := imports.Open(c.Source, string(folder))
 	if err != nil {
 		return nil, err

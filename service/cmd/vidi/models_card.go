@@ -153,7 +153,9 @@ func (d *cardDraft) complete(report *trial.Report, c *modelsAddCmd) error {
 		d.notes = append(d.notes, "it gives the same answer to black, white, noise and a photograph: were the weights loaded?")
 	}
 	t := report.Trial
-	for _, failed := range t.Engines {
+	for i := range t.Engines {
+		failed := &t.Engines[i]
+		failed.Failure = shortened(printable(failed.Failure)) // the network's own words, if it raises an error
 		if failed.Failure != "" {
 			d.notes = append(d.notes, fmt.Sprintf("the %s engine cannot run it (%s); the %s engine does, in %.1f ms", failed.Engine, failed.Failure, t.Engine, t.Milliseconds))
 		}

@@ -141,9 +141,9 @@ func (f runningFlags) ask(ctx context.Context, method, path string, body []byte)
 	case response.StatusCode == http.StatusOK && json.Unmarshal(answer, &status) == nil:
 		return &status, nil
 	case json.Unmarshal(answer, &problem) == nil && problem.Detail != "":
-		return nil, errors.New(problem.Detail)
+		return nil, errors.New(strings.ReplaceAll(shortened(problem.Detail), "\n", "\n      "))
 	}
-	return nil, fmt.Errorf("%s answered %s; is that vidi's port for operators?", addr, response.Status)
+	return nil, fmt.Errorf("%s answered %s; is that vidi's port for operators?", addr, printable(shortened(response.Status)))
 }
 
 func (f runningFlags) print(a *app, s *registry.Status) error {
@@ -161,7 +161,8 @@ func (f runningFlags) print(a *app, s *registry.Status) error {
 			if m.Default && v.Version == m.Stable {
 				roles += " (default)"
 			}
-			fmt.Fprintf(table, "%s@%s\t%s\t%s\t%s\t%d\t%s\n", m.Name, v.Version, orDash(roles), v.Precision, orDash(v.Engine), v.Memory>>20, v.File)
+			fmt.Fprintf(table, "%s@%s\t%s\t%s\t%s\t%d\t%s\n", cell(m.Name), cell(v.Version), cell(orDash(roles)), cell(v.Precision),
+				cell(orDash(v.Engine)), v.Memory>>20, cell(v.File))
 		}
 	}
 	if err := table.Flush(); err != nil {
@@ -177,9 +178,9 @@ func (f runningFlags) print(a *app, s *registry.Status) error {
 
 func printComparison(w io.Writer, m registry.ModelStatus) {
 	c := m.Shadow
-	fmt.Fprintf(w, "\n%s: shadow %s against %s, %g %% of the requests since %s\n", m.Name, c.Version, c.Against, c.Percent, c.Since.Local().Format("2006-01-02 15:04:05"))
+	fmt.Fprintf(w, "\n%s: shadow %s against %s, %g %% of the requests since %s\n", cell(m.Name), cell(c.Version), cell(c.Against), c.Percent, c.Since.Local().Format("2006-01-02 15:04:05"))
 	fmt.Fprintf(w, "  %d pictures compared, %d dropped, %d failed\n", c.Pictures, c.Dropped, c.Failed)
-	if c.Pictures == 0 {
+	if c.Pictures == 0 || c.Agreement == nil || c.Difference == nil || c.InferenceMS == nil { // the last three: no vidi says so
 		return
 	}
 	fmt.Fprintf(w, "  the same first name: %.1f %%; mean difference in probability: %.3f\n", *c.Agreement, *c.Difference)
@@ -192,7 +193,7 @@ func printComparison(w io.Writer, m registry.ModelStatus) {
 		fmt.Fprintln(w, "  the last that differ (stable → shadow):")
 	}
 	for _, d := range c.Last {
-		fmt.Fprintf(w, "    %s  %s %.0f %% → %s %.0f %%  request %s\n", d.Time.Local().Format("15:04:05"), d.Stable.Label, 100*d.Stable.Probability,
-			d.Shadow.Label, 100*d.Shadow.Probability, d.RequestID)
+		fmt.Fprintf(w, "    %s  %s %.0f %% → %s %.0f %%  request %s\n", d.Time.Local().Format("15:04:05"), cell(d.Stable.Label),
+			100*d.Stable.Probability, cell(d.Shadow.Label), 100*d.Shadow.Probability, cell(d.RequestID))
 	}
 }

@@ -53,7 +53,7 @@ func (c *modelsShowCmd) Run(m *modelsCmd, a *app) error {
 	if file.Card != nil {
 		printCard(a.stdout, *file.Card)
 	} else {
-		fmt.Fprintf(a.stdout, "model        %s, without a card: ImageNet preprocessing is assumed. `vidi models add %s` gives it one\n", model.NameOfFile(path), path)
+		fmt.Fprintf(a.stdout, "model        %s, without a card: ImageNet preprocessing is assumed. `vidi models add %s` gives it one\n", model.NameOfFile(path), printable(path))
 	}
 	sum := "not recorded: the file was not put here by `vidi models add`"
 	switch facts.Recorded {
@@ -63,7 +63,7 @@ func (c *modelsShowCmd) Run(m *modelsCmd, a *app) error {
 	default:
 		sum = "NOT as when it was added; run `vidi models verify`"
 	}
-	fmt.Fprintf(a.stdout, "file         %s, %.1f MB\nsha256       %s, %s\nwritten by   %s\n", path, float64(file.Bytes)/1e6, facts.SHA256, sum, facts.Writer)
+	fmt.Fprintf(a.stdout, "file         %s, %.1f MB\nsha256       %s, %s\nwritten by   %s\n", printable(path), float64(file.Bytes)/1e6, facts.SHA256, sum, facts.Writer)
 	return nil
 }
 
@@ -111,7 +111,7 @@ func (c *modelsVerifyCmd) Run(m *modelsCmd, a *app) error {
 			fmt.Fprintf(a.stdout, "fail  %s\n", says)
 			continue
 		}
-		fmt.Fprintf(a.stdout, "ok    %s: %s\n", path, says)
+		fmt.Fprintf(a.stdout, "ok    %s: %s\n", printable(path), says)
 	}
 	if failed > 0 {
 		return &exitError{code: exitSomeFailed, err: fmt.Errorf("of %d models, %d cannot be relied on", len(paths), failed)}

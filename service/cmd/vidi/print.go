@@ -38,6 +38,14 @@ type shown struct {
 func newPrinter(format string, w io.Writer, s shown) *printer {
 	nothing := func() error { return nil }
 	switch format {
+	case "json", "jsonl":
+		w = jsonForTerminals{raw(w)}
+	case "csv":
+		if !isTerminal(w) { // spreadsheets take names as they are
+			w = raw(w)
+		}
+	}
+	switch format {
 	case "json":
 		if s.single && !s.parents && !s.tags {
 			return &printer{print: func(o outcome) error { return printArticleList(w, o) }, finish: nothing, quiet: true}
@@ -60,7 +68,7 @@ func publicError(err error) string {
 	case errors.As(err, &refused):
 		return refused.Detail
 	case errors.As(err, &problem): // a server's
-		return problem.Detail
+		return shortened(problem.Detail)
 	}
 	return userfile.Explain(err)
 }
@@ -80,19 +88,6 @@ func codeOf(err error) api.Code {
 	return ""
 }
 
-// printable is a file's name as a terminal may have it.
-func printable(name string) string { return userfile.Printable(name) }
-
-// printableLines is a text of several lines as a terminal may have it: errors hold names, and what
-// servers and models say.
-func printableLines(text string) string {
-	lines := strings.Split(text, "\n")
-	for i, line := range lines {
-		lines[i] = printable(line)
-	}
-	return strings.Join(lines, "\n")
-}
-
 // barOf is a bar for 0 to 1.
 func barOf(part float64) string {
 	const width = 20
@@ -105,7 +100,7 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 		return nil
 	}
 	r := o.result
-	heading := fmt.Sprintf("%s  (%d × %d %s, %.1f ms", printable(o.name), r.Width, r.Height, r.Format, r.Timing.Decode+r.Timing.Preprocess+r.Timing.Inference)
+	heading := fmt.Sprintf("%s  (%d × %d %s, %.1f ms", printable(o.name), r.Width, r.Height, printable(shortened(r.Format)), r.Timing.Decode+r.Timing.Preprocess+r.Timing.Inference)
 	for _, warning := range r.Warnings {
 		heading += ", " + warningText(warning)
 	}
@@ -123,7 +118,7 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 		if lang != "en" && names[i] != p.Label {
 			names[i] += " (" + p.Label + ")"
 		}
-		names[i] = printable(names[i]) // a server's may hold anything
+		names[i] = printable(shortened(names[i])) // a server's may hold anything
 		width = max(width, runewidth.StringWidth(names[i]))
 	}
 	for i, p := range r.Predictions {
@@ -139,7 +134,7 @@ func printText(w io.Writer, lang string, bars bool, o outcome) error {
 		if line == "" {
 			continue
 		}
-		if _, err := fmt.Fprintln(w, "  "+printable(line)); err != nil {
+		if _, err := fmt.Fprintln(w, "  "+printable(shortened(line))); err != nil {
 			return err
 		}
 	}
@@ -213,7 +208,7 @@ func warningText(code string) string {
 	case classify.NotSure:
 		return "not sure"
 	}
-	return printable(code)
+	return printable(shortened(code))
 }
 
 // printArticleList writes [{"label": "alp", "confidence": 92.3}, …], spaced as Python's json.dumps does.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"time"
 
@@ -21,7 +22,7 @@ func newProgress(a *app, total int, words string) progress {
 	if total < 2 || !isTerminal(a.stderr) {
 		return progress{}
 	}
-	container := mpb.New(mpb.WithOutput(a.stderr), mpb.WithWidth(40))
+	container := mpb.New(mpb.WithOutput(raw(a.stderr)), mpb.WithWidth(40))
 	bar := container.AddBar(int64(total),
 		mpb.PrependDecorators(decor.CountersNoUnit(words)),
 		mpb.AppendDecorators(decor.AverageSpeed(0, "%.0f/s, "), decor.AverageETA(decor.ET_STYLE_GO)))
@@ -41,8 +42,8 @@ func (p progress) finish() {
 	}
 }
 
-func isTerminal(w any) bool {
-	f, ok := w.(*os.File)
+func isTerminal(w io.Writer) bool {
+	f, ok := raw(w).(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 

@@ -83,8 +83,8 @@ func (c *serveCmd) Run(program *kong.Kong, a *app) error {
 	signals := stops(came)
 	signal.Ignore(syscall.SIGPIPE) // else the server would end with the reader of its log
 	c.boundHeap()
-	a.lines = logs.NewWriter(a.stderr)
-	a.stderr = a.lines // run closes it, once it has said why the server ended
+	a.lines = logs.NewWriter(raw(a.stderr))
+	a.stderr = forPeople(a.lines) // run closes it, once it has said why the server ended
 	log := c.logger(a)
 	a.lines.Tell(func(lines int64) {
 		log.Warn("lines of the log were dropped: they could not be written as fast as they came", "lines", lines)
@@ -269,4 +269,4 @@ func (c *serveCmd) api(beside *operators) httpapi.Config {
 	return cfg
 }
 
-func (c *serveCmd) logger(a *app) *slog.Logger { return logs.New(a.stderr, c.LogFormat, c.Level()) }
+func (c *serveCmd) logger(a *app) *slog.Logger { return logs.New(raw(a.stderr), c.LogFormat, c.Level()) }
