@@ -33,7 +33,7 @@ var long = map[string]bool{slog.MessageKey: true, "stack": true, "native": true}
 func New(w io.Writer, format string, level slog.Leveler) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level, ReplaceAttr: bound}
 	if format == JSON {
-		return slog.New(slog.NewJSONHandler(printable{w}, options))
+		return slog.New(slog.NewJSONHandler(PrintableJSON(w), options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
 }
@@ -95,8 +95,11 @@ func quoted(r rune, size int) int {
 	return size
 }
 
-// printable writes lines of JSON as a terminal may have them: the standard library leaves control characters
-// beyond ASCII as they are, which terminals obey too.
+// PrintableJSON is a writer of JSON as a terminal may have it, which programs read as they read the original: the
+// standard library leaves control characters beyond ASCII as they are, which terminals obey too. Each Write has
+// whole characters.
+func PrintableJSON(w io.Writer) io.Writer { return printable{w} }
+
 type printable struct{ w io.Writer }
 
 // Write writes a line. It claims to have written p whatever became of p's length.

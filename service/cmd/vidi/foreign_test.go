@@ -5,13 +5,15 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/vidi-vision/vidi/service/logs"
 )
 
 // What programs read is what it was: JSON with escapes for what a terminal obeys is the same JSON, and CSV has names as they are.
 func TestProgramsReadWhatWasSaid(t *testing.T) {
 	said := "a\u202e\u009b\x7f\U000e0041\u00a0\x1b猫"
 	var b strings.Builder
-	if err := json.NewEncoder(jsonForTerminals{&b}).Encode(said); err != nil {
+	if err := json.NewEncoder(logs.PrintableJSON(&b)).Encode(said); err != nil {
 		t.Fatal(err)
 	}
 	var read string

@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/vidi-vision/vidi/service/engine"
+	"github.com/vidi-vision/vidi/service/logs"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/trial"
 	"github.com/vidi-vision/vidi/service/userfile"
@@ -182,7 +183,7 @@ func (c *modelsRmCmd) Run(m *modelsCmd, a *app) error {
 }
 
 func printJSON(a *app, value any) error {
-	encoder := json.NewEncoder(jsonForTerminals{raw(a.stdout)})
+	encoder := json.NewEncoder(logs.PrintableJSON(raw(a.stdout)))
 	encoder.SetIndent("", "  ")
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(value)

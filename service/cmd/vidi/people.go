@@ -4,9 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"github.com/vidi-vision/vidi/service/userfile"
 )
@@ -82,34 +79,4 @@ func cut(text string, most int) string {
 		return string(runes[:most]) + fmt.Sprintf("… (%d more)", len(runes)-most)
 	}
 	return text
-}
-
-// jsonForTerminals is a writer of JSON. Characters that a terminal could obey are written as JSON's own escapes, \u202e, so that
-// programs read what they always did. JSON has such characters in texts only.
-type jsonForTerminals struct{ to io.Writer }
-
-// Write writes whole characters.
-func (j jsonForTerminals) Write(text []byte) (int, error) {
-	var err error
-	if harmless(text) {
-		_, err = j.to.Write(text)
-	} else {
-		var b strings.Builder
-		for _, r := range string(text) {
-			switch {
-			case unicode.IsPrint(r), r == '\n':
-				b.WriteRune(r)
-			case utf8.RuneLen(r) == 4:
-				high, low := utf16.EncodeRune(r)
-				fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
-			default:
-				fmt.Fprintf(&b, `\u%04x`, r)
-			}
-		}
-		_, err = io.WriteString(j.to, b.String())
-	}
-	if err != nil {
-		return 0, err
-	}
-	return len(text), nil
 }

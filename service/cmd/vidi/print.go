@@ -12,6 +12,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/logs"
 	"github.com/vidi-vision/vidi/service/preprocess"
 	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/userfile"
@@ -39,7 +40,7 @@ func newPrinter(format string, w io.Writer, s shown) *printer {
 	nothing := func() error { return nil }
 	switch format {
 	case "json", "jsonl":
-		w = jsonForTerminals{raw(w)}
+		w = logs.PrintableJSON(raw(w))
 	case "csv":
 		if !isTerminal(w) { // spreadsheets take names as they are
 			w = raw(w)

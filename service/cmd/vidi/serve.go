@@ -269,4 +269,6 @@ func (c *serveCmd) api(beside *operators) httpapi.Config {
 	return cfg
 }
 
-func (c *serveCmd) logger(a *app) *slog.Logger { return logs.New(raw(a.stderr), c.LogFormat, c.Level()) }
+func (c *serveCmd) logger(a *app) *slog.Logger {
+	return logs.New(raw(a.stderr), c.LogFormat, c.Level())
+}
