@@ -1,5 +1,6 @@
-// Package admin is the listener for operators: metrics, the page of the last minutes, changes of the models, profiles. It has a port of its own, so
-// that no mistake in the public API's routes can show them to the world, and it is meant for this machine or a private network.
+// Package admin is the listener for operators: metrics, the page of the last minutes, changes of the models, profiles. It has a port
+// of its own, so that no mistake in the public API's routes can show them to the world, and it is meant for this machine or a private
+// network; and a UNIX socket, which tells who asks.
 package admin
 
 import (
@@ -53,17 +54,18 @@ func New(t *telemetry.Telemetry, models Models, ring *keys.Ring, log *slog.Logge
 	s := &Server{http: &http.Server{
 		Handler: http.MaxBytesHandler(withHeaders(mux), 1<<20),
 		// A profile of a minute and more must fit into the time to write; pprof refuses longer ones by itself.
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 3 * time.Minute, IdleTimeout: 2 * time.Minute,
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: 3 * time.Minute, IdleTimeout: time.Minute,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}}
 	connections.Guard(s.http)
 	return s
 }
 
-// most is how many connections operators may have open at one time: their descriptors are kept from the public port's.
-const most = 32
+// most is how many connections may be open at one time, on the port and on the socket: their descriptors are kept from the public
+// port's.
+const most = 16
 
-// Serve answers requests on l until Close; it then returns nil.
+// Serve answers requests on l, the port or the socket, until Close; it then returns nil.
 func (s *Server) Serve(l net.Listener) error {
 	if err := s.http.Serve(connections.Limit(l, connections.Limits{Most: most})); !errors.Is(err, http.ErrServerClosed) {
 		return err

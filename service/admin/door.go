@@ -15,7 +15,7 @@ import (
 	"github.com/vidi-vision/vidi/service/web"
 )
 
-// door lets in who comes from this machine, and who has a key with the right role.
+// door lets in who comes over the socket, and who has a key with the right role. Figures it shows to this machine too.
 type door struct {
 	ring *keys.Ring
 	log  *slog.Logger
@@ -32,13 +32,12 @@ func (d *door) guard(role keys.Role, next http.Handler) http.Handler {
 func (d *door) letIn(w http.ResponseWriter, r *http.Request, role keys.Role) bool {
 	// A key that was sent counts, from wherever it comes: a wrong one should not look like a right one.
 	presented := keys.FromHeaders(r.Header) != ""
-	if !presented && fromThisMachine(r) {
+	if !presented && (overSocket(r) || role == keys.Metrics && fromThisMachine(r)) {
 		d.note(r, "", role)
 		return true
 	}
 	if d.ring == nil {
-		d.refuse(w, r, "", http.StatusForbidden, "forbidden",
-			"this address answers to its own machine only; start the server with --keys FILE to ask from elsewhere, with a key of role "+string(role))
+		d.refuse(w, r, "", http.StatusForbidden, "forbidden", needs(role))
 		return false
 	}
 	name, err := d.ring.Check(r.Header, role)
@@ -59,6 +58,16 @@ func (d *door) letIn(w http.ResponseWriter, r *http.Request, role keys.Role) boo
 	return false
 }
 
+// needs tells what to do where the server has no keys.
+func needs(role keys.Role) string {
+	if role == keys.Metrics {
+		return "this address answers to its own machine only, by its address or as localhost; " +
+			"start the server with --keys FILE to ask from elsewhere, with a key of role " + string(role)
+	}
+	return "changes and profiles are for the server's user and root on its machine, over its UNIX socket: `vidi models` uses it, and " +
+		"docs/operations.md shows how curl does; or start the server with --keys FILE, and send a key of role " + string(role)
+}
+
 // note logs what an operator does. Those who only look, such as Prometheus four times a minute, are logged like probes.
 func (d *door) note(r *http.Request, key string, role keys.Role) {
 	level := slog.LevelDebug
@@ -73,8 +82,9 @@ func (d *door) refuse(w http.ResponseWriter, r *http.Request, key string, status
 	problem(w, status, code, detail)
 }
 
-// fromThisMachine reports whether the request was made by a program of this machine for this server. The address alone does
-// not tell: a proxy here passes strangers on, and a web page can make a browser ask 127.0.0.1 under a name of its own.
+// fromThisMachine reports whether the request seems to be made by a program of this machine for this server. That is good enough for
+// figures, no more: a proxy here passes strangers on, and says so only if it was told to; and a web page can make a browser ask
+// 127.0.0.1 under a name of its own.
 func fromThisMachine(r *http.Request) bool {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {

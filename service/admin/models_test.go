@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,10 +36,20 @@ func (a *asked) Do(_ context.Context, change registry.Change, ref string, percen
 	return a.err
 }
 
-// send posts to the models' address from this machine, as JSON; headers are pairs and have the last word.
+// send posts to the models' address over the socket, as JSON; headers are pairs and have the last word.
 func send(s *Server, path, body string, headers ...string) *httptest.ResponseRecorder {
+	return sendTo(s, &net.UnixAddr{Net: "unix", Name: "@vidi/127.0.0.1:5001"}, "@", path, body, headers...)
+}
+
+// sendToPort does so to the port, from this machine.
+func sendToPort(s *Server, path, body string, headers ...string) *httptest.ResponseRecorder {
+	return sendTo(s, &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5001}, here, path, body, headers...)
+}
+
+func sendTo(s *Server, to net.Addr, from, path, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
-	r.RemoteAddr, r.Host = here, "127.0.0.1:5001"
+	r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, to))
+	r.RemoteAddr, r.Host = from, "127.0.0.1:5001"
 	r.Header.Set("Content-Type", "application/json")
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])
@@ -90,8 +101,6 @@ func TestOtherRequestsChangeNothing(t *testing.T) {
 	}{
 		"a form of a web page":    {"/models/swap", "model=pets", []string{"Content-Type", "application/x-www-form-urlencoded"}, 415, "unsupported_media_type"},
 		"text that is JSON":       {"/models/swap", good, []string{"Content-Type", "text/plain"}, 415, "unsupported_media_type"},
-		"another site's page":     {"/models/swap", good, []string{"Sec-Fetch-Site", "cross-site"}, 401, "unauthorized"},
-		"through a proxy":         {"/models/swap", good, []string{"X-Forwarded-For", "192.0.2.7"}, 401, "unauthorized"},
 		"a key that only reads":   {"/models/swap", good, []string{"X-API-Key", made[keys.Metrics]}, 403, "forbidden"},
 		"a key for pictures":      {"/models/swap", good, []string{"X-API-Key", made[keys.Infer]}, 403, "forbidden"},
 		"no JSON":                 {"/models/swap", "pets@2", nil, 400, "bad_request"},
@@ -112,10 +121,17 @@ func TestOtherRequestsChangeNothing(t *testing.T) {
 	if w := ask(s, http.MethodGet, "/models/swap", here, "localhost"); w.Code != 405 {
 		t.Errorf("GET: %d %s", w.Code, w.Body)
 	}
+	for name, headers := range map[string][]string{
+		"the port, from here": nil, "another site's page": {"Sec-Fetch-Site", "cross-site"}, "through a proxy": {"X-Forwarded-For", "192.0.2.7"},
+	} {
+		if w := sendToPort(s, "/models/swap", good, headers...); w.Code != 401 || codeOf(t, w) != "unauthorized" {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+	}
 	if models.did != nil {
 		t.Errorf("they did %q", models.did)
 	}
-	if w := send(s, "/models/swap", good, "X-API-Key", made[keys.Admin], "X-Forwarded-For", "192.0.2.7"); w.Code != 200 || len(models.did) != 1 {
+	if w := sendToPort(s, "/models/swap", good, "X-API-Key", made[keys.Admin], "X-Forwarded-For", "192.0.2.7"); w.Code != 200 || len(models.did) != 1 {
 		t.Errorf("a key of role admin: %d %s", w.Code, w.Body)
 	}
 }

@@ -35,7 +35,7 @@ type Reason string
 const (
 	AllTaken Reason = "all"     // as many are open as may be
 	Share    Reason = "address" // its address has too many for what is left
-	Header   Reason = "header"  // room was needed, and of all unfinished headers its was the oldest; or it had too many fields
+	Header   Reason = "header"  // room was needed, and of the unfinished headers its was the oldest; or it has too many fields
 )
 
 // Reasons are all reasons.
@@ -56,7 +56,7 @@ type Listener struct {
 	mu         sync.Mutex
 	open       int
 	of         map[netip.Prefix]int // open, by address
-	unfinished *list.List           // of *connection, by when the first byte of their header came
+	unfinished *list.List           // of *connection, by when the first byte of their header came; the first to go
 	bytes      int                  // of their headers
 }
 
@@ -66,7 +66,7 @@ func Limit(l net.Listener, limits Limits) *Listener {
 	if limits.Refused == nil {
 		limits.Refused = func(Reason) {}
 	}
-	return &Listener{Listener: l, limits: limits, telling: make(chan struct{}, toldAtOnce), of: map[netip.Prefix]int{},
+	return &Listener{Listener: l, limits: limits, telling: make(chan struct{}, min(toldAtOnce, limits.Most)), of: map[netip.Prefix]int{},
 		unfinished: list.New()}
 }
 
@@ -79,6 +79,9 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		from := network(c.RemoteAddr())
 		reason := l.admit(from)
+		if reason != "" && l.dropOldest(from, reason) {
+			reason = l.admit(from)
+		}
 		if reason == "" {
 			return &connection{Conn: c, of: l, from: from, inHeader: true}, nil
 		}
@@ -111,6 +114,22 @@ func (l *Listener) admit(from netip.Prefix) Reason {
 	l.open++
 	l.of[from]++
 	return ""
+}
+
+// dropOldest closes the connection that has been sending its header for the longest time, of those that are in the way.
+func (l *Listener) dropOldest(from netip.Prefix, reason Reason) bool {
+	l.mu.Lock()
+	at := l.unfinished.Front()
+	for at != nil && reason == Share && at.Value.(*connection).from != from {
+		at = at.Next()
+	}
+	l.mu.Unlock()
+	if at == nil {
+		return false
+	}
+	l.limits.Refused(Header)
+	at.Value.(*connection).Close()
+	return true
 }
 
 // network is what counts as one address: IPv6 hands out whole networks of 64 bits to each household.

@@ -308,3 +308,27 @@ func TestPlacesAreGivenBack(t *testing.T) {
 		return l.unfinished.Len() == 0 && l.bytes == 0 && l.open <= 10
 	})
 }
+
+// Where every place is taken, a header that does not end gives its place to who comes.
+func TestUnfinishedHeadersGiveWay(t *testing.T) {
+	var refused refusals
+	const most = 8
+	addr, l := serve(t, Limits{Most: most, Refused: refused.add}, echo)
+	for n := range 5 * most {
+		fmt.Fprint(dial(t, addr), "GET / HTTP/1.1\r\nX: ")
+		waitFor(t, "begun header", func() bool {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			return l.unfinished.Len() >= min(n+1, most/2)
+		})
+		c := dial(t, addr)
+		status, answer := ask(t, c, "")
+		c.Close()
+		if status != http.StatusOK {
+			t.Fatalf("beside %d of them: %d %s", n+1, status, answer)
+		}
+	}
+	if refused.of(AllTaken)+refused.of(Share) > 0 || refused.of(Header) < 3*most {
+		t.Errorf("refused: %v", refused.count)
+	}
+}

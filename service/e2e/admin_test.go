@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/vidi-vision/vidi/service/admin"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
@@ -54,7 +56,24 @@ func fetch(t testing.TB, url string, headers ...string) (int, string) {
 	for i := 0; i < len(headers); i += 2 {
 		request.Header.Set(headers[i], headers[i+1])
 	}
-	response, err := http.DefaultClient.Do(request)
+	return do(t, http.DefaultClient, request)
+}
+
+// fetchInside asks the server whose admin port is given over its socket, where this user may do everything.
+func fetchInside(t testing.TB, at, path string) (int, string) {
+	t.Helper()
+	addr := strings.TrimPrefix(at, "http://")
+	request, err := http.NewRequest(http.MethodGet, at+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dial := func(ctx context.Context, _, _ string) (net.Conn, error) { return admin.DialSocket(ctx, addr) }
+	return do(t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}}, request)
+}
+
+func do(t testing.TB, client *http.Client, request *http.Request) (int, string) {
+	t.Helper()
+	response, err := client.Do(request)
 	if err != nil {
 		t.Error(err)
 		return 0, ""
@@ -85,12 +104,18 @@ func metric(t testing.TB, text, series string) float64 {
 // X7: what is for operators is on their port, and nowhere else.
 func TestOperatorsHaveAPortOfTheirOwn(t *testing.T) {
 	s, admin := startAdmin(t, lite0)
-	for _, path := range []string{"/metrics", "/stats", "/stats.json", "/debug/pprof/", "/debug/pprof/heap", "/debug/pprof/cmdline", "/web/stats.js", "/web/stats.html"} {
+	for path, open := range map[string]bool{
+		"/metrics": true, "/stats": true, "/stats.json": true, "/web/stats.js": true, "/web/stats.html": true,
+		"/debug/pprof/": false, "/debug/pprof/heap": false, "/debug/pprof/cmdline": false,
+	} {
 		if code, body := fetch(t, s.url+path); code != 404 {
 			t.Errorf("%s on the public port: %d %.200s", path, code, body)
 		}
-		if code, body := fetch(t, admin+path); code != 200 {
+		if code, body := fetch(t, admin+path); (code == 200) != open || code != 200 && code != 403 {
 			t.Errorf("%s on the admin port: %d %.200s", path, code, body)
+		}
+		if code, body := fetchInside(t, admin, path); code != 200 {
+			t.Errorf("%s over the socket: %d %.200s", path, code, body)
 		}
 	}
 	for _, path := range []string{"/predict", "/api/v1/models"} {
@@ -243,8 +268,15 @@ func TestTheAdminPortAsksStrangersForAKey(t *testing.T) {
 				if code, _ := fetch(t, from+path, "X-API-Key", "wrong"); code != c.bad {
 					t.Errorf("%s with a wrong key: %d", path, code)
 				}
-				if code, _ := fetch(t, "http://127.0.0.1:"+port+path); code != 200 {
+				here, want := "http://127.0.0.1:"+port, 200
+				if strings.HasPrefix(path, "/debug/") {
+					want = c.without
+				}
+				if code, _ := fetch(t, here+path); code != want {
 					t.Errorf("%s from this machine: %d", path, code)
+				}
+				if code, _ := fetchInside(t, here, path); code != 200 {
+					t.Errorf("%s over the socket: %d", path, code)
 				}
 			}
 			if code, _ := fetch(t, from+"/metrics", "Authorization", "Bearer "+key["metrics"]); code != c.metric {
@@ -279,9 +311,10 @@ func TestOperatorsLeaveNothingBehind(t *testing.T) {
 	}
 	look := func(n int) {
 		for range n {
-			for _, path := range []string{"/metrics", "/stats.json", "/stats", "/debug/pprof/heap", "/nothing"} {
+			for _, path := range []string{"/metrics", "/stats.json", "/stats", "/nothing"} {
 				fetch(t, admin+path)
 			}
+			fetchInside(t, admin, "/debug/pprof/heap")
 			s.post(t, "image/png", read(t, torchtest.File(t, "examples/cat.png")))
 		}
 	}

@@ -54,7 +54,7 @@ func guarded(t *testing.T, a adminServer) *guard {
 	several.Wait()
 	time.Sleep(2 * time.Second) // the module for a picture that is alone
 	http.DefaultClient.CloseIdleConnections()
-	fetch(t, g.admin+"/debug/pprof/heap?gc=1")
+	fetchInside(t, g.admin, "/debug/pprof/heap?gc=1")
 	g.goroutines, g.descriptors, g.tasks, g.resident = g.countGoroutines(t), g.s.descriptors(t), g.s.count(t, "task"), g.s.memory(t, "RssAnon")
 	return g
 }
@@ -83,7 +83,7 @@ func (g *guard) wantAsBefore(t *testing.T) {
 			return
 		}
 		if resident > g.resident+moreResident { // an idle server would collect its garbage some minutes later
-			fetch(t, g.admin+"/debug/pprof/heap?gc=1")
+			fetchInside(t, g.admin, "/debug/pprof/heap?gc=1")
 		}
 	}
 	t.Errorf("not as before: descriptors %d, now %d; goroutines %d, now %d; threads %d, now %d; resident %d MiB, now %d",
@@ -94,7 +94,7 @@ var goroutineTotal = regexp.MustCompile(`goroutine profile: total (\d+)`)
 
 func (g *guard) countGoroutines(t *testing.T) int {
 	t.Helper()
-	_, text := fetch(t, g.admin+"/debug/pprof/goroutine?debug=1")
+	_, text := fetchInside(t, g.admin, "/debug/pprof/goroutine?debug=1")
 	match := goroutineTotal.FindStringSubmatch(text)
 	if match == nil {
 		t.Fatalf("not a profile: %.100s", text)

@@ -5,6 +5,11 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -79,5 +84,145 @@ func TestHeadersBeforeAnyKey(t *testing.T) {
 	}
 	if code, answer := s.post(t, "image/png", read(t, torchtest.File(t, "examples/cat.png"))); code != http.StatusOK {
 		t.Errorf("a picture afterwards: %d %s", code, answer)
+	}
+}
+
+// plainProxies pass everything on to target, as a proxy does whose configuration has one line about it: with the target's name as Host,
+// and no word about who asks. nginx is one where it is installed.
+func plainProxies(t *testing.T, target string) map[string]string {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := &http.Server{Handler: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}}
+	go server.Serve(l)
+	t.Cleanup(func() { server.Close() })
+	proxies := map[string]string{"a proxy in Go": "http://" + l.Addr().String()}
+	nginx, err := exec.LookPath("nginx")
+	if err != nil {
+		return proxies
+	}
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := free.Addr().String()
+	free.Close()
+	folder := t.TempDir()
+	file := filepath.Join(folder, "nginx.conf")
+	text := fmt.Sprintf("daemon off; master_process off; pid %s/pid; events {}\nhttp { access_log off; server { listen %s; location / { proxy_pass %s; } } }\n", folder, at, target)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(nginx, "-e", "stderr", "-p", folder, "-c", file)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	waitFor(t, "nginx", func() bool {
+		c, err := net.Dial("tcp", at)
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+	proxies["nginx"] = "http://" + at
+	return proxies
+}
+
+// Row R10: a proxy on the machine that passes the admin port on without a word about it shows figures, and opens nothing. Its operator,
+// on the machine, needs no set-up.
+func TestAPlainProxyOpensNothing(t *testing.T) {
+	s, admin := startAdmin(t, lite0)
+	for name, proxy := range plainProxies(t, admin) {
+		for path, want := range map[string]int{
+			"/metrics": 200, "/debug/pprof/": 403, "/debug/pprof/heap": 403, "/debug/pprof/cmdline": 403, "/debug/pprof/profile?seconds=1": 403,
+		} {
+			if code, body := fetch(t, proxy+path); code != want {
+				t.Errorf("%s through %s: %d %.200s", path, name, code, body)
+			}
+		}
+		for _, change := range []string{"load", "unload", "swap", "rollback", "canary", "shadow"} {
+			response, err := http.Post(proxy+"/models/"+change, "application/json", strings.NewReader(`{"model": "efficientnet-lite0"}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			response.Body.Close()
+			if response.StatusCode != http.StatusForbidden {
+				t.Errorf("%s through %s: %s", change, name, response.Status)
+			}
+		}
+	}
+	mustOperate(t, admin, "shadow", "efficientnet-lite0@1", "100")
+	mustOperate(t, admin, "shadow", "efficientnet-lite0@1", "0")
+	if out := mustOperate(t, admin, "status"); !strings.Contains(out, "efficientnet-lite0@1") {
+		t.Errorf("status: %s", out)
+	}
+	if code, answer := s.post(t, "image/png", read(t, torchtest.File(t, "examples/cat.png"))); code != http.StatusOK {
+		t.Errorf("a picture afterwards: %d %s", code, answer)
+	}
+}
+
+// Row R10: a request with two lengths is the last of its connection on the admin port too.
+func TestTheAdminPortEndsAfterTwoLengths(t *testing.T) {
+	_, admin := startAdmin(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt"))
+	conn, err := net.Dial("tcp", strings.TrimPrefix(admin, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	fmt.Fprint(conn, "GET /metrics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"+
+		"GET /stats.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if all, _ := io.ReadAll(conn); strings.Count(string(all), "HTTP/1.1 ") != 1 {
+		t.Errorf("not one answer: %.300q … %.100q", all, all[max(0, len(all)-100):])
+	}
+}
+
+// Row R10: 300 connections to the admin port, which send half a header or nothing, take no descriptor from the public one.
+func TestIdleOperatorsLeaveThePublicPortAlone(t *testing.T) {
+	limit, err := exec.LookPath("prlimit")
+	if err != nil {
+		missing(t, "prlimit is not installed (util-linux)")
+	}
+	s := startCommand(t, func(cmd *exec.Cmd) {
+		cmd.Args = append([]string{limit, "--nofile=256:256", cmd.Path}, cmd.Args[1:]...)
+		cmd.Path = limit
+	}, lite0, "--admin-addr=127.0.0.1:0").ready(t)
+	admin := adminAddress.FindStringSubmatch(s.stderr.String())[1]
+	picture := read(t, torchtest.File(t, "examples/cat.png"))
+	for _, sent := range []string{"", "GET /metrics HTTP/1.1\r\nX: ", "GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"} {
+		var idle []net.Conn
+		for range 300 {
+			conn, err := net.Dial("tcp", admin)
+			if err != nil {
+				t.Fatal(err)
+			}
+			idle = append(idle, conn)
+			_, _ = io.WriteString(conn, sent)
+		}
+		for range 10 {
+			c := newClient() // a connection of its own
+			if code, answer, err := c.predict(s.url, picture); err != nil || code != http.StatusOK {
+				t.Errorf("beside 300 of %q: %d %s %v", sent, code, answer, err)
+			}
+			c.CloseIdleConnections()
+		}
+		if open := s.count(t, "fd"); open > 256-100 {
+			t.Errorf("beside 300 of %q, %d descriptors are open", sent, open)
+		}
+		mustOperate(t, "http://"+admin, "status") // by the socket, which has places of its own
+		for _, conn := range idle {
+			conn.Close()
+		}
 	}
 }

@@ -33,8 +33,10 @@ def touches_nothing_else(checks: Checks, launcher: Launcher) -> None:
             server.get("/metrics", port=server.admin_port)
             sockets = subprocess.run(["ss", "-Hltunp"], capture_output=True, text=True, check=True).stdout
             listening = sorted(f"{line.split()[0]} {line.split()[4]}" for line in sockets.splitlines())
-            others = subprocess.run(["ss", "-Hlx"], capture_output=True, text=True, check=True).stdout.strip()
-            checks.check(listening == ["tcp *:5000", "tcp *:5001"] and not others, "it listens on these ports, and nowhere else", ", ".join(listening) + others)
+            unix = subprocess.run(["ss", "-Hlx"], capture_output=True, text=True, check=True).stdout
+            listening += [f"unix {line.split()[4]}" for line in unix.splitlines()]
+            expected = ["tcp *:5000", "tcp *:5001", "unix @vidi/127.0.0.1:5001"]
+            checks.check(listening == expected, "it listens here, and nowhere else", ", ".join(listening))
             _loaded_files(checks, launcher, server)
             server.terminate()
             server.exit_code()

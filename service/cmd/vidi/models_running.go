@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -19,7 +20,7 @@ import (
 
 // runningFlags say which running server is meant.
 type runningFlags struct {
-	AdminAddr string `help:"The server's port for operators. From another machine, put a key of role admin into VIDI_ADMIN_KEY." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR" placeholder:"HOST:PORT"`
+	AdminAddr string `help:"The server's port for operators. On its machine ask as its user or root; from elsewhere, put a key of role admin into VIDI_ADMIN_KEY." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR" placeholder:"HOST:PORT"`
 	Format    string `help:"${enum}." short:"f" enum:"text,json" default:"text"`
 }
 
@@ -110,7 +111,28 @@ func (f runningFlags) change(a *app, change registry.Change, name string, percen
 	return f.print(a, status)
 }
 
-// ask sends one request to the admin port. There is no timeout: a change takes as long as its file needs, and Ctrl-C ends the wait.
+// send sends one request over the socket that is beside the admin port on this machine, and to the port itself with a key or where there
+// is no socket for this user: on another machine, or for another user's server.
+func send(request *http.Request, addr string) (*http.Response, error) {
+	by := http.Transport{DisableKeepAlives: true}
+	if key := os.Getenv("VIDI_ADMIN_KEY"); key != "" {
+		request.Header.Set("Authorization", "Bearer "+key)
+	} else {
+		socket, err := admin.DialSocket(request.Context(), addr)
+		if err == nil {
+			by.DialContext = func(context.Context, string, string) (net.Conn, error) { return socket, nil }
+		} else if !errors.Is(err, admin.ErrNoSocket) {
+			return nil, err
+		}
+	}
+	response, err := by.RoundTrip(request)
+	if err != nil {
+		return nil, fmt.Errorf("nothing answers at %s: %w; is a server running, and is that its --admin-addr?", addr, err)
+	}
+	return response, nil
+}
+
+// ask sends one request to the operators' server. There is no timeout: a change takes as long as its file needs, and Ctrl-C ends the wait.
 func (f runningFlags) ask(ctx context.Context, method, path string, body []byte) (*registry.Status, error) {
 	addr, ok := reachable(f.AdminAddr)
 	if !ok {
@@ -123,12 +145,9 @@ func (f runningFlags) ask(ctx context.Context, method, path string, body []byte)
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	if key := os.Getenv("VIDI_ADMIN_KEY"); key != "" {
-		request.Header.Set("Authorization", "Bearer "+key)
-	}
-	response, err := direct(request)
+	response, err := send(request, addr)
 	if err != nil {
-		return nil, fmt.Errorf("nothing answers at %s: %w; is a server running, and is that its --admin-addr?", addr, err)
+		return nil, err
 	}
 	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, 16<<20))

@@ -105,11 +105,20 @@ func (o *operators) start(l listeners, models admin.Models) {
 	}
 	o.admin = admin.New(o.telemetry, models, o.ring, o.log)
 	o.log.Info("for operators: /stats, /metrics, /models, /debug/pprof/", "admin", l.admin.Addr().String())
-	o.running.Go(func() {
-		if err := o.admin.Serve(l.admin); err != nil {
-			o.log.Error("the admin listener is gone; predictions go on", "error", err)
+	socket, err := admin.ListenSocket(l.admin.Addr().String(), o.log)
+	if err != nil {
+		o.log.Warn("there is no UNIX socket for operators: changes of the models and profiles need a key of role admin", "error", err)
+	}
+	for _, l := range []net.Listener{l.admin, socket} {
+		if l == nil {
+			continue // no socket
 		}
-	})
+		o.running.Go(func() {
+			if err := o.admin.Serve(l); err != nil {
+				o.log.Error("the admin listener is gone; predictions go on", "at", l.Addr().String(), "error", err)
+			}
+		})
+	}
 }
 
 func warnWhoCanUse(log *slog.Logger, l listeners, ring *keys.Ring) {
@@ -119,7 +128,7 @@ func warnWhoCanUse(log *slog.Logger, l listeners, ring *keys.Ring) {
 			"Use --keys FILE to ask for keys, --addr 127.0.0.1:5000 to keep it to this machine, or a firewall", "addr", public)
 	}
 	if l.admin != nil && !config.Loopback(l.admin.Addr().String()) {
-		log.Warn("the admin port listens beyond this machine: without a key it answers to this machine only, but keep it in a private network all the same",
+		log.Warn("the admin port listens beyond this machine: without a key it shows this machine its figures only, but keep it in a private network all the same",
 			"addr", l.admin.Addr().String())
 	}
 }
