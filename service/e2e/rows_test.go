@@ -77,6 +77,7 @@ var elsewhere = map[string][]string{
 	"R13a": {"service/e2e TestFilesOnAFileSystemThatHangs", "service/watch TestAReadThatHangs", "service/keys TestABrokenFileKeepsTheOldKeysAndIsLoud", "service/userfile TestOpenWaitsForNothing"},
 	"R13b": {"service/e2e TestNoCommandPrintsWhatACardWants", "service/e2e TestNoCommandPrintsWhatAServerWants", "service/cmd/vidi TestErrorsHaveNoControlCharacters", "service/cmd/vidi TestProgramsReadWhatWasSaid"},
 	"R13c": {"service/imports TestNestedConfigurations", "service/rules TestNestedRules", "service/model TestACardOfAMillionMistakes", "service/model TestHostilePicklesCostLittle"},
+	"R13e": {"service/model TestDraftsOfTheDead"},
 	"R13d": {"service/e2e TestAHangupDrains", "service/cmd/vidi TestHangupsDoNotCutOff"},
 }
 

@@ -30,13 +30,14 @@ type Source struct {
 	Notes   []string // what could not be taken over, one sentence each
 	// Activation is what the packaging says that turns outputs into probabilities. The network may do it itself already.
 	Activation model.Activation
-	temp       string // to remove
+	temp       *os.File // to remove; open, so that it counts as this process's
 }
 
 // Close removes what was unpacked.
 func (s *Source) Close() {
-	if s != nil && s.temp != "" {
-		os.Remove(s.temp)
+	if s != nil && s.temp != nil {
+		os.Remove(s.temp.Name())
+		s.temp.Close()
 	}
 }
 

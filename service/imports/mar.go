@@ -81,29 +81,26 @@ func openMAR(archive string, reader *zip.Reader, temp string) (*Source, error) {
 	if source.temp, err = unpack(entry, temp); err != nil {
 		return nil, fmt.Errorf("%s: unpacking %s: %w", archive, userfile.Printable(m.SerializedFile), err)
 	}
-	source.File = source.temp
+	source.File = source.temp.Name()
 	return source, nil
 }
 
-// unpack writes an entry to a new file in the folder temp.
-func unpack(entry *zip.File, temp string) (name string, err error) {
+// unpack writes an entry to a draft in the folder temp, which stays open.
+func unpack(entry *zip.File, temp string) (*os.File, error) {
 	content, err := entry.Open()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer content.Close()
-	file, err := os.CreateTemp(temp, ".draft-*.pt.part")
+	file, err := model.Folder(temp).DraftFile()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	defer func() {
-		if closing := file.Close(); err == nil {
-			err = closing
-		}
-		if err != nil {
-			os.Remove(file.Name())
-		}
-	}()
-	_, err = io.Copy(file, io.LimitReader(content, int64(entry.UncompressedSize64)+1)) // the reader ends it where it says too little
-	return file.Name(), err
+	// The reader ends it where it says too little.
+	if _, err := io.Copy(file, io.LimitReader(content, int64(entry.UncompressedSize64)+1)); err != nil {
+		os.Remove(file.Name())
+		file.Close()
+		return nil, err
+	}
+	return file, nil
 }

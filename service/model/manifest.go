@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/vidi-vision/vidi/service/userfile"
 )
 
@@ -47,17 +45,11 @@ func (f Folder) Manifest() (Manifest, error) {
 // change lets edit change the manifest, under the folder's lock, which one process holds at a time. The new manifest is on the
 // disk when it returns without an error; edit may call save to have it there earlier.
 func (f Folder) change(edit func(m *Manifest, save func() error) error) error {
-	if err := os.MkdirAll(string(f), 0o755); err != nil {
-		return err
-	}
-	lock, err := os.OpenFile(filepath.Join(string(f), ".lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	lock, err := f.lock()
 	if err != nil {
 		return err
 	}
 	defer lock.Close() // and with it the lock
-	if err := flock(lock); err != nil {
-		return fmt.Errorf("locking %s: %w", f, err)
-	}
 	m, err := f.Manifest()
 	if err != nil {
 		return err
@@ -89,15 +81,6 @@ func (f Folder) write(m Manifest) error {
 		return err
 	}
 	return f.sync()
-}
-
-// flock waits for the lock. Go's own signals interrupt the wait.
-func flock(file *os.File) error {
-	for {
-		if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }
 
 // sync has the folder's names on the disk, so that a rename survives a power cut.

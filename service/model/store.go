@@ -9,45 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/vidi-vision/vidi/service/userfile"
 )
-
-// draftPrefix begins the names of files that are being written: no ending .pt, so they are never taken for models.
-const draftPrefix = ".draft-"
-
-// Draft is a model file that is being made in its folder, under a name that nobody looks at. Discard it in any case.
-type Draft struct {
-	Path   string
-	folder Folder
-	card   Card
-}
-
-// Draft writes the archive at from into the folder, with the card inside. Drafts that were left behind a day ago are removed.
-func (f Folder) Draft(from string, card Card) (*Draft, error) {
-	if err := os.MkdirAll(string(f), 0o755); err != nil {
-		return nil, err
-	}
-	f.removeOldDrafts()
-	path := filepath.Join(string(f), fmt.Sprintf("%s%s-%d.pt.part", draftPrefix, card.Name, time.Now().UnixNano()))
-	if err := writeFile(path, func(w io.Writer) error { return WriteWithCard(w, from, card) }); err != nil {
-		return nil, fmt.Errorf("writing the model with its card: %w", err)
-	}
-	return &Draft{Path: path, folder: f, card: card}, nil
-}
-
-func (f Folder) removeOldDrafts() {
-	files, _ := os.ReadDir(string(f)) // not Glob: the folder's own name may have a bracket
-	for _, file := range files {
-		if info, err := file.Info(); err == nil && strings.HasPrefix(file.Name(), draftPrefix) && time.Since(info.ModTime()) > 24*time.Hour {
-			os.Remove(filepath.Join(string(f), file.Name()))
-		}
-	}
-}
-
-// Discard removes the draft if it was not placed.
-func (d *Draft) Discard() { os.Remove(d.Path) }
 
 var errNoRef = errors.New("no model was named; use NAME or NAME@VERSION")
 
