@@ -92,6 +92,10 @@ tb_status* tb_thread_set_count(int32_t n);
 // does. Those are still in the page cache, and each comes back when it is needed. Useful once after models are warm.
 void tb_memory_trim(void);
 
+// From now on C++'s standard streams, which libtorch warns on and TorchScript's print writes to, go to fd, which must stay open. Make it
+// one that does not block: what it has no room for is lost. C's own stderr stays, for the last words of a process that aborts.
+tb_status* tb_output_to(int32_t fd);
+
 // ---- Tensors ----------------------------------------------------------------------------------------------------------
 
 typedef struct tb_tensor tb_tensor;

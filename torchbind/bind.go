@@ -100,6 +100,8 @@ func timeConvolution(dtype DType) (ms float64, err error) {
 	return float64(out), err
 }
 
+func outputTo(fd int) error { return check("redirect the output", "", C.tb_output_to(C.int32_t(fd))) }
+
 func memoryTrim() { C.tb_memory_trim() }
 
 // bytesPointer is the address of b's first byte, or nil; cgo may not be handed &b[0] of an empty slice.

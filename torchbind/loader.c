@@ -21,6 +21,7 @@
   R(tb_status*, tb_runtime_time_convolution, (int32_t a, double* b), (a, b))                                                             \
   R(tb_status*, tb_thread_set_count, (int32_t a), (a))                                                                                   \
   R(tb_status*, tb_fuser_forget, (void), ())                                                                                             \
+  R(tb_status*, tb_output_to, (int32_t a), (a))                                                                                          \
   R(tb_status*, tb_tensor_new, (tb_dtype a, const int64_t* b, int32_t c, const void* d, size_t e, tb_tensor** f), (a, b, c, d, e, f))    \
   R(tb_status*, tb_tensor_describe, (const tb_tensor* a, tb_tensor_info* b), (a, b))                                                     \
   R(tb_status*, tb_tensor_copy, (const tb_tensor* a, void* b, size_t c), (a, b, c))                                                      \

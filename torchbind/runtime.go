@@ -50,6 +50,16 @@ func Live() LiveObjects {
 	return liveCounts()
 }
 
+// SendOutputTo has what libtorch warns of, and what models print, written to a descriptor instead of standard error and output. It
+// must stay open, and should be one that does not block: what it has no room for is lost. What C itself writes, such as the reason of
+// an abort, still goes to standard error. It opens libtorch if need be.
+func SendOutputTo(fd int) error {
+	if err := Open(); err != nil {
+		return err
+	}
+	return outputTo(fd)
+}
+
 // TrimMemory gives memory that libtorch no longer uses back to the system. Worth calling once after the models are warm: loading
 // leaves tens of megabytes behind. What inferences have used stays for the next one otherwise, and so do threads that decoded pictures.
 func TrimMemory() {
