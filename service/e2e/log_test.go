@@ -279,6 +279,35 @@ func TestALogWhoseReaderEnds(t *testing.T) {
 	}
 }
 
+// R3: what a model prints is a line of the log like any other, a few a second, and nothing of it is on standard output.
+func TestAModelThatPrints(t *testing.T) {
+	var stdout bytes.Buffer
+	s := startCommand(t, func(cmd *exec.Cmd) { cmd.Stdout = &stdout }, "--model="+torchtest.File(t, "build/fixtures/prints.pt")).ready(t)
+	picture := read(t, torchtest.File(t, "examples/espresso.png"))
+	for range 400 {
+		if code, answer := s.post(t, "image/png", picture); code != http.StatusOK {
+			t.Fatalf("%d %s", code, answer)
+		}
+	}
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	if code := s.exitCode(t); code != 0 {
+		t.Errorf("code %d", code)
+	}
+	native := 0
+	for line := range strings.Lines(s.stderr.String()) {
+		if !strings.HasPrefix(line, "time=") {
+			t.Errorf("not a line of the log: %q", line)
+		}
+		if strings.Contains(line, `native="{\"report\": {\"outputs\": 7}}"`) {
+			native++
+		}
+	}
+	t.Logf("%d lines of what the model printed", native)
+	if native == 0 || native > 350 || stdout.Len() > 0 { // a hundred and ten a second
+		t.Errorf("%d lines of what the model printed; on standard output: %q", native, stdout.String())
+	}
+}
+
 // Other commands end with whoever reads their output, without a word, as programs in a pipeline do.
 func TestAPipelineEndsQuietly(t *testing.T) {
 	r, w, err := os.Pipe()

@@ -169,3 +169,33 @@ func TestTheEndWaitsForAWhileOnly(t *testing.T) {
 	}
 	r.Close() // the writer ends
 }
+
+// What is printed in C++ becomes lines of the log, some at a time, and forges none.
+func TestNativeOutputBecomesLines(t *testing.T) {
+	r, w := io.Pipe()
+	var out bytes.Buffer
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		logNative(New(&out, Text, slog.LevelInfo), r)
+	}()
+	fmt.Fprintf(w, "a warning\n\ntime=2026-01-01T00:00:00Z level=INFO msg=forged\x1b[2K\r\n%s\n", strings.Repeat("x", 3_000_000))
+	const more = 5000
+	for i := range more {
+		fmt.Fprintf(w, "line %d\n", i)
+	}
+	w.Close()
+	<-done
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	if len(lines) < 10*NativeLines || len(lines) > more/2 { // it takes no minute
+		t.Errorf("%d lines", len(lines))
+	}
+	for _, line := range lines {
+		if !strings.HasPrefix(line, "time=") || !strings.Contains(line, `msg="libtorch or a model wrote" native=`) || len(line) > mostLongBytes+200 {
+			t.Errorf("%.300q", line)
+		}
+	}
+	if !strings.Contains(lines[1], `native="time=2026-01-01T00:00:00Z level=INFO msg=forged\x1b[2K"`) {
+		t.Errorf("%q", lines[1])
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
+	"github.com/vidi-vision/vidi/service/logs"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/registry"
 	"github.com/vidi-vision/vidi/service/rules"
@@ -53,6 +54,16 @@ func (c *serveCmd) modelMemory(limit memory) int64 {
 	return max(limit.bytes-others, limit.bytes/2)
 }
 
+// logNative has what libtorch and models print become lines of the log: written as it is, it could block the server, and look like
+// lines of the log's own.
+func logNative(log *slog.Logger) error {
+	fd, err := logs.Native(log)
+	if err != nil {
+		return err
+	}
+	return torchbind.SendOutputTo(fd)
+}
+
 // loadModels finds, loads and warms the models that the command names. The rules are read first: mistakes in them are found at
 // once.
 func loadModels(ctx context.Context, h *hosted) (_ *loaded, err error) {
@@ -67,6 +78,9 @@ func loadModels(ctx context.Context, h *hosted) (_ *loaded, err error) {
 			return nil, err
 		}
 		paths = append(paths, path)
+	}
+	if err := logNative(h.log); err != nil {
+		return nil, err
 	}
 	if err := h.registry.Start(ctx, paths); err != nil {
 		return nil, err
