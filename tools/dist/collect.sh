@@ -27,9 +27,11 @@ shim=bin/lib/libtorchbind.so
 libtorch=$(realpath bin/lib/libtorch)
 go=$(third_party/find-go.sh)
 
+built_with=$(third_party/built-with.sh --ship "$(dirname "$libtorch")")
+
 mkdir -p "$dest/lib/libtorch" "$dest/licences/system" "$dest/licences/go"
 "$go" build -trimpath -o "$dest/vidi" \
-  -ldflags "-s -w ${VIDI_VERSION:+-X main.version=$VIDI_VERSION} ${VIDI_COMMIT:+-X main.commit=$VIDI_COMMIT}" ./service/cmd/vidi
+  -ldflags "-s -w ${VIDI_VERSION:+-X main.version=$VIDI_VERSION} ${VIDI_COMMIT:+-X main.commit=$VIDI_COMMIT} -X 'main.builtWith=$built_with'" ./service/cmd/vidi
 strip --strip-unneeded -o "$dest/lib/libtorchbind.so" $shim
 
 # The copyright file of the Debian package that FILE is from. A file may be packaged as /lib/… or as /usr/lib/….

@@ -27,7 +27,12 @@ func checkLibrary() finding {
 		return finding{Check: "libtorch", Verdict: failing, Says: err.Error(),
 			Advice: "`make shim` in the source tree builds it; a release has it in lib/ beside the program"}
 	}
-	return finding{Check: "libtorch", Verdict: good, Says: fmt.Sprintf("libtorch %s and libjpeg-turbo %s can be used", info.TorchVersion, info.JPEGVersion)}
+	f := finding{Check: "libtorch", Verdict: good,
+		Says: fmt.Sprintf("libtorch %s and libjpeg-turbo %s can be used; built with %s", info.TorchVersion, info.JPEGVersion, builtWith)}
+	if strings.Contains(builtWith, "is older than") {
+		f.Verdict, f.Advice = doubt, "update the packages that are named, and build vidi again; or take a newer release of vidi"
+	}
+	return f
 }
 
 func checkCPU() finding {

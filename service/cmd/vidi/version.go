@@ -14,6 +14,9 @@ var (
 	commit  = ""
 )
 
+// What third_party/built-with.sh says of the libraries that the shim was built with; the build sets it.
+var builtWith = "how the libraries were checked is not known: this program was not built by make"
+
 type versionCmd struct {
 	Verbose bool `short:"v" help:"Open libtorch too, and print its version and what it found on this CPU."`
 }
