@@ -13,6 +13,7 @@ DEPLOY_PYTHON := build/deploy-venv/bin/python
 NETWORKS_PYTHON := build/networks-venv/bin/python
 HELM := helm.sh/helm/v4/cmd/helm@v4.3.1
 GOMOD := github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod@v1.10.0
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 JOBS := $(shell nproc)
 
 # Debian's names; Ubuntu has the same. python3-torch traces the models and is the reference that answers are held against.
@@ -227,6 +228,17 @@ dist: vidi python build/cyclonedx-gomod $(DEPLOY_PYTHON) ## the tarball, with it
 	@rm -rf build/dist-model && mkdir -p build/dist-model
 	@$(PYTHON) tools/export/export.py auto --out build/dist-model
 	@tools/dist/dist.sh build/dist-model build/dist
+
+# DEBIAN and GOVULNDB are a file and a folder that lie here: nothing is fetched but the tool (docs/tarball.md).
+SBOM ?= $(lastword $(sort $(wildcard build/dist/*sbom.cdx.json)))
+
+.PHONY: vulnerabilities
+vulnerabilities: build/govulncheck ## the bill of materials beside lists of known faults: DEBIAN=tracker.json GOVULNDB=FOLDER SBOM=FILE
+	@/usr/bin/python3 tools/dist/vulnerabilities.py "$(SBOM)" --debian "$(DEBIAN)" --govulndb "$(GOVULNDB)" --govulncheck build/govulncheck --program bin/vidi
+
+build/govulncheck: Makefile
+	@go=$$(third_party/find-go.sh); GOBIN="$(CURDIR)/build" "$$go" install -trimpath -ldflags '-s -w' $(GOVULNCHECK)
+	@touch $@
 
 .PHONY: test-dist
 test-dist: dist ## the tarball: unpacked, and used where nothing else is
