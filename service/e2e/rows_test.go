@@ -74,6 +74,7 @@ var elsewhere = map[string][]string{
 		"service/admin TestTheSocketKnowsWhoAsks", "service/connections TestUnfinishedHeadersGiveWay",
 	},
 	"R12a": {"make test-setup"},
+	"R12b": {"make test-setup", "make vulnerabilities"},
 	"R13a": {"service/e2e TestFilesOnAFileSystemThatHangs", "service/watch TestAReadThatHangs", "service/keys TestABrokenFileKeepsTheOldKeysAndIsLoud", "service/userfile TestOpenWaitsForNothing"},
 	"R13b": {"service/e2e TestNoCommandPrintsWhatACardWants", "service/e2e TestNoCommandPrintsWhatAServerWants", "service/cmd/vidi TestErrorsHaveNoControlCharacters", "service/cmd/vidi TestProgramsReadWhatWasSaid"},
 	"R13c": {"service/imports TestNestedConfigurations", "service/rules TestNestedRules", "service/model TestACardOfAMillionMistakes", "service/model TestHostilePicklesCostLittle"},
