@@ -230,11 +230,11 @@ dist: vidi python build/cyclonedx-gomod $(DEPLOY_PYTHON) ## the tarball, with it
 	@tools/dist/dist.sh build/dist-model build/dist
 
 # DEBIAN and GOVULNDB are a file and a folder that lie here: nothing is fetched but the tool (docs/tarball.md).
-SBOM ?= $(lastword $(sort $(wildcard build/dist/*sbom.cdx.json)))
+RELEASE ?= $(lastword $(sort $(wildcard build/dist/*.tar.gz)))
 
 .PHONY: vulnerabilities
-vulnerabilities: build/govulncheck ## the bill of materials beside lists of known faults: DEBIAN=tracker.json GOVULNDB=FOLDER SBOM=FILE
-	@/usr/bin/python3 tools/dist/vulnerabilities.py "$(SBOM)" --debian "$(DEBIAN)" --govulndb "$(GOVULNDB)" --govulncheck build/govulncheck --program bin/vidi
+vulnerabilities: build/govulncheck ## a release beside lists of known faults: DEBIAN=tracker.json GOVULNDB=FOLDER
+	@/usr/bin/python3 tools/dist/vulnerabilities.py "$(RELEASE)" --debian "$(DEBIAN)" --govulndb "$(GOVULNDB)" --govulncheck build/govulncheck --program bin/vidi
 
 build/govulncheck: Makefile
 	@go=$$(third_party/find-go.sh); GOBIN="$(CURDIR)/build" "$$go" install -trimpath -ldflags '-s -w' $(GOVULNCHECK)

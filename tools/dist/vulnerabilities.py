@@ -1,6 +1,6 @@
-"""A bill of materials beside lists of known faults, without a network.
+"""A release's bill of materials beside lists of known faults, without a network.
 
-    vulnerabilities.py SBOM --debian TRACKER.json --govulndb FOLDER --govulncheck TOOL --program BINARY
+    vulnerabilities.py TARBALL|SBOM --debian TRACKER.json --govulndb FOLDER --govulncheck TOOL --program BINARY
 
 TRACKER.json is Debian's security tracker (security-tracker.debian.org/tracker/data/json), FOLDER an unpacked copy of Go's
 database (vuln.go.dev/vulndb.zip). What is not given is not compared, and that is said. Ends with 1 where a fix exists that we
@@ -11,6 +11,8 @@ import argparse
 import json
 import subprocess
 import sys
+import tarfile
+import tempfile
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -22,17 +24,36 @@ RELEASES = {"12": "bookworm", "13": "trixie"}
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("sbom")
-    for option in ("--debian", "--govulndb", "--govulncheck", "--program"):
+    parser.add_argument("release")
+    for option in ("--debian", "--govulndb", "--govulncheck"):
         parser.add_argument(option, default="")
-    parser.add_argument("--release", default=RELEASES.get(os_release(), ""), help="Debian's code name, as bookworm")
+    parser.add_argument("--program", default="", help="what is compared with Go's database, where there is no tarball")
+    parser.add_argument("--code-name", default=RELEASES.get(os_release(), ""), help="Debian's code name, as bookworm")
     given = parser.parse_args()
-    if not Path(given.sbom).is_file():
-        print("vulnerabilities: name a bill of materials, as SBOM=FILE; `make dist` makes one", file=sys.stderr)
+    if not Path(given.release).is_file():
+        print("vulnerabilities: name a tarball or a bill of materials, as RELEASE=FILE; `make dist` makes one", file=sys.stderr)
         return 2
     if not given.debian and not given.govulndb:
         print("vulnerabilities: nothing was compared; give DEBIAN=tracker.json, GOVULNDB=FOLDER or both", file=sys.stderr)
         return 2
+    with tempfile.TemporaryDirectory() as folder:
+        given.sbom = given.release
+        if given.release.endswith(".tar.gz"):
+            given.sbom, given.program = unpacked(given.release, Path(folder))
+        return compared(given)
+
+
+def unpacked(tarball: str, folder: Path) -> tuple[str, str]:
+    """The bill of materials, and the program, of a tarball."""
+    with tarfile.open(tarball) as archive:
+        for member in archive:
+            for name in ("sbom.cdx.json", "app/vidi"):
+                if member.isfile() and member.name.partition("/")[2] == name:
+                    (folder / Path(name).name).write_bytes(archive.extractfile(member).read())
+    return str(folder / "sbom.cdx.json"), str(folder / "vidi")
+
+
+def compared(given: argparse.Namespace) -> int:
     lacking = debian(given) if given.debian else skipped("Debian's packages", "DEBIAN=tracker.json")
     lacking += go_modules(given) if given.govulndb else skipped("Go's modules", "GOVULNDB=FOLDER")
     return 1 if lacking else 0
@@ -57,7 +78,7 @@ def debian(given: argparse.Namespace) -> int:
         if source is None:
             sys.exit(f"vulnerabilities: the source package of {name} is not known; name it in {Path(__file__).name}")
         for cve, fault in sorted(tracker.get(source, {}).items()):
-            here = fault.get("releases", {}).get(given.release)
+            here = fault.get("releases", {}).get(given.code_name)
             if here is None:
                 continue
             entries += 1
@@ -68,9 +89,9 @@ def debian(given: argparse.Namespace) -> int:
             elif here["status"] == "open":
                 print(f"open in Debian: {name} {version}: {cve} ({here.get('urgency', '')})")
     names = ", ".join(f"{n} {v}" for n, v in sorted(ours.items()))
-    print(f"compared: {len(ours)} Debian packages of {given.sbom} ({names}) with {entries} entries for {given.release} of {given.debian}; {lacking} lack a fix")
+    print(f"compared: {len(ours)} Debian packages of {given.release} ({names}) with {entries} entries for {given.code_name} of {given.debian}; {lacking} lack a fix")
     if not ours or not entries:
-        sys.exit(f"vulnerabilities: {given.sbom} and {given.debian} have no package of {given.release or 'this system'} in common; is each what it should be?")
+        sys.exit(f"vulnerabilities: {given.release} and {given.debian} have no package of {given.code_name or 'this system'} in common; is each what it should be?")
     return lacking
 
 
@@ -95,7 +116,7 @@ def go_modules(given: argparse.Namespace) -> int:
     found = subprocess.run([given.govulncheck, "-db", folder.as_uri(), "-mode", "binary", given.program]).returncode
     if found not in (0, 3):  # 3 is its own code for faults
         sys.exit("vulnerabilities: govulncheck could not be run (it says above why)")
-    print(f"compared: the Go modules and library in {given.program} with {folder}: {'faults, above' if found else 'no known fault'}")
+    print(f"compared: the Go modules and library in the program of {given.release} with {folder}: {'faults, above' if found else 'no known fault'}")
     return 1 if found else 0
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tarfile
 import tempfile
 import unittest
 from pathlib import Path
@@ -24,10 +25,14 @@ class Vulnerabilities(unittest.TestCase):
     def setUp(self) -> None:
         self.folder = Path(self.enterContext(tempfile.TemporaryDirectory()))
 
-    def check(self, tracker: dict | None, bill: dict = BILL) -> tuple[int, str]:
+    def check(self, tracker: dict | None, bill: dict = BILL, tarball: bool = False) -> tuple[int, str]:
         sbom = self.folder / "sbom.json"
         sbom.write_text(json.dumps(bill), encoding="utf-8")
-        given = [sys.executable, ROOT / "tools/dist/vulnerabilities.py", sbom, "--release", "bookworm"]
+        if tarball:
+            with tarfile.open(self.folder / "vidi-1.tar.gz", "w:gz") as archive:
+                archive.add(sbom, "vidi-1/sbom.cdx.json")
+            sbom = self.folder / "vidi-1.tar.gz"
+        given = [sys.executable, ROOT / "tools/dist/vulnerabilities.py", sbom, "--code-name", "bookworm"]
         if tracker is not None:
             (self.folder / "tracker.json").write_text(json.dumps(tracker), encoding="utf-8")
             given += ["--debian", self.folder / "tracker.json"]
@@ -49,6 +54,11 @@ class Vulnerabilities(unittest.TestCase):
         code, said = self.check({"libpng1.6": {"CVE-2": fault("resolved", "1.6.39-2+deb12u4"), "CVE-5": fault("resolved", "0")}, "zlib": {}})
         self.assertEqual(code, 0, said)
         self.assertIn("with 2 entries for bookworm", said)
+
+    def test_a_tarball_has_its_bill_in_it(self) -> None:
+        code, said = self.check({"zlib": {"CVE-6": fault("resolved", "1:1.2.13.dfsg-1+deb12u1")}}, tarball=True)
+        self.assertEqual(code, 1, said)
+        self.assertIn("CVE-6", said)
 
     def test_nothing_compared_is_no_success(self) -> None:
         self.assertEqual(self.check(None)[0], 2)
