@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/web"
 )
@@ -98,12 +99,7 @@ func fromThisMachine(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		return false // another web page asks, and could start profiles although it cannot read them
 	}
-	name := r.Host
-	if withoutPort, _, err := net.SplitHostPort(name); err == nil {
-		name = withoutPort
-	}
-	ip := net.ParseIP(strings.Trim(name, "[]"))
-	return strings.EqualFold(name, "localhost") || ip != nil && ip.IsLoopback()
+	return connections.Local(connections.HostName(r.Host))
 }
 
 func wantsJSON(r *http.Request) bool {

@@ -110,6 +110,7 @@ const (
 	EmptyImage           Code = "empty_image"            // 400
 	Unauthorized         Code = "unauthorized"           // 401
 	Forbidden            Code = "forbidden"              // 403
+	ForeignSite          Code = "foreign_site"           // 403
 	NotFound             Code = "not_found"              // 404
 	ModelNotFound        Code = "model_not_found"        // 404
 	MethodNotAllowed     Code = "method_not_allowed"     // 405

@@ -52,7 +52,7 @@ type Serve struct {
 	DrainDelay     Duration `help:"How long to go on answering after SIGTERM, while /readyz says no: the time that load balancers need to notice." default:"1s" env:"VIDI_DRAIN_DELAY"`
 
 	Keys       string   `help:"File of the keys that requests need (vidi keys new); without it nobody is asked for one." env:"VIDI_KEYS" placeholder:"FILE"`
-	CORSOrigin []string `help:"Origin whose web pages may use the API from browsers, such as https://example.org; repeatable." env:"VIDI_CORS_ORIGIN" placeholder:"ORIGIN" sep:","`
+	CORSOrigin []string `help:"Origin whose web pages may use the API from browsers, such as https://example.org; also this server's own, where a proxy on this machine passes it on under that name. Repeatable." env:"VIDI_CORS_ORIGIN" placeholder:"ORIGIN" sep:","`
 
 	Rules string `help:"File of rules that give pictures tags of your own (docs/rules.md); changes to it count within seconds." env:"VIDI_RULES" placeholder:"FILE"`
 

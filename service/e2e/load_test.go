@@ -228,7 +228,7 @@ func BenchmarkSlowConnections(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer conn.Close()
-			io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n")
+			io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: 100000\r\n\r\n")
 			slow = append(slow, conn)
 		}
 		stop := make(chan struct{})

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -87,9 +88,9 @@ func TestHeadersBeforeAnyKey(t *testing.T) {
 	}
 }
 
-// plainProxies pass everything on to target, as a proxy does whose configuration has one line about it: with the target's name as Host,
-// and no word about who asks. nginx is one where it is installed.
-func plainProxies(t *testing.T, target string) map[string]string {
+// proxies pass everything on to target, as a proxy does whose configuration has one line about it: with no word about who asks, and with
+// the target's name as Host, or the client's where a second line says so. nginx is one where it is installed.
+func proxies(t *testing.T, target string, keepHost bool) map[string]string {
 	t.Helper()
 	to, err := url.Parse(target)
 	if err != nil {
@@ -99,13 +100,22 @@ func plainProxies(t *testing.T, target string) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &http.Server{Handler: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }}}
+	server := &http.Server{Handler: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(to)
+		if keepHost {
+			r.Out.Host = r.In.Host
+		}
+	}}}
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
-	proxies := map[string]string{"a proxy in Go": "http://" + l.Addr().String()}
+	made := map[string]string{"a proxy in Go": "http://" + l.Addr().String()}
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
-		return proxies
+		return made
+	}
+	more := ""
+	if keepHost {
+		more = "proxy_set_header Host $host;"
 	}
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -115,7 +125,7 @@ func plainProxies(t *testing.T, target string) map[string]string {
 	free.Close()
 	folder := t.TempDir()
 	file := filepath.Join(folder, "nginx.conf")
-	text := fmt.Sprintf("daemon off; master_process off; pid %s/pid; events {}\nhttp { access_log off; server { listen %s; location / { proxy_pass %s; } } }\n", folder, at, target)
+	text := fmt.Sprintf("daemon off; master_process off; pid %s/pid; events {}\nhttp { access_log off; server { listen %s; location / { proxy_pass %s; %s } } }\n", folder, at, target, more)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -135,15 +145,15 @@ func plainProxies(t *testing.T, target string) map[string]string {
 		}
 		return err == nil
 	})
-	proxies["nginx"] = "http://" + at
-	return proxies
+	made["nginx"] = "http://" + at
+	return made
 }
 
 // Row R10: a proxy on the machine that passes the admin port on without a word about it shows figures, and opens nothing. Its operator,
 // on the machine, needs no set-up.
 func TestAPlainProxyOpensNothing(t *testing.T) {
 	s, admin := startAdmin(t, lite0)
-	for name, proxy := range plainProxies(t, admin) {
+	for name, proxy := range proxies(t, admin, false) {
 		for path, want := range map[string]int{
 			"/metrics": 200, "/debug/pprof/": 403, "/debug/pprof/heap": 403, "/debug/pprof/cmdline": 403, "/debug/pprof/profile?seconds=1": 403,
 		} {
@@ -223,6 +233,66 @@ func TestIdleOperatorsLeaveThePublicPortAlone(t *testing.T) {
 		mustOperate(t, "http://"+admin, "status") // by the socket, which has places of its own
 		for _, conn := range idle {
 			conn.Close()
+		}
+	}
+}
+
+// Row R11: a server on loopback, asked under other names and by other sites' pages, and through proxies that hide and that keep the name.
+func TestLoopbackAnswersToItsOwnNames(t *testing.T) {
+	s := start(t, lite0).ready(t)
+	named := start(t, lite0, "--cors-origin=https://vidi.example").ready(t)
+	picture := read(t, torchtest.File(t, "examples/cat.png"))
+	ask := func(at, host string, headers ...string) string {
+		t.Helper()
+		request, err := http.NewRequest(http.MethodPost, at+"/predict", bytes.NewReader(picture))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if host != "" {
+			request.Host = host
+		}
+		for i := 0; i < len(headers); i += 2 {
+			request.Header.Set(headers[i], headers[i+1])
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer response.Body.Close()
+		return describe(t, response)
+	}
+	const foreign = "403 foreign_site"
+	for _, c := range []struct {
+		what, got, want string
+	}{
+		{"curl", ask(s.url, ""), "200"},
+		{"localhost", ask(s.url, "localhost:5000"), "200"},
+		{"DNS rebinding", ask(s.url, "evil.example:5000"), foreign},
+		{"another site's page", ask(s.url, "", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site"), foreign},
+		{"another site's page under the name that is allowed", ask(named.url, "vidi.example", "Origin", "https://evil.example"), foreign},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s: %s, want %s", c.what, c.got, c.want)
+		}
+	}
+	const name = "vidi.example"
+	page := []string{"Origin", "https://" + name, "Sec-Fetch-Site", "same-origin"}
+	for what, at := range proxies(t, s.url, false) {
+		if got := ask(at, name, page...); got != "200" {
+			t.Errorf("the page behind %s that hides its name: %s", what, got)
+		}
+	}
+	for what, at := range proxies(t, s.url, true) {
+		if got := ask(at, name, page...); got != foreign {
+			t.Errorf("the page behind %s, under a name that the server was not told: %s", what, got)
+		}
+	}
+	for what, at := range proxies(t, named.url, true) {
+		if got := ask(at, name, page...); got != "200" {
+			t.Errorf("the page behind %s, under its name: %s", what, got)
+		}
+		if got := ask(at, name); got != "200" {
+			t.Errorf("a program behind %s: %s", what, got)
 		}
 	}
 }

@@ -75,11 +75,11 @@ var requestRows = map[string]func(t *testing.T, r rowOf){
 			r.want(t, method, r.answer(t, method, "/predict", "", nil), "405 method_not_allowed")
 		}
 		for _, path := range []string{"/nothing", "/predict/", "//predict", "/%2Fpredict", "/predict%2F", "/x/../predict", "/..%2f..%2fetc%2fpasswd", "/web/..%2f..%2fgo.mod"} {
-			r.want(t, path, r.raw(t, "GET "+path+" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"), "404 not_found")
+			r.want(t, path, r.raw(t, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"), "404 not_found")
 		}
 	},
 	"H11": func(t *testing.T, r rowOf) {
-		const head = "GET /livez HTTP/1.1\r\nHost: x\r\n"
+		const head = "GET /livez HTTP/1.1\r\nHost: localhost\r\n"
 		r.want(t, "2 MiB", r.raw(t, head+"X: "+strings.Repeat("a", 2<<20)+"\r\n\r\n"), "431")
 		var many strings.Builder
 		for i := range 10_000 {
@@ -91,14 +91,14 @@ var requestRows = map[string]func(t *testing.T, r rowOf){
 		}
 	},
 	"H13": func(t *testing.T, r rowOf) {
-		const head = "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+		const head = "POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 		r.want(t, "no number", r.raw(t, head+"zz\r\nabc\r\n0\r\n\r\n"), "400 bad_request", "400")
 		r.want(t, "too long a number", r.raw(t, head+"fffffffffffffffff\r\n"), "400 bad_request", "400")
 		r.want(t, "bare line feeds", r.raw(t, head+"3\nabc\n0\n\n"), "400 bad_request", "400")
 		r.want(t, "a huge extension", r.raw(t, head+"3;"+strings.Repeat("x", 1<<20)+"\r\nabc\r\n0\r\n\r\n"), "400 bad_request", "400")
 	},
 	"H14": func(t *testing.T, r rowOf) {
-		const head, second = "POST /predict HTTP/1.1\r\nHost: x\r\n", "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc"
+		const head, second = "POST /predict HTTP/1.1\r\nHost: localhost\r\n", "POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc"
 		for _, framing := range []string{"Content-Length: 7\r\nContent-Length: 8", "Transfer-Encoding: xchunked", "Content-Length: -1", "Content-Length: 18446744073709551616",
 			"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked", "Content-Length: +7", "Content-Length : 7"} {
 			r.want(t, framing, r.raw(t, head+framing+"\r\n\r\n7\r\npicture\r\n0\r\n\r\n"+second), "400", "501")
@@ -113,7 +113,7 @@ var requestRows = map[string]func(t *testing.T, r rowOf){
 		}
 		r.s.waitFor(t, "a series", func() bool { // it is there once somebody has left
 			conn := r.dial(t)
-			io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+			io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nabc")
 			conn.Close()
 			_, text := fetch(t, r.admin+"/metrics")
 			return strings.Contains(text, `code="499"`)
@@ -121,7 +121,7 @@ var requestRows = map[string]func(t *testing.T, r rowOf){
 		before := left()
 		slow := pngOf(t, 7_000, 7_000)
 		conn := r.dial(t)
-		fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", len(slow), slow)
+		fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(slow), slow)
 		time.Sleep(20 * time.Millisecond)
 		conn.Close()
 		r.s.waitFor(t, "a client counted as gone", func() bool { return left() > before })
@@ -130,7 +130,7 @@ var requestRows = map[string]func(t *testing.T, r rowOf){
 	"H16": func(t *testing.T, r rowOf) {
 		var all strings.Builder
 		for i := range 100 {
-			fmt.Fprintf(&all, "GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-Id: r%d\r\n\r\n", i)
+			fmt.Fprintf(&all, "GET /livez HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: r%d\r\n\r\n", i)
 		}
 		conn := r.dial(t)
 		go io.WriteString(conn, all.String())
@@ -143,7 +143,7 @@ var requestRows = map[string]func(t *testing.T, r rowOf){
 			r.want(t, "pipelined", describe(t, response), "200")
 		}
 		r.want(t, "HTTP/1.0", r.raw(t, "GET /livez HTTP/1.0\r\n\r\n"), "200")
-		r.want(t, "Expect with too much", r.raw(t, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\nExpect: 100-continue\r\n\r\n"), "413 body_too_large")
+		r.want(t, "Expect with too much", r.raw(t, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\nExpect: 100-continue\r\n\r\n"), "413 body_too_large")
 	},
 	"H18": func(t *testing.T, r rowOf) {
 		r.query(t, "model", "404 model_not_found", "no-such-model")

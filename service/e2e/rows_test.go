@@ -73,6 +73,10 @@ var elsewhere = map[string][]string{
 		"service/e2e TestIdleOperatorsLeaveThePublicPortAlone", "service/admin TestThisMachineSeesFiguresWithoutAKey",
 		"service/admin TestTheSocketKnowsWhoAsks", "service/connections TestUnfinishedHeadersGiveWay",
 	},
+	"R11": {
+		"service/e2e TestLoopbackAnswersToItsOwnNames", "service/httpapi TestLoopbackIsKeptToThisMachine",
+		"service/httpapi TestOtherAddressesHaveAnyName",
+	},
 	"R12a": {"make test-setup"},
 	"R12b": {"make test-setup", "make vulnerabilities"},
 	"R13a": {"service/e2e TestFilesOnAFileSystemThatHangs", "service/watch TestAReadThatHangs", "service/keys TestABrokenFileKeepsTheOldKeysAndIsLoud", "service/userfile TestOpenWaitsForNothing"},

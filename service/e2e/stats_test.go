@@ -86,7 +86,7 @@ func TestStatsPageTellsUploadsApart(t *testing.T) {
 	defer conn.Close()
 	const upload = 4 * time.Second
 	// Longer than the deadline: it counts from the end of the upload.
-	fmt.Fprintf(conn, "POST /predict?deadline_ms=3000 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(picture))
+	fmt.Fprintf(conn, "POST /predict?deadline_ms=3000 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n", len(picture))
 	for i := range 8 {
 		conn.Write(picture[len(picture)*i/8 : len(picture)*(i+1)/8])
 		time.Sleep(upload / 8)

@@ -34,7 +34,7 @@ func TestSlowConnections(t *testing.T) {
 	begun := time.Now()
 	for range slow {
 		conn := g.dial(t)
-		fmt.Fprint(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nX: ")
+		fmt.Fprint(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nX: ")
 		all.Go(func() {
 			defer conn.Close()
 			go func() {
@@ -69,7 +69,7 @@ func TestAMillionChunksCostLittle(t *testing.T) {
 	before := g.s.memory(t, "VmRSS")
 	conn := g.dial(t)
 	conn.SetDeadline(time.Now().Add(time.Minute))
-	fmt.Fprint(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+	fmt.Fprint(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
 	block := strings.Repeat("1\r\na\r\n", 10_000)
 	for range 100 {
 		if _, err := io.WriteString(conn, block); err != nil {
@@ -91,16 +91,16 @@ func TestRawRequestsBreakNothing(t *testing.T) {
 	g := guarded(t, startWithAdmin(t, lite0))
 	var good []string
 	for _, path := range []string{"/", "/web/app.js", "/web/style.css", "/livez", "/readyz", "/docs", "/openapi.yaml", "/api/v1/models", "/predict", "/nothing"} {
-		good = append(good, "GET "+path+" HTTP/1.1\r\nHost: x\r\nAccept: text/html;q=0.9\r\nIf-None-Match: \"x\"\r\n\r\n", "HEAD "+path+" HTTP/1.0\r\n\r\n")
+		good = append(good, "GET "+path+" HTTP/1.1\r\nHost: localhost\r\nAccept: text/html;q=0.9\r\nIf-None-Match: \"x\"\r\n\r\n", "HEAD "+path+" HTTP/1.0\r\n\r\n")
 	}
 	picture := string(pngOf(t, 8, 8))
 	form := "--b\r\nContent-Disposition: form-data; name=image; filename=a\r\n\r\n" + picture + "\r\n--b--\r\n"
 	for _, path := range []string{"/predict?top_k=3&lang=zh", "/api/v1/predict"} {
 		good = append(good,
-			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, len(picture), picture),
-			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", path, len(form), form),
-			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n{\"image\": \"YQ==\"}     ", path),
-			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", path, len(picture), picture))
+			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", path, len(picture), picture),
+			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: %d\r\n\r\n%s", path, len(form), form),
+			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 21\r\n\r\n{\"image\": \"YQ==\"}     ", path),
+			fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", path, len(picture), picture))
 	}
 	requests := 600
 	if wholeCatalogue {

@@ -112,6 +112,9 @@ func TestAnswersAreInTheContract(t *testing.T) {
 		"panic":               {body: "picture", fails: func(context.Context, []byte) error { panic("a bug") }, want: api.Internal},
 		"model fails":         {body: "picture", fails: func(context.Context, []byte) error { return errors.New("torch") }, want: api.InferenceFailed},
 		"NaN":                 {body: "picture", fails: func(context.Context, []byte) error { return model.ErrOutput }, want: api.ModelOutputInvalid},
+		"another site": {body: "picture", want: api.ForeignSite, prepare: func(r *http.Request, _ *Config) {
+			*r = *r.WithContext(context.WithValue(r.Context(), localKey{}, true)) // its Host is example.com
+		}},
 		"late": {target: "/predict?deadline_ms=1", body: "picture", want: api.DeadlineExceeded, fails: func(ctx context.Context, _ []byte) error {
 			<-ctx.Done()
 			return ctx.Err()

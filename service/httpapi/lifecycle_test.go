@@ -213,7 +213,7 @@ func TestClientGoesAwayWhileItWaits(t *testing.T) {
 		if body[0] == '{' {
 			contentType = "application/json"
 		}
-		fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, len(body), body)
+		fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", contentType, len(body), body)
 		<-begun
 		conn.Close()
 		eventually(t, "the work is cancelled", func() bool { return s.Unfinished() == 0 })
@@ -281,7 +281,7 @@ func TestDeadlineDoesNotCountTheUpload(t *testing.T) {
 					body = "--b\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\npicture\r\n--b--\r\n"
 				}
 				conn := dial(t, listen(t, s))
-				fmt.Fprintf(conn, "POST /predict%s HTTP/1.1\r\nHost: x\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", query, form, len(body), body[:3])
+				fmt.Fprintf(conn, "POST /predict%s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s", query, form, len(body), body[:3])
 				time.Sleep(upload)
 				io.WriteString(conn, body[3:])
 				status, _, raw := readAnswer(t, bufio.NewReader(conn))

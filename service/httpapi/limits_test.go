@@ -87,7 +87,7 @@ func TestRefusalReachesAClientThatSendsEverythingFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := dial(t, addr)
-			fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\n%s", head)
+			fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\n%s", head)
 			sent := 0
 			for block := make([]byte, 1<<20); sent < 30_000_000; {
 				n, err := conn.Write(block[:min(len(block), 30_000_000-sent)])
@@ -107,7 +107,7 @@ func TestExpectContinue(t *testing.T) {
 	s, _ := ready(&fake{}, nil)
 	addr := listen(t, s)
 	conn := dial(t, addr)
-	fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 30000000\r\nExpect: 100-continue\r\n\r\n")
+	fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 30000000\r\nExpect: 100-continue\r\n\r\n")
 	reader := bufio.NewReader(conn)
 	status, header, body := readAnswer(t, reader) // not 100
 	checkProblem(t, status, header, body, api.BodyTooLarge)
@@ -116,7 +116,7 @@ func TestExpectContinue(t *testing.T) {
 	}
 
 	conn = dial(t, addr)
-	fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n")
+	fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\nExpect: 100-continue\r\n\r\n")
 	reader = bufio.NewReader(conn)
 	if line, _ := reader.ReadString('\n'); !strings.Contains(line, "100") {
 		t.Fatalf("got %q", line)
@@ -136,7 +136,7 @@ func TestAMillionChunks(t *testing.T) {
 	var before, after runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&before)
-	fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+	fmt.Fprintf(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
 	block := strings.Repeat("1\r\na\r\n", 10_000)
 	for range 100 {
 		if _, err := io.WriteString(conn, block); err != nil {
@@ -159,7 +159,7 @@ func TestAMillionChunks(t *testing.T) {
 // H13 and H14: what is malformed gets 400 or a closed connection, and what a proxy might have taken for the rest of a body
 // is never run as a request of its own.
 func TestSmugglingAndMalformedChunks(t *testing.T) {
-	const second = "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nsmuggled"
+	const second = "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 8\r\n\r\nsmuggled"
 	for name, request := range map[string]string{
 		"H14 length and chunks":      "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n7\r\npicture\r\n0\r\n\r\n" + second,
 		"H14 chunks and length":      "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n" + second,
@@ -181,8 +181,8 @@ func TestSmugglingAndMalformedChunks(t *testing.T) {
 			s, _ := ready(f, nil)
 			addr := listen(t, s)
 			conn := dial(t, addr)
-			go io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\n"+request) // the server may stop reading
-			all, _ := io.ReadAll(conn)                                               // to the close, or a reset
+			go io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\n"+request) // the server may stop reading
+			all, _ := io.ReadAll(conn)                                                       // to the close, or a reset
 			if n := bytes.Count(all, []byte("HTTP/1.1 ")); n > 1 {
 				t.Errorf("%d answers:\n%s", n, all)
 			}
@@ -204,7 +204,7 @@ func TestTooManyHeaderBytes(t *testing.T) {
 		"2 MiB": "X: " + strings.Repeat("a", 2<<20) + "\r\n", "10,000 headers": manyHeaders(10_000), "70 KB boundary": "Content-Type: multipart/form-data; boundary=" + strings.Repeat("b", 70_000) + "\r\n",
 	} {
 		conn := dial(t, addr)
-		go io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\n"+header+"\r\n")
+		go io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\n"+header+"\r\n")
 		if all, _ := io.ReadAll(conn); !bytes.HasPrefix(all, []byte("HTTP/1.1 431 ")) {
 			t.Errorf("%s: %.100q", name, all)
 		}
@@ -220,7 +220,7 @@ func TestPipeliningAndHTTP10(t *testing.T) {
 	conn := dial(t, addr)
 	var all strings.Builder
 	for i := range 100 {
-		fmt.Fprintf(&all, "POST /predict HTTP/1.1\r\nHost: x\r\nX-Request-Id: r%d\r\nContent-Length: 7\r\n\r\npicture", i)
+		fmt.Fprintf(&all, "POST /predict HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: r%d\r\nContent-Length: 7\r\n\r\npicture", i)
 	}
 	go io.WriteString(conn, all.String())
 	reader := bufio.NewReader(conn)
@@ -245,7 +245,7 @@ func TestSlowUpload(t *testing.T) {
 	})
 	addr := listen(t, s)
 	conn := dial(t, addr)
-	io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 7\r\n\r\npic")
+	io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 7\r\n\r\npic")
 	status, header, body := readAnswer(t, bufio.NewReader(conn))
 	checkProblem(t, status, header, body, api.RequestTimeout)
 	metrics := httptest.NewRecorder()
@@ -276,7 +276,7 @@ func TestDrainingIsNoAnswerTime(t *testing.T) {
 	counted := telemetry.New()
 	s, l := ready(&fake{}, func(c *Config) { c.MaxBody, c.Telemetry = 100, counted })
 	conn := dial(t, listen(t, s))
-	io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\npicture")
+	io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\npicture")
 	status, header, body := readAnswer(t, bufio.NewReader(conn))
 	checkProblem(t, status, header, body, api.BodyTooLarge)
 	for begun := time.Now(); time.Since(begun) < dawdles; time.Sleep(50 * time.Millisecond) {
@@ -312,7 +312,7 @@ func TestClientGoesAwayWhileItSends(t *testing.T) {
 	f := &fake{}
 	s, l := ready(f, nil)
 	conn := dial(t, listen(t, s))
-	io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\npic")
+	io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\npic")
 	eventually(t, "the request begins", func() bool { return s.Unfinished() == 1 })
 	conn.Close()
 	eventually(t, "the request ends", func() bool { return strings.Contains(l.String(), "status=499") })

@@ -19,7 +19,7 @@ import (
 // statusOf is the status that each code comes with.
 var statusOf = map[api.Code]int{
 	api.BadRequest: 400, api.BadBase64: 400, api.BadParameter: 400, api.NoImage: 400, api.EmptyImage: 400,
-	api.Unauthorized: 401, api.Forbidden: 403,
+	api.Unauthorized: 401, api.Forbidden: 403, api.ForeignSite: 403,
 	api.NotFound: 404, api.ModelNotFound: 404, api.MethodNotAllowed: 405, api.RequestTimeout: 408,
 	api.BodyTooLarge: 413, api.TooManyImages: 413,
 	api.UnsupportedMediaType: 415, api.UnsupportedFormat: 415,

@@ -48,7 +48,7 @@ func TestFullQueueRefusesAtTheDoor(t *testing.T) {
 	<-begun
 	// The body of this one never comes: it must be refused without it.
 	conn := dial(t, addr)
-	fmt.Fprint(conn, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n")
+	fmt.Fprint(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n")
 	wantQueueFull(t, readResponse(t, conn))
 	if n := s.room.Use().Pictures; n != 2 {
 		t.Errorf("%d pictures in the queue", n)
@@ -114,7 +114,7 @@ func TestQueueBoundsTheBytesOfUploads(t *testing.T) {
 	wantQueueFull(t, response)
 	// What a slow sender has announced takes no room.
 	slow := dial(t, addr)
-	fmt.Fprint(slow, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 99000\r\n\r\nabc")
+	fmt.Fprint(slow, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99000\r\n\r\nabc")
 	small := send(addr, "small")
 	<-begun
 	close(release)

@@ -62,7 +62,7 @@ type Config struct {
 	Deadline       time.Duration // of a request that does not choose, from the end of its upload; 0 is none
 
 	Keys        *keys.Ring           // nil: nobody is asked for a key
-	CORSOrigins []string             // whose pages in browsers may use the API: "https://example.org", or "*" for all
+	CORSOrigins []string             // whose pages in browsers may use the API: "https://example.org", or "*" for all; and its names
 	Telemetry   *telemetry.Telemetry // hears of every request and picture; nil: one that nobody looks at
 	Tracing     *tracing.Tracer      // nil: no traces are made
 
@@ -100,7 +100,7 @@ func New(cfg Config, log *slog.Logger) *Server {
 	}
 	s := &Server{cfg: cfg, log: log, echo: echo.New(), room: admission.New(admission.Limits{Pictures: cfg.MaxQueue, Bytes: cfg.MaxQueueBytes})}
 	s.echo.HTTPErrorHandler = s.answerError
-	s.echo.Use(s.observe, s.allowOrigin, s.authorize)
+	s.echo.Use(s.observe, s.keepToThisMachine, s.allowOrigin, s.authorize)
 	s.routes()
 	s.expectRoutes()
 	s.http = &http.Server{
@@ -110,6 +110,7 @@ func New(cfg Config, log *slog.Logger) *Server {
 		WriteTimeout: cfg.ReadTimeout + cfg.WriteTimeout, IdleTimeout: cfg.IdleTimeout,
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
+	s.http.BaseContext = tellIfLocal
 	connections.Guard(s.http)
 	return s
 }

@@ -106,6 +106,7 @@ export default {
   "problem.rate_limited": "Too many requests in a short time. Try again in a moment.",
   "problem.unauthorized": "The server asks for a key, and this page has none.",
   "problem.forbidden": "The server does not allow this.",
+  "problem.foreign_site": "The server takes nothing from this site. Open it as localhost, or start it with --cors-origin and this site.",
   "problem.unreachable": "The server does not answer. Is it running?",
   "problem.unreadable": "The file cannot be read any more. Was it moved or changed? Choose it again.",
   "problem.other": "The server answered with status {status}.",

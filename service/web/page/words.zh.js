@@ -104,6 +104,7 @@ export default {
   "problem.rate_limited": "请求太频繁，请稍后再试。",
   "problem.unauthorized": "服务器需要密钥，而这个页面还没有密钥。",
   "problem.forbidden": "服务器不允许这个操作。",
+  "problem.foreign_site": "服务器不接受来自这个网站的请求。请用 localhost 打开，或在启动时用 --cors-origin 加上这个网站。",
   "problem.unreachable": "服务器没有响应，请确认它是否在运行。",
   "problem.unreadable": "文件已无法读取，可能被移动或修改过，请重新选择。",
   "problem.other": "服务器返回了状态码 {status}。",
