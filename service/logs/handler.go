@@ -26,8 +26,9 @@ const (
 	mostLongBytes = 4 << 10
 )
 
-// long are the attributes that hold several lines by nature: stacks, and libtorch's texts.
-var long = map[string]bool{slog.MessageKey: true, "stack": true, "native": true}
+// long are the attributes that hold several lines by nature: stacks, libtorch's texts, and what operators must
+// know of their files. None of them holds what a client sent.
+var long = map[string]bool{slog.MessageKey: true, "stack": true, "native": true, "error": true}
 
 // New is a log that writes lines in a format from a level on to w: one Write a line.
 func New(w io.Writer, format string, level slog.Leveler) *slog.Logger {

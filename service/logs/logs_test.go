@@ -73,16 +73,20 @@ func TestShortLinesAreAsTheyWere(t *testing.T) {
 
 // slowly is a reader that reads when it is told to.
 type slowly struct {
-	mu   sync.Mutex
-	read bytes.Buffer
-	err  error
+	mu    sync.Mutex
+	read  bytes.Buffer
+	err   error
+	takes int // bytes before err
 }
 
 func (s *slowly) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return 0, s.err
+		n := min(s.takes, len(p))
+		s.read.Write(p[:n])
+		s.takes -= n
+		return n, s.err
 	}
 	return s.read.Write(p)
 }
@@ -134,11 +138,11 @@ func TestAReaderThatDoesNotRead(t *testing.T) {
 
 // Lines that cannot be written are counted, and told when that is possible again.
 func TestAWriterThatFails(t *testing.T) {
-	to := &slowly{err: syscall.ENOSPC}
+	to := &slowly{err: syscall.ENOSPC, takes: 6} // the disk is full within the second line
 	w := NewWriter(to)
 	w.Tell(func(lines int64) { fmt.Fprintf(w, "dropped %d\n", lines) })
 	fmt.Fprint(w, "one\ntwo\n")
-	for deadline := time.Now().Add(10 * time.Second); w.Dropped() < 2 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); w.Dropped() < 1 && time.Now().Before(deadline); {
 		time.Sleep(time.Millisecond)
 	}
 	to.mu.Lock()
@@ -146,7 +150,7 @@ func TestAWriterThatFails(t *testing.T) {
 	to.mu.Unlock()
 	fmt.Fprint(w, "three\n")
 	w.Close(time.Minute)
-	if got := to.read.String(); got != "three\ndropped 2\n" {
+	if got := to.read.String(); got != "one\ntw\nthree\ndropped 1\n" {
 		t.Errorf("%q", got)
 	}
 }

@@ -19,6 +19,7 @@ const (
 // room, or cannot be written, is dropped and counted. Its methods are safe for concurrent use.
 type Writer struct {
 	to      io.Writer
+	torn    bool // what was written last ends within a line
 	dropped atomic.Int64
 
 	mu      sync.Mutex
@@ -130,8 +131,14 @@ func (w *Writer) work() {
 	}
 }
 
-// write writes as many lines as it can, and returns how many bytes of them.
+// write writes as many lines as it can, and returns how many bytes of them. Only work calls it.
 func (w *Writer) write(lines []byte) (written int) {
+	if w.torn { // a disk was full: what follows must not look like a part of that line
+		if _, err := w.to.Write([]byte("\n")); err != nil {
+			return 0
+		}
+	}
+	defer func() { w.torn = written > 0 && lines[written-1] != '\n' || written == 0 && w.torn }()
 	for written < len(lines) {
 		part := lines[written:]
 		if len(part) > atOnce {
