@@ -83,6 +83,7 @@ var elsewhere = map[string][]string{
 	"R13b": {"service/e2e TestNoCommandPrintsWhatACardWants", "service/e2e TestNoCommandPrintsWhatAServerWants", "service/cmd/vidi TestErrorsHaveNoControlCharacters", "service/cmd/vidi TestProgramsReadWhatWasSaid"},
 	"R13c": {"service/imports TestNestedConfigurations", "service/rules TestNestedRules", "service/model TestACardOfAMillionMistakes", "service/model TestHostilePicklesCostLittle"},
 	"R13e": {"service/model TestDraftsOfTheDead"},
+	"R13f": {"service/preprocess TestRefusalsReadWell"},
 	"R13d": {"service/e2e TestAHangupDrains", "service/cmd/vidi TestHangupsDoNotCutOff"},
 }
 

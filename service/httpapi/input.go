@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
@@ -97,5 +98,5 @@ func (in *input) add(p picture, limit int) error {
 }
 
 func tooManyImages(limit int) error {
-	return fail(api.TooManyImages, "the request holds more than %d pictures, which is this server's limit; send several requests", limit)
+	return fail(api.TooManyImages, "the request holds more than %s, which is this server's limit; send several requests", english.Plural(limit, "picture", ""))
 }

@@ -36,7 +36,7 @@ func notZip(r io.ReaderAt, head []byte, size int64, filePath string) (is, do str
 	}
 	switch {
 	case size == 0:
-		return "empty", exportAgain
+		return "an empty file", exportAgain
 	case bytes.HasPrefix(head, legacyMagic):
 		return legacyFile(r, size, filePath)
 	case starts("\x80\x02"), starts("\x80\x03"), starts("\x80\x04"), starts("\x80\x05"):

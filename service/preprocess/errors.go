@@ -40,6 +40,8 @@ func fromTorchbind(err error, format string, width, height int, limits Limits) e
 		return corrupt(format, err)
 	case errors.Is(err, torchbind.UnsupportedImage):
 		return unsupportedVariant(format, err, "a rare kind of compression or of colours")
+	case errors.Is(err, torchbind.ImageTooLarge) && width == 0: // the decoder's own limit, which it meets while it reads the header
+		return refuse(ImageTooLarge, err, "the %s has a side of more than 65500 pixels; send a smaller copy", formatNames[format])
 	case errors.Is(err, torchbind.ImageTooLarge):
 		return tooLarge(width, height, limits.MaxPixels)
 	case errors.Is(err, torchbind.ImageTooComplex):

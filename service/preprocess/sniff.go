@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"strings"
+
+	"github.com/dustin/go-humanize/english"
 )
 
 // formatNames are the formats that are read, by their names in [Picture.Format], as people write them.
@@ -112,7 +114,7 @@ func sniff(data []byte) (string, error) {
 		return "", corrupt("png", errors.New("the signature is damaged"))
 	}
 	if len(data) < 12 { // the longest pattern of ours
-		return "", refuse(CorruptImage, nil, "the file has only %d bytes, too few for a picture; send the whole file", len(data))
+		return "", refuse(CorruptImage, nil, "the file has only %s, too few for a picture; send the whole file", english.Plural(len(data), "byte", ""))
 	}
 	return "", refuse(UnsupportedFormat, nil, "this is not a picture that vidi knows; it reads %s", formatList)
 }

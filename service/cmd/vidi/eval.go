@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/eval"
@@ -186,7 +187,8 @@ func (c *evalCmd) print(a *app, r *eval.Report) error {
 	}
 	for _, side := range sides {
 		m := side.Measures
-		fmt.Fprintf(a.stdout, "%s version %s: %d pictures of %d classes", side.Subject.Model, side.Subject.Version, m.Pictures, len(m.Classes))
+		fmt.Fprintf(a.stdout, "%s version %s: %s of %s", side.Subject.Model, side.Subject.Version,
+			english.Plural(m.Pictures, "picture", ""), english.Plural(len(m.Classes), "class", "classes"))
 		if m.Failed > 0 {
 			fmt.Fprintf(a.stdout, ", and %d that could not be read", m.Failed)
 		}

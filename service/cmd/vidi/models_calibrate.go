@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/eval"
@@ -95,7 +96,7 @@ func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, folder mode
 		return card, err
 	}
 	if failed := len(dataset.Items) - len(logits); failed > 0 {
-		fmt.Fprintf(a.stderr, "vidi: %d pictures could not be read, and are left out\n", failed)
+		fmt.Fprintf(a.stderr, "vidi: %s could not be read: left out\n", english.Plural(failed, "picture", ""))
 	}
 	fit, err := model.FitTemperature(logits, right)
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/trial"
@@ -114,7 +115,7 @@ func (c *modelsVerifyCmd) Run(m *modelsCmd, a *app) error {
 		fmt.Fprintf(a.stdout, "ok    %s: %s\n", printable(path), says)
 	}
 	if failed > 0 {
-		return &exitError{code: exitSomeFailed, err: fmt.Errorf("of %d models, %d cannot be relied on", len(paths), failed)}
+		return &exitError{code: exitSomeFailed, err: fmt.Errorf("of %s, %d cannot be relied on", english.Plural(len(paths), "model", ""), failed)}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dustin/go-humanize/english"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/rules"
 )
@@ -53,7 +54,7 @@ func (c *rulesCheckCmd) Run(a *app) error {
 	if err := book.Check(card); err != nil {
 		return &exitError{code: exitSomeFailed, err: err}
 	}
-	fmt.Fprintf(a.stdout, "%s: %d rules, all good for %s\n", c.File, book.Rules().Count(), card.Name)
+	fmt.Fprintf(a.stdout, "%s: %s, all good for %s\n", printable(c.File), english.Plural(book.Rules().Count(), "rule", ""), card.Name)
 	return nil
 }
 
@@ -73,7 +74,7 @@ func (c *rulesNamesCmd) Run(a *app) error {
 	for i, g := range grouping.Groups {
 		switch c.Group {
 		case "":
-			more := fmt.Sprintf("%d labels", len(grouping.Classes[i]))
+			more := english.Plural(len(grouping.Classes[i]), "label", "")
 			if g.Top {
 				more += ", top-level"
 			}

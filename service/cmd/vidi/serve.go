@@ -249,7 +249,7 @@ func (c *serveCmd) stop(a *app, server *httpapi.Server, signals <-chan os.Signal
 		}
 		return &exitError{code: exitSomeFailed, err: fmt.Errorf("stopped after --grace %v: %w", c.Grace.D, err)}
 	case <-signals:
-		return &exitError{code: exitSomeFailed, err: fmt.Errorf("stopped by a second signal; %d requests were cut off", server.Unfinished())}
+		return &exitError{code: exitSomeFailed, err: fmt.Errorf("stopped by a second signal; requests that were cut off: %d", server.Unfinished())}
 	}
 }
 

@@ -248,7 +248,7 @@ func TestASecondSignalForces(t *testing.T) {
 	<-m.begun
 	r.signals <- syscall.SIGINT
 	r.signals <- syscall.SIGINT
-	if code, err := r.wait(); code != exitSomeFailed || !strings.Contains(fmt.Sprint(err), "1 requests were cut off") {
+	if code, err := r.wait(); code != exitSomeFailed || !strings.Contains(fmt.Sprint(err), "requests that were cut off: 1") {
 		t.Errorf("exit %d: %v", code, err)
 	}
 	close(m.release) // in life the process is gone by now
