@@ -1,0 +1,203 @@
+package operators
+
+import (
+	"strings"
+	"testing"
+)
+
+// header is what an exporter writes around a forward.
+const header = `class M(Module):
+  __parameters__ = []
+  __buffers__ = []
+  training : bool
+  __annotations__["0"] = __torch__.Part
+  def forward(self: __torch__.M,
+    x: Tensor) -> Tensor:
+`
+
+func check(body string) []Finding {
+	return Check(Code{Sources: map[string][]byte{
+		"code/__torch__.py": []byte(header + "    " + body + "\nclass Part(Module):\n  def run(self, x: Tensor) -> Tensor:\n    return x\n"),
+	}})
+}
+
+func TestWhatComputesIsAllowed(t *testing.T) {
+	for _, body := range []string{
+		"return torch.conv2d(x, self.weight, None, [1, 1], [0, 0])",
+		`_0 = getattr(self, "0")` + "\n    return (_0).run(torch.add_(x, x, alpha=1), )",
+		"_0 = uninitialized(Tensor)\n    return unchecked_cast(Tensor, _0)",
+		`ops.prim.RaiseException("torch.save \"is\" only a word", "builtins.RuntimeError")`,
+		"return ops.quantized.conv2d_relu(x, self._packed_params, 0.5, 1.5e-05)",
+		"w : __torch__.torch.classes.quantized.Conv2dPackedParamsBase = self.p",
+		"return torch.to(CONSTANTS.c0, dtype=6, layout=0, device=torch.device(\"cpu\"))",
+		"y = fork(__torch__.M.forward, self, x)\n    return torch.wait(y)",
+		"torch.warn(\"slow\", 2)",
+		"return x.T",
+		"y = annotate(List[__torch__.Part], [])",
+		"return torch.mul(x, -inf)",
+	} {
+		if found := check(body); found != nil {
+			t.Errorf("%s\nfound %v", body, found)
+		}
+	}
+}
+
+// Each body reaches an operator that is not on the list, or might, in one more spelling.
+func TestEverySpellingIsFound(t *testing.T) {
+	for _, c := range []struct{ body, name, why string }{
+		{`torch.save(x, "/tmp/x")`, "torch.save", "files"},
+		{`ops.aten.save(x, "/tmp/x")`, "ops.aten.save", "files"},
+		{`ops . aten . save(x, "/tmp/x")`, "ops.aten.save", "files"},
+		{"y = (torch\n    .save(x, \"/tmp/x\"))", "torch.save", "files"},
+		{"s = torch.save", "torch.save", "files"},
+		{"t = torch\n    t.save(x, \"/tmp/x\")", "torch", "stands without"},
+		{"t = ops.aten\n    t.save(x, \"/tmp/x\")", "ops", "stands without"},
+		{"t = ops", "ops", "stands without"},
+		{`torch.autograd.save(x, "/tmp/x")`, "torch.autograd", "no operator"},
+		{`ops.quantized.autograd.save(x, "/tmp/x")`, "ops.quantized.autograd", "no operator"},
+		{`ops.prim.Print(x)`, "ops.prim.Print", "prints"},
+		{`ops.aten._print(x)`, "ops.aten._print", "prints"},
+		{`print(x)`, "print", "prints"},
+		{"p = print\n    p(x)", "print", "prints"},
+		{`x.save("/tmp/x")`, "save", "files"},
+		{`torch.relu(x).save("/tmp/x")`, "save", "files"},
+		{`(self.weight).save("/tmp/x")`, "save", "files"},
+		{`y = "passwd".from_file(False, 5)`, "from_file", "files"},
+		{`[x][0].save("/tmp/x")`, "save", "files"},
+		{`1.5 .save("/tmp/x")`, "save", "files"},
+		{`torch.conv2d.save("/tmp/x")`, "save", "files"},
+		{`CONSTANTS.c0.save("/tmp/x")`, "save", "files"},
+		{`self.save("/tmp/x")`, "save", "files"},
+		{`getattr(x, "save")("/tmp/x")`, "save", "files"},
+		{`getattr(x, "\163ave")("/tmp/x")`, "getattr", "do not write"},
+		{`getattr(x, "sa" "ve")("/tmp/x")`, "getattr", "do not write"},
+		{`getattr(getattr(self, "0"), "save")("/tmp/x")`, "save", "files"},
+		{`getattr(torch, "save")(x, "/tmp/x")`, "getattr", "do not write"},
+		{`getattr(ops.aten, "save")(x, "/tmp/x")`, "getattr", "do not write"},
+		{`getattr(__torch__.torch, "classes").xnnpack`, "getattr", "do not write"},
+		{"g = getattr\n    g(x, \"save\")", "getattr", "do not write"},
+		{`fork(torch.save, x, "/tmp/x")`, "torch.save", "files"},
+		{`y = torch.from_file("/etc/passwd", False, 5)`, "torch.from_file", "files"},
+		{"torch.manual_seed(1)", "torch.manual_seed", "random"},
+		{"torch.set_(x, x)", "torch.set_", "storage"},
+		{"x.resize_([1000])", "resize_", "storage"},
+		{"y = id(x)", "id", "addresses"},
+		{"y = ops.c10d.allreduce_(x)", "ops.c10d.allreduce_", "tensor operators"},
+		{"y = ops.nowhere.thing(x)", "ops.nowhere.thing", "no operator"},
+		{"y = torch.not_an_operator(x)", "torch.not_an_operator", "no operator"},
+		{"y = __torch__.torch.classes.xnnpack.Conv2dOpContext(x)", "__torch__.torch.classes.xnnpack.Conv2dOpContext", "C++"},
+		{"y = __torch__.torch.classes.dist_rpc.WorkerInfo(\"a\", 1)", "__torch__.torch.classes.dist_rpc.WorkerInfo", "C++"},
+		{"n = __torch__.torch\n    y = n.classes.xnnpack.Conv2dOpContext(x)", "__torch__.torch", "no class"},
+		{"n = __torch__", "__torch__", "no class"},
+		{"y = __torch__.Part.run.save(x)", "save", "files"},
+		{"y = unchecked_cast(__torch__.Part, self)", "unchecked_cast", "another class"},
+		{"y = unchecked_cast(List[__torch__.Part], self)", "unchecked_cast", "another class"},
+		{"c = unchecked_cast", "unchecked_cast", "do not write"},
+		{"import __torch__.Part", "import", "exporters"},
+		{"pass # type: (Tensor) -> Tensor", "", `'#'`},
+		{"y = x # a comment", "", `'#'`},
+		{"torch.\\\n    save(x)", "", `'\\'`},
+		{"y = 'save'", "", `'\''`},
+		{`y = """` + "\n" + `torch.save(x) """`, "", "three quotes"},
+		{"y = \"open\n", "", "does not end"},
+		{"y = \"open\\\n\"", "", "does not end"},
+		{"tørch.save(x)", "", "character"},
+		{"y = torch.ｓave(x)", "", "character"},
+		{"y = 1.save(x)", "", "runs into a name"},
+		{"y = 0x1.save(x)", "", "runs into a name"},
+		{"y = x;torch.save(x)", "", `';'`},
+		{"y = x\vtorch", "", "character"},
+		{"y = x\x00", "", "character"},
+	} {
+		found := check(c.body)
+		var right bool
+		for _, f := range found {
+			right = right || f.Name == c.name && strings.Contains(f.Why, c.why) && strings.HasPrefix(f.Where, "code/__torch__.py, line ")
+		}
+		if !right {
+			t.Errorf("%q\nfound %v, want %q because of %q", c.body, found, c.name, c.why)
+		}
+	}
+}
+
+// A namespace that is taken for one of the archive's own classes would lead to those in C++.
+func TestNamespacesAreNoClasses(t *testing.T) {
+	for _, defined := range []string{
+		"class torch(Interface):\n  pass\n", "def torch(x: Tensor) -> Tensor:\n  return x\n", "class A(Module):\n  def torch(self) -> None:\n    pass\n",
+	} {
+		found := Check(Code{Sources: map[string][]byte{
+			"code/__torch__.py":       []byte(defined + "def f(x: Tensor) -> Tensor:\n  n = __torch__.torch\n  return n.classes.xnnpack.LinearOpContext(x)\n"),
+			"code/__torch__/torch.py": []byte("class classes(Interface):\n  pass\n"),
+		}})
+		if len(found) != 1 || found[0].Name != "__torch__.torch" {
+			t.Errorf("%s: found %v", defined, found)
+		}
+	}
+}
+
+func TestTheLineIsThatOfTheName(t *testing.T) {
+	found := check("y = (torch\n\n    .relu(x))\n    torch.save(y, \"/tmp/x\")")
+	if len(found) != 1 || found[0].String() != "torch.save (code/__torch__.py, line 11) reads or writes files" {
+		t.Errorf("found %v", found)
+	}
+}
+
+func TestClassesOfPicklesAreLookedAt(t *testing.T) {
+	for name, want := range map[string]bool{
+		"__torch__.M": true, "torch._utils._rebuild_tensor_v2": true, "collections.OrderedDict": true,
+		"__torch__.torch.classes.quantized.Conv2dPackedParamsBase": true,
+		"__torch__.torch.classes.xnnpack.LinearOpContext":          false,
+		"__torch__.torch.classes":                                  false,
+		"os.system":                                                false,
+		"torch.distributed.rpc.rref":                               false,
+	} {
+		found := Check(Code{Globals: map[string][]string{"data.pkl": {name}}})
+		if (found == nil) != want {
+			t.Errorf("%s: found %v", name, found)
+		}
+	}
+}
+
+func TestFindingsAreBoundedAndPrintable(t *testing.T) {
+	found := check(strings.Repeat("torch.save(x)\n    ", 1000))
+	if len(found) != mostFindings {
+		t.Errorf("%d findings", len(found))
+	}
+	found = Check(Code{Globals: map[string][]string{"data\x1b[31m.pkl": {"os.\x1b]" + strings.Repeat("x", 1000)}}})
+	if text := found[0].String(); len(text) > 400 || strings.ContainsAny(text, "\x1b\n") {
+		t.Errorf("%q", text)
+	}
+}
+
+func TestTheListsAreApart(t *testing.T) {
+	if len(allowed) < 1000 || len(refused) < 500 {
+		t.Fatalf("%d and %d names", len(allowed), len(refused))
+	}
+	for name := range allowed {
+		if _, both := refused[name]; both || !strings.Contains(name, "::") {
+			t.Errorf("%s is on both lists, or no name", name)
+		}
+	}
+	for _, name := range []string{"aten::save", "aten::from_file", "prim::Print", "aten::_print", "aten::set_", "aten::manual_seed", "prim::id"} {
+		if refused[name] == "" {
+			t.Errorf("%s is not refused", name)
+		}
+	}
+}
+
+func FuzzCheck(f *testing.F) {
+	f.Add([]byte(header + "    return getattr(x, \"a\").b(1.5e-05, [\"\\\"\"])\n"))
+	f.Fuzz(func(t *testing.T, code []byte) {
+		list, wrong := tokens(code)
+		found := Check(Code{Sources: map[string][]byte{"code/__torch__.py": code}})
+		if wrong != nil && found == nil {
+			t.Error("what is not understood was not found")
+		}
+		for _, token := range list {
+			if token.kind == word && token.text == "print" && found == nil && !strings.Contains(string(code), ".") &&
+				!strings.Contains(string(code), "def") && !strings.Contains(string(code), "class") {
+				t.Error("print was not found")
+			}
+		}
+	})
+}
