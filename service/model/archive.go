@@ -3,7 +3,6 @@ package model
 import (
 	"archive/zip"
 	"bytes"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"path"
@@ -33,7 +32,9 @@ func (o Origin) String() string {
 
 // archive is the records of a PyTorch zip file, by their path below its one top folder.
 type archive struct {
+	reader  io.ReaderAt
 	size    int64
+	files   []*zip.File // in the order of the directory
 	records map[string]*zip.File
 }
 
@@ -49,7 +50,7 @@ func openArchive(r io.ReaderAt, size int64) (a archive, trap string) {
 	if err != nil {
 		return a, "a damaged or truncated archive"
 	}
-	a = archive{size: size, records: make(map[string]*zip.File, len(reader.File))}
+	a = archive{reader: r, size: size, files: reader.File, records: make(map[string]*zip.File, len(reader.File))}
 	var unpacked uint64
 	for _, record := range reader.File {
 		name := path.Clean(record.Name)
@@ -96,8 +97,28 @@ func (a archive) hasFolder(folder string) bool {
 // maxCodeBytes bounds what is read of the code and of the pickles: a ResNet-152 has 300 KB.
 const maxCodeBytes = 64 << 20
 
-// origin reads the small records; trap is why libtorch could not read the file, or "".
-func (a archive) origin() (o Origin, trap string) {
+// program reads the records that say what the network does: its code, and the pickles of its values.
+func (a archive) program() (records map[string][]byte, trap string) {
+	records = map[string][]byte{}
+	for name, record := range a.records {
+		if !isCode(name) && name != "data.pkl" && name != "constants.pkl" {
+			continue
+		}
+		data, err := readEntry(record, maxCodeBytes)
+		if err != nil {
+			return nil, fmt.Sprintf("a damaged archive: its record %q cannot be read", name)
+		}
+		records[name] = data
+	}
+	return records, ""
+}
+
+func isCode(name string) bool {
+	return strings.HasPrefix(name, "code/") && strings.HasSuffix(name, ".py")
+}
+
+// origin looks at the small records, and at the program; trap is why libtorch could not read the file, or "".
+func (a archive) origin(program map[string][]byte) (o Origin, trap string) {
 	version := a.records["version"]
 	if version == nil {
 		version = a.records[".data/version"]
@@ -125,15 +146,8 @@ func (a archive) origin() (o Origin, trap string) {
 		}
 	}
 	byteScale := a.holdsByteScale()
-	for name, record := range a.records {
-		code := strings.HasPrefix(name, "code/") && strings.HasSuffix(name, ".py")
-		if !code && name != "data.pkl" && name != "constants.pkl" {
-			continue
-		}
-		data, err := readEntry(record, maxCodeBytes)
-		if err != nil {
-			return o, fmt.Sprintf("a damaged archive: its record %q cannot be read", name)
-		}
+	for name, data := range program {
+		code := isCode(name)
 		o.CUDA = o.CUDA || code && bytes.Contains(data, []byte(`torch.device("cuda`))
 		o.Bytes = o.Bytes || code && takesBytes(data, byteScale)
 		o.Quantised = o.Quantised || code && bytes.Contains(data, []byte("ops.quantized."))
@@ -142,8 +156,8 @@ func (a archive) origin() (o Origin, trap string) {
 	return o, ""
 }
 
-// CheckRecords reads the whole archive at filePath and holds every record against its checksum and against the name that
-// stands before it: libtorch does neither, so that a changed bit in the weights would show in the answers only, if at all.
+// CheckRecords reads the whole archive at filePath and holds every record against its checksum, which libtorch does not do: a changed
+// bit in the weights would show in the answers only, if at all.
 // The error is a [*NotTorchScriptError].
 func CheckRecords(filePath string) error {
 	f, info, err := userfile.Open(filePath)
@@ -160,10 +174,10 @@ func checkRecords(r io.ReaderAt, size int64, filePath string) error {
 	if trap != "" {
 		return refuse(trap)
 	}
+	if trap := a.checkDirectory(); trap != "" {
+		return refuse(trap)
+	}
 	for _, record := range a.records {
-		if !sameLocalName(r, record) {
-			return refuse(fmt.Sprintf("a damaged archive: what its directory calls %q has another name", record.Name))
-		}
 		content, err := record.Open()
 		if err == nil {
 			_, err = io.Copy(io.Discard, content) // bounded by openArchive; the reader compares length and checksum
@@ -174,26 +188,4 @@ func checkRecords(r io.ReaderAt, size int64, filePath string) error {
 		}
 	}
 	return nil
-}
-
-// sameLocalName reports whether the header before a record names it as the directory does. The header is looked for
-// backwards from the content, past PyTorch's padding.
-func sameLocalName(r io.ReaderAt, record *zip.File) bool {
-	const fixed, mostPadding = 30, 4096
-	offset, err := record.DataOffset()
-	if err != nil {
-		return false
-	}
-	before := make([]byte, min(offset, int64(fixed+len(record.Name)+mostPadding)))
-	if _, err := r.ReadAt(before, offset-int64(len(before))); err != nil {
-		return false
-	}
-	for padding := 0; padding+len(record.Name)+fixed <= len(before); padding++ {
-		header := before[len(before)-padding-len(record.Name)-fixed:]
-		if bytes.HasPrefix(header, []byte("PK\x03\x04")) && int(binary.LittleEndian.Uint16(header[28:])) == padding &&
-			int(binary.LittleEndian.Uint16(header[26:])) == len(record.Name) {
-			return string(header[fixed:fixed+len(record.Name)]) == record.Name
-		}
-	}
-	return false
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/vidi-vision/vidi/service/operators"
 	"github.com/vidi-vision/vidi/service/userfile"
 )
 
@@ -34,6 +35,8 @@ type File struct {
 	Card   *Card // nil for a bare file
 	Stated bool  // the card is what another program's record says, and not the file's own
 	Origin Origin
+	// Unlisted is what the file's code names that is not on the list of package operators: see [File.Permit].
+	Unlisted []operators.Finding
 }
 
 // CardOrBare is the file's card, or the one assumed for a file without one, of so many outputs.
@@ -98,8 +101,14 @@ func inspectArchive(a archive, filePath string, refuse func(is, do string) (*Fil
 		return refuse("an incomplete TorchScript archive (no data.pkl)", exportAgain)
 	}
 	file := &File{Path: filePath, Bytes: a.size}
-	var trap string
-	if file.Origin, trap = a.origin(); trap != "" {
+	program, trap := a.program()
+	if trap != "" {
+		return refuse(trap, exportAgain)
+	}
+	if file.Origin, trap = a.origin(program); trap != "" {
+		return refuse(trap, exportAgain)
+	}
+	if file.Unlisted, trap = a.unlisted(program); trap != "" {
 		return refuse(trap, exportAgain)
 	}
 	if entry := a.records["extra/"+CardFile]; entry != nil {

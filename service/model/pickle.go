@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -43,7 +44,23 @@ const maxPickleName = 1024
 // readPickle reads one pickle at the beginning of data, and says where it ends. Text keys, tuples, dictionaries, numbers, and the
 // names of classes are kept; lists are empty, and other values nil.
 func readPickle(data []byte) (value any, length int, err error) {
-	m := pickleMachine{data: data, memo: map[uint64]any{}}
+	m := newPickleMachine(data)
+	value, err = m.run()
+	return value, m.at, err
+}
+
+// pickleGlobals is the names of all classes and functions in the pickle at the beginning of data, sorted.
+func pickleGlobals(data []byte) ([]string, error) {
+	m := newPickleMachine(data)
+	_, err := m.run()
+	return slices.Sorted(maps.Keys(m.names)), err
+}
+
+func newPickleMachine(data []byte) *pickleMachine {
+	return &pickleMachine{data: data, memo: map[uint64]any{}, names: map[string]bool{}}
+}
+
+func (m *pickleMachine) run() (value any, err error) {
 	defer func() {
 		if recover() != nil { // a stack that is too short, or data that ends: bounds are checked by Go
 			value, err = nil, fmt.Errorf("the pickle is damaged at byte %d", m.at)
@@ -51,10 +68,10 @@ func readPickle(data []byte) (value any, length int, err error) {
 	}()
 	for range maxPickleSteps {
 		if m.step() {
-			return m.pop(), m.at, nil
+			return m.pop(), nil
 		}
 	}
-	return nil, 0, fmt.Errorf("the pickle has more than %d steps", maxPickleSteps)
+	return nil, fmt.Errorf("the pickle has more than %d steps", maxPickleSteps)
 }
 
 type pickleMachine struct {
@@ -62,6 +79,7 @@ type pickleMachine struct {
 	at    int
 	stack []any
 	memo  map[uint64]any
+	names map[string]bool // the globals that it has named
 }
 
 func (m *pickleMachine) take(n uint64) []byte {
@@ -126,6 +144,7 @@ func (m *pickleMachine) global(module, name string) pickleGlobal {
 	if len(module)+len(name) > maxPickleName {
 		panic("no class has such a long name")
 	}
+	m.names[module+"."+name] = true
 	return pickleGlobal(module + "." + name)
 }
 

@@ -43,7 +43,7 @@ func (d *Draft) Place(replace bool) (path, sum string, err error) {
 			}
 			path = e.Path
 			// The old sum goes before the new file comes: at no time is there a file with a sum that is not its own.
-			delete(m.SHA256, filepath.Base(path))
+			m.forget(path)
 			if err := save(); err != nil {
 				return err
 			}
@@ -52,6 +52,9 @@ func (d *Draft) Place(replace bool) (path, sum string, err error) {
 			return err
 		}
 		m.SHA256[filepath.Base(path)] = sum
+		if d.Trusted != nil {
+			m.Trusted[sum] = d.Trusted
+		}
 		if m.Default == "" && len(entries) > 0 && entries[0].Err == nil {
 			m.Default = entries[0].Name
 		}
@@ -112,7 +115,7 @@ func (f Folder) Remove(ref string, all bool) (removed []Entry, err error) {
 			if err := os.Remove(e.Path); err != nil {
 				return err
 			}
-			delete(m.SHA256, filepath.Base(e.Path))
+			m.forget(e.Path)
 			removed = append(removed, e)
 		}
 		if m.Default != "" {
