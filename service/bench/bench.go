@@ -22,6 +22,7 @@ import (
 // Config says what is measured.
 type Config struct {
 	Model      string             // path of the TorchScript file
+	Trust      model.Trust        // for its operators
 	Picture    []byte             // an encoded picture, measured from its bytes to the answer
 	Precisions []engine.Precision // none means fp32 and bf16, or int8 for a model of that kind
 	Threads    []int              // of one inference
@@ -59,9 +60,9 @@ func upTo(n int) []int {
 func (c Config) plans() []engine.Config {
 	plans := []engine.Config{{Workers: 1, Threads: 1, Alone: 1}}
 	for _, workers := range c.Workers {
-		plan := engine.Config{Workers: workers, Threads: max(1, runtime.GOMAXPROCS(0)/workers), Alone: 1}
-		if plan != plans[0] {
-			plans = append(plans, plan)
+		threads := max(1, runtime.GOMAXPROCS(0)/workers)
+		if workers > 1 || threads > 1 {
+			plans = append(plans, engine.Config{Workers: workers, Threads: threads, Alone: 1})
 		}
 	}
 	return plans
@@ -164,7 +165,7 @@ type subject interface {
 
 // subjectsOf loads the model once and forks it for each plan. What was made must be closed, also after an error.
 func subjectsOf(ctx context.Context, cfg Config, precision engine.Precision, report *Report) (made []subject, err error) {
-	plan := engine.Config{Precision: precision, Workers: 1, Threads: 1, Alone: 1}
+	plan := engine.Config{Precision: precision, Workers: 1, Threads: 1, Alone: 1, Trust: cfg.Trust}
 	if cfg.Prepared != nil {
 		if plan.Prepared, err = cfg.Prepared(precision); err != nil {
 			return nil, err

@@ -28,6 +28,7 @@ type Serve struct {
 	AdminAddr   string   `help:"Address and port for operators: metrics, /stats, profiles; empty is none." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR"`
 	Model       []string `short:"m" help:"A model to serve: its name, NAME@VERSION, or a TorchScript file; repeatable, and the first answers where none is named. Default: the folder's own default." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
 	Models      string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
+	Trust       []Digest `help:"SHA-256 of a model file that may use operators which are not on the list, as the refusal says; repeatable. It is a program: trust who made it." env:"VIDI_TRUST" placeholder:"SHA256" sep:","`
 	Watch       bool     `help:"Look at the folder every second: a new version of a served model is tried, and takes over if it is good." env:"VIDI_WATCH"`
 	ModelMemory Bytes    `help:"Memory for all models together, by estimate; one more is refused before it is loaded. Default: what there is, less what everything else may take; 0 is no limit." env:"VIDI_MODEL_MEMORY"`
 	Precision   string   `help:"fp32, bf16, int8 (needs such a model), or auto." short:"p" default:"fp32" env:"VIDI_PRECISION"`
@@ -125,7 +126,7 @@ const inferenceNice = 5
 // Engine is how the model is to be run.
 func (s Serve) Engine() engine.Config {
 	return engine.Config{Precision: engine.Precision(s.Precision), Workers: int(s.Workers.N), Threads: int(s.Threads.N), Alone: int(s.ThreadsAlone.N),
-		Nice: inferenceNice}
+		Nice: inferenceNice, Trust: Trust(s.Models, s.Trust)}
 }
 
 // otherFiles are the descriptors that are not connections to the public port: libraries, the log, the operators' connections,

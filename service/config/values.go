@@ -4,9 +4,12 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
+
+	"github.com/vidi-vision/vidi/service/model"
 )
 
 // The types below keep what is wrong with a value until Validate asks, because kong stops at the first flag that it cannot
@@ -93,4 +96,25 @@ func (d Duration) between(least, most time.Duration) error {
 		return tooFar(d.D.String(), least.String(), most.String())
 	}
 	return nil
+}
+
+// Digest is the SHA-256 of a file: 64 hexadecimal digits, as sha256sum prints them. It holds small letters.
+type Digest string
+
+// UnmarshalText fails for anything else.
+func (d *Digest) UnmarshalText(text []byte) error {
+	*d = Digest(strings.ToLower(string(text)))
+	if len(*d) != 64 || strings.Trim(string(*d), "0123456789abcdef") != "" {
+		return fmt.Errorf("%.80q is not the SHA-256 of a file; give 64 hexadecimal digits, as `sha256sum FILE` prints them", text)
+	}
+	return nil
+}
+
+// Trust is the files of these digests, and those that were trusted when they were added to the folder.
+func Trust(folder string, digests []Digest) model.Trust {
+	trust := model.Trust{Folder: model.Folder(folder)}
+	for _, digest := range digests {
+		trust.SHA256 = append(trust.SHA256, string(digest))
+	}
+	return trust
 }

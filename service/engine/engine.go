@@ -21,6 +21,7 @@ type Engine struct {
 	precision torchbind.Precision
 	prepared  model.Engine // how libtorch runs the module
 	failures  []model.EngineTime
+	unlisted  []string // operators that are trusted, and not on the list
 	module    *torchbind.Module
 	alone     alone
 }
@@ -82,6 +83,9 @@ func (e *Engine) start(ctx context.Context, makeModule func(*torchbind.Worker) e
 	}
 	return nil
 }
+
+// Unlisted is what the model's code names that is not on the list of operators: somebody has trusted the file. Nil for most models.
+func (e *Engine) Unlisted() []string { return e.unlisted }
 
 // Turn is the right to work on one image. It is meant to be held from before decoding to the answer, so that
 // there are never many more images in work than the cores can carry: one more than there are workers, which is

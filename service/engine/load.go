@@ -26,10 +26,13 @@ func (p *Pool) Load(ctx context.Context, path string, precision Precision, wante
 	if err != nil {
 		return nil, err
 	}
+	if err := file.Permit(p.trust); err != nil { // once more in open, but that would try each engine
+		return nil, err
+	}
 	if wanted == "" && file.Card != nil && file.Card.Trial != nil {
 		wanted = file.Card.Trial.Engine
 	}
-	e := &Engine{pool: p}
+	e := &Engine{pool: p, unlisted: file.UnlistedNames()}
 	err = e.start(ctx, func(w *torchbind.Worker) error { return e.load(w, file, precision, wanted) })
 	if err != nil {
 		return nil, err
@@ -62,7 +65,7 @@ func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision
 	e.precision = precision.resolve(info, e.card.Precision == "int8")
 	for _, choice := range choices(wanted, info) {
 		e.prepared = choice
-		err = e.loadWith(w, file.Path)
+		err = e.loadWith(w, file)
 		var count *labelCountError
 		if err == nil || errors.Is(err, torchbind.NotFound) || errors.As(err, &count) {
 			return err // no other engine would mend it
@@ -76,8 +79,9 @@ func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision
 
 // loadWith loads the file with the engine e.prepared, warms it, and holds what comes out against the
 // card.
-func (e *Engine) loadWith(w *torchbind.Worker, path string) (err error) {
-	if e.module, err = open(path, e.prepared, e.precision); err != nil {
+func (e *Engine) loadWith(w *torchbind.Worker, file *model.File) (err error) {
+	path := file.Path
+	if e.module, err = open(file, e.pool.trust, e.prepared, e.precision); err != nil {
 		return err
 	}
 	output, err := warm(w, e.module, e.card.Input)
@@ -108,13 +112,17 @@ func (e *labelCountError) Error() string {
 	return fmt.Sprintf("%s: the network has %d outputs, but the card names %d labels", e.path, e.outputs, e.labels)
 }
 
-// open loads the module in the file at path, to be run with that engine.
-func open(path string, prepared model.Engine, precision torchbind.Precision) (*torchbind.Module, error) {
+// open loads the module in the file, to be run with that engine. It is the only way to libtorch: no file passes whose operators are
+// neither listed nor trusted.
+func open(file *model.File, trust model.Trust, prepared model.Engine, precision torchbind.Precision) (*torchbind.Module, error) {
+	if err := file.Permit(trust); err != nil {
+		return nil, err
+	}
 	kind, err := torchbind.ParseEngine(string(prepared))
 	if err != nil {
 		return nil, err
 	}
-	return torchbind.Load(path, torchbind.Options{Precision: precision, Engine: kind})
+	return torchbind.Load(file.Path, torchbind.Options{Precision: precision, Engine: kind})
 }
 
 // firstLine is an error without what libtorch says after its first line.

@@ -24,6 +24,8 @@ type Config struct {
 	// Nice is how far inference stands behind the process's other threads where cores are short: 0 not at all, to 19 (Linux's nice
 	// value). A server that also has to refuse, and to answer probes, wants some; who only waits for the answer does not.
 	Nice int
+	// Trust is which files may use operators that are not on the list.
+	Trust model.Trust
 }
 
 // Pool is the workers that enter libtorch, however many models there are: so the cores are given out once, and libtorch's
@@ -31,6 +33,7 @@ type Config struct {
 type Pool struct {
 	plan    Plan
 	nice    int
+	trust   model.Trust
 	workers []*torchbind.Worker
 	// turns holds a token for each image that may be in work. Taking one means working on an image; taking
 	// all means having the machine.
@@ -46,7 +49,7 @@ type Pool struct {
 
 // NewPool starts the workers; the config's precision and engine have no meaning here.
 func NewPool(cfg Config) (*Pool, error) {
-	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, measuresAlone: cfg.Alone == 0}
+	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, trust: cfg.Trust, measuresAlone: cfg.Alone == 0}
 	p.free = make(chan *torchbind.Worker, p.plan.Workers)
 	p.turns = make(chan struct{}, p.plan.Images)
 	p.give(p.plan.Images)

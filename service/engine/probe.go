@@ -17,14 +17,18 @@ type Probe struct {
 
 // OpenProbe loads the TorchScript file at path to be run with that engine, in fp32 or bf16, and believes
 // nothing that its card may say.
-func OpenProbe(ctx context.Context, path string, prepared model.Engine, precision torchbind.Precision) (*Probe, error) {
+func OpenProbe(ctx context.Context, path string, trust model.Trust, prepared model.Engine, precision torchbind.Precision) (*Probe, error) {
+	file, err := model.Inspect(path)
+	if err != nil {
+		return nil, err
+	}
 	worker, err := torchbind.NewWorker(1)
 	if err != nil {
 		return nil, err
 	}
 	p := &Probe{worker: worker}
 	err = worker.Do(ctx, func() (err error) {
-		p.module, err = open(path, prepared, precision)
+		p.module, err = open(file, trust, prepared, precision)
 		return err
 	})
 	if err != nil {

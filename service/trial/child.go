@@ -153,7 +153,7 @@ func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
 		}
 	}
 	tell(message{Stage: loading, Trying: report.Trial.Engine})
-	e, err := engine.Load(ctx, o.Path, engine.Config{Precision: o.Precision, Prepared: report.Trial.Engine, Workers: 1, Threads: 1, Alone: 1})
+	e, err := engine.Load(ctx, o.Path, engine.Config{Precision: o.Precision, Prepared: report.Trial.Engine, Workers: 1, Threads: 1, Alone: 1, Trust: o.Trust})
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +196,7 @@ func examine(ctx context.Context, o order, tell func(message)) (*Report, error) 
 		return nil, err
 	}
 	tell(message{Stage: "it was being loaded"})
-	probe, err := engine.OpenProbe(ctx, o.Path, model.Plain, torchbind.FP32)
+	probe, err := engine.OpenProbe(ctx, o.Path, o.Trust, model.Plain, torchbind.FP32)
 	if err != nil {
 		return nil, &Refusal{Why: "cannot be loaded: " + plain(err), Do: adviceFor(err, file.Origin)}
 	}

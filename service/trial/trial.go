@@ -29,6 +29,8 @@ type Request struct {
 	// Activation is what to make probabilities with; "" means to find out.
 	Activation model.Activation `json:"activation"`
 	Limits     Limits           `json:"limits"`
+	// Trust is which files may use operators that are not on the list.
+	Trust model.Trust `json:"trust"`
 }
 
 // Limits are what the process may use; it is ended when it passes one.

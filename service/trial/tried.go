@@ -15,6 +15,8 @@ import (
 type Tried struct {
 	Dir     string // "" remembers nothing
 	Version string // of the program: another one tries again
+	// Trust is which files may use operators that are not on the list.
+	Trust model.Trust
 }
 
 // DefaultTried is in the user's cache: $XDG_CACHE_HOME/vidi/tried, or ~/.cache/vidi/tried.
@@ -72,6 +74,9 @@ func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, tryi
 	if err != nil {
 		return "", err
 	}
+	if err := file.Permit(t.Trust); err != nil {
+		return "", err
+	}
 	sum, err := model.SHA256(path)
 	if err != nil {
 		return "", err
@@ -88,7 +93,7 @@ func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, tryi
 	if trying != nil {
 		trying(path)
 	}
-	report, err := Run(ctx, Request{Path: path, Precision: p, Limits: DefaultLimits(file.Bytes)}, nil)
+	report, err := Run(ctx, Request{Path: path, Precision: p, Limits: DefaultLimits(file.Bytes), Trust: file.Trusted(sum)}, nil)
 	if err != nil {
 		return "", err
 	}

@@ -87,7 +87,7 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	fail := func(err error) (*classify.Classifier, finding) {
 		return nil, finding{Check: "model", Verdict: failing, Says: err.Error()}
 	}
-	path, prepared, err := findModel(ctx, c.Models, name, c.Engine().Precision, nil)
+	path, prepared, err := findModel(ctx, c.Engine().Trust, name, c.Engine().Precision, nil)
 	if err != nil {
 		return fail(err)
 	}

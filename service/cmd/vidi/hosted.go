@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -104,7 +105,7 @@ func loadModels(ctx context.Context, h *hosted) (_ *loaded, err error) {
 // time.
 func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error) {
 	precision := h.command.Engine().Precision
-	prepared, err := ensureTried(ctx, path, precision, func(path string) {
+	prepared, err := ensureTried(ctx, path, h.command.Engine().Trust, precision, func(path string) {
 		h.log.Info("this model is new here: trying it in a process of its own first", "file", path)
 	})
 	if err != nil {
@@ -144,6 +145,9 @@ func logEngine(log *slog.Logger, e *engine.Engine, card model.Card) {
 	log = log.With("model", card.Name, "version", card.Version)
 	for _, f := range e.Failures() {
 		log.Warn("an engine cannot run this model; a simpler one does", "engine", string(f.Engine), "error", f.Failure)
+	}
+	if unlisted := e.Unlisted(); unlisted != nil {
+		log.Warn("this model uses operators that are not on the list: somebody has trusted it", "operators", strings.Join(unlisted, ", "))
 	}
 	log.Info("the model is loaded", "engine", string(e.Prepared()), "precision", string(e.Precision()))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/logs"
 	"github.com/vidi-vision/vidi/service/model"
@@ -17,7 +18,8 @@ import (
 )
 
 type modelsCmd struct {
-	Models string `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
+	Models string          `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
+	Trust  []config.Digest `help:"SHA-256 of a model file that may use operators which are not on the list, as the refusal says; repeatable. It is a program: trust who made it." env:"VIDI_TRUST" placeholder:"SHA256" sep:","`
 
 	List       modelsListCmd      `cmd:"" aliases:"ls" default:"withargs" help:"List the models on this machine (the default)."`
 	Add        modelsAddCmd       `cmd:"" help:"Look at a model, try it, and put it into the folder with its card."`
@@ -40,6 +42,8 @@ type modelsCmd struct {
 
 func (m *modelsCmd) folder() model.Folder { return model.Folder(m.Models) }
 
+func (m *modelsCmd) trust() model.Trust { return config.Trust(m.Models, m.Trust) }
+
 // modelsTryCmd is started by trial.Run.
 type modelsTryCmd struct{}
 
@@ -51,26 +55,28 @@ func tried() trial.Tried { return trial.DefaultTried(version + revision()) }
 
 // findModel is the path of the model that was asked for, by [locateModel], once it has passed
 // [ensureTried], and the engine to run it with.
-func findModel(ctx context.Context, folder, name string, precision engine.Precision, trying func(path string)) (path string, prepared model.Engine, err error) {
-	path, err = locateModel(folder, name, precision)
+func findModel(ctx context.Context, trust model.Trust, name string, precision engine.Precision, trying func(path string)) (path string, prepared model.Engine, err error) {
+	path, err = locateModel(string(trust.Folder), name, precision)
 	if err != nil {
 		return "", "", err
 	}
-	prepared, err = ensureTried(ctx, path, precision, trying)
+	prepared, err = ensureTried(ctx, path, trust, precision, trying)
 	return path, prepared, err
 }
 
 // ensureTried has a file that is not known tried in a process of its own; trying, if it is not nil, is called before that takes its
 // time. What came with the program was tried where that was put together. The engine is "" where the usual
 // one will do.
-func ensureTried(ctx context.Context, path string, precision engine.Precision, trying func(path string)) (model.Engine, error) {
+func ensureTried(ctx context.Context, path string, trust model.Trust, precision engine.Precision, trying func(path string)) (model.Engine, error) {
 	if model.BuiltIn().Has(path) {
 		return "", nil
 	}
 	// Who has a file tried loads it next. It is read for its fingerprint first, while libtorch can be opened, which takes longer; an
 	// error of that comes again where it is needed.
 	go func() { _ = torchbind.Open() }()
-	return tried().Ensure(ctx, path, precision, trying)
+	memory := tried()
+	memory.Trust = trust
+	return memory.Ensure(ctx, path, precision, trying)
 }
 
 // locateModel is the path of the model that was asked for; where int8 was asked for as well, that of its quantised twin.

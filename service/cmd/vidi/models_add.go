@@ -68,7 +68,7 @@ func (c *modelsAddCmd) Run(m *modelsCmd, a *app) error {
 	if err := os.MkdirAll(string(folder), 0o755); err != nil {
 		return err
 	}
-	added, err := c.add(ctx, a, folder)
+	added, err := c.add(ctx, a, m.trust())
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was added")
@@ -116,7 +116,8 @@ type added struct {
 	notes []string
 }
 
-func (c *modelsAddCmd) add(ctx context.Context, a *app, folder model.Folder) (*added, error) {
+func (c *modelsAddCmd) add(ctx context.Context, a *app, trust model.Trust) (*added, error) {
+	folder := trust.Folder
 	say := func(format string, args ...any) { fmt.Fprintf(a.stderr, "vidi: "+format+"\n", args...) }
 	say("looking inside %s", printable(c.Source))
 	source, err := imports.Open(c.Source, string(folder))
@@ -135,6 +136,9 @@ func (c *modelsAddCmd) add(ctx context.Context, a *app, folder model.Folder) (*a
 	if err != nil {
 		return nil, named(err)
 	}
+	if err := file.Permit(trust); err != nil {
+		return nil, named(err)
+	}
 	if err := model.CheckRecords(source.File); err != nil {
 		return nil, named(err)
 	}
@@ -149,6 +153,14 @@ func (c *modelsAddCmd) add(ctx context.Context, a *app, folder model.Folder) (*a
 	}
 	draft.assume(file.Origin)
 	request := trial.Request{Path: source.File, Examine: true, Input: draft.card.Input, Activation: draft.card.Activation, Limits: c.limits(file.Bytes)}
+	if file.Unlisted != nil {
+		say("it is trusted to use %s", strings.Join(file.UnlistedNames(), ", "))
+		sum, err := model.SHA256(source.File)
+		if err != nil {
+			return nil, err
+		}
+		request.Trust = file.Trusted(sum)
+	}
 	say("trying it in a process of its own, %v at most", request.Limits.Time)
 	report, err := trial.Run(ctx, request, func(stage string) { say("  %s", present(stage)) })
 	if err != nil {
@@ -158,17 +170,25 @@ func (c *modelsAddCmd) add(ctx context.Context, a *app, folder model.Folder) (*a
 		return nil, fmt.Errorf("%s: %w", c.Source, err)
 	}
 	say("writing it with its card, and trying what was written")
-	return c.place(ctx, folder, source, draft, request, report)
+	return c.place(ctx, folder, source, draft, request, report, file.UnlistedNames())
 }
 
 // place writes the file, sees that it answers as the one it was made from, and puts it into the folder.
-func (c *modelsAddCmd) place(ctx context.Context, folder model.Folder, source *imports.Source, d *cardDraft, request trial.Request, before *trial.Report) (*added, error) {
+func (c *modelsAddCmd) place(ctx context.Context, folder model.Folder, source *imports.Source, d *cardDraft, request trial.Request, before *trial.Report, unlisted []string) (*added, error) {
 	written, err := folder.Draft(source.File, d.card)
 	if err != nil {
 		return nil, err
 	}
 	defer written.Discard()
+	written.Trusted = unlisted
 	request.Path, request.Examine = written.Path, false
+	if request.Trust.SHA256 != nil {
+		sum, err := model.SHA256(written.Path)
+		if err != nil {
+			return nil, err
+		}
+		request.Trust = model.Trust{SHA256: []string{sum}}
+	}
 	after, err := trial.Run(ctx, request, nil)
 	if err != nil {
 		return nil, fmt.Errorf("the file that was written with its card is not good, though %s is: %w", c.Source, err)

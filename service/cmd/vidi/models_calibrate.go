@@ -41,7 +41,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	}
 	ctx, stop := a.interruptible()
 	defer stop()
-	path, prepared, err := findModel(ctx, m.Models, c.Name, engine.FP32, a.sayTrying)
+	path, prepared, err := findModel(ctx, m.trust(), c.Name, engine.FP32, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
@@ -51,7 +51,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	if !model.BuiltIn().Has(path) && !m.folder().Has(path) && c.Version == "" && !c.DryRun {
 		return usageError(fmt.Errorf("%s is not in the folder of models, %s; add it first with `vidi models add`, or write a version into that folder with --version", c.Name, m.folder()))
 	}
-	card, err := c.calibrated(ctx, a, m.folder(), path, prepared)
+	card, err := c.calibrated(ctx, a, m.trust(), path, prepared)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was changed")
@@ -65,8 +65,8 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 }
 
 // calibrated is the model's card as it should be. That its new version is free is found out before the pictures are looked at.
-func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, folder model.Folder, path string, prepared model.Engine) (model.Card, error) {
-	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Prepared: prepared, Alone: 1}}) // many pictures: none is ever alone
+func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, trust model.Trust, path string, prepared model.Engine) (model.Card, error) {
+	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Prepared: prepared, Alone: 1, Trust: trust}}) // many pictures: none is ever alone
 	if err != nil {
 		return model.Card{}, startFailure(err)
 	}
@@ -76,7 +76,7 @@ func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, folder mode
 		return card, fmt.Errorf("%s has the activation %s; a temperature is for softmax", card.Name, card.Activation)
 	}
 	if c.Version != "" && !c.DryRun {
-		switch err := folder.CheckFree(card.Name, c.Version); {
+		switch err := trust.Folder.CheckFree(card.Name, c.Version); {
 		case errors.Is(err, model.ErrExists):
 			return card, usageError(fmt.Errorf("%s is there already; take another --version", model.Ref(card.Name, c.Version)))
 		case err != nil:
@@ -136,11 +136,16 @@ func rightAnswers(logits [][]float32, right []int) (n int) {
 // write puts a file with the new card in the place of the old, or beside it.
 func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, card model.Card, prepared model.Engine) error {
 	card.Version = cmp.Or(c.Version, card.Version)
+	file, err := model.Inspect(path)
+	if err != nil {
+		return err
+	}
 	draft, err := folder.Draft(path, card)
 	if err != nil {
 		return err
 	}
 	defer draft.Discard()
+	draft.Trusted = file.UnlistedNames() // it just ran
 	placed, sum, err := draft.Place(c.Version == "")
 	if err != nil {
 		return err

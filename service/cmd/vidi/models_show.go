@@ -26,7 +26,9 @@ type modelFacts struct {
 	SHA256   string      `json:"sha256"`
 	Recorded string      `json:"sha256_when_added,omitempty"` // absent for a file that was copied into the folder
 	Writer   string      `json:"written_by"`
-	Card     *model.Card `json:"card"` // null for a bare file
+	Unlisted []string    `json:"operators_not_on_the_list,omitempty"`
+	Trusted  bool        `json:"trusted,omitempty"` // for these operators
+	Card     *model.Card `json:"card"`              // null for a bare file
 }
 
 // Run reads the file; no model runs.
@@ -48,6 +50,9 @@ func (c *modelsShowCmd) Run(m *modelsCmd, a *app) error {
 		return err
 	}
 	facts.Recorded = manifest.SHA256[filepath.Base(path)]
+	facts.Unlisted = file.UnlistedNames()
+	refusal := file.Permit(m.trust())
+	facts.Trusted = facts.Unlisted != nil && refusal == nil
 	if c.Format == "json" {
 		return printJSON(a, facts)
 	}
@@ -65,6 +70,12 @@ func (c *modelsShowCmd) Run(m *modelsCmd, a *app) error {
 		sum = "NOT as when it was added; run `vidi models verify`"
 	}
 	fmt.Fprintf(a.stdout, "file         %s, %.1f MB\nsha256       %s, %s\nwritten by   %s\n", printable(path), float64(file.Bytes)/1e6, facts.SHA256, sum, facts.Writer)
+	switch {
+	case facts.Trusted:
+		fmt.Fprintf(a.stdout, "operators    not on the list, and trusted: %s\n", strings.Join(facts.Unlisted, ", "))
+	case refusal != nil:
+		fmt.Fprintf(a.stdout, "operators    NOT on the list, and not trusted: %s. It will not be loaded\n", strings.Join(facts.Unlisted, ", "))
+	}
 	return nil
 }
 
@@ -102,7 +113,7 @@ func (c *modelsVerifyCmd) Run(m *modelsCmd, a *app) error {
 		if isTerminal(a.stderr) {
 			fmt.Fprintf(a.stderr, "vidi: %d of %d: trying %s\n", i+1, len(paths), path)
 		}
-		says, err := c.verify(ctx, path)
+		says, err := c.verify(ctx, m.trust(), path)
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
@@ -133,9 +144,12 @@ func goldenBoundOf(card model.Card) float64 {
 	return goldenBound
 }
 
-func (c *modelsVerifyCmd) verify(ctx context.Context, path string) (string, error) {
+func (c *modelsVerifyCmd) verify(ctx context.Context, trust model.Trust, path string) (string, error) {
 	file, err := model.Inspect(path)
 	if err != nil {
+		return "", err
+	}
+	if err := file.Permit(trust); err != nil {
 		return "", err
 	}
 	sum, err := model.SHA256(path)
@@ -148,7 +162,7 @@ func (c *modelsVerifyCmd) verify(ctx context.Context, path string) (string, erro
 	if err := model.CheckRecords(path); err != nil {
 		return "", err
 	}
-	report, err := trial.Run(ctx, trial.Request{Path: path, Limits: c.limits(file.Bytes)}, nil)
+	report, err := trial.Run(ctx, trial.Request{Path: path, Limits: c.limits(file.Bytes), Trust: file.Trusted(sum)}, nil)
 	if err != nil {
 		return "", err
 	}
