@@ -47,7 +47,8 @@
 //
 // # Trust
 //
-// A TorchScript file is a program. Load only files from people you trust.
+// A TorchScript file is a program: it can write and read files. Nothing here looks at what it does; package service/operators does, and
+// service/engine loads no file that it has not passed. Load only files from people you trust.
 //
 // # Tensors of other libraries
 //

@@ -111,7 +111,7 @@ func (p *process) run(ctx, limited context.Context) (*Report, error) {
 	return nil, &Refusal{Path: p.order.Path, Why: "was refused: " + p.why + " while " + p.doing, Do: adviceForDeath}
 }
 
-const adviceForDeath = "It was tried in a process of its own, so nothing else was hurt. The file is damaged, or uses something that this libtorch\n" +
+const adviceForDeath = "It was tried in a process of its own, which has ended, and nothing else with it. The file is damaged, or uses something that this libtorch\n" +
 	"cannot do. Export it again, and see that it runs in Python: torch.jit.load(\"model.pt\")(torch.rand(1, 3, 224, 224))"
 
 const adviceForbidden = "It was tried in a process that may not do that, so nothing was hurt. " +
