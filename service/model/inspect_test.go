@@ -176,7 +176,7 @@ func TestCheckRecords(t *testing.T) {
 	mutant := bytes.Clone(whole)
 	at := bytes.LastIndex(mutant, []byte("extra/vidi.json"))
 	copy(mutant[at:], "extra/sidi.json")
-	if err := checkRecords(bytes.NewReader(mutant), int64(len(mutant)), "x.pt"); err == nil || !strings.Contains(err.Error(), "another name") {
+	if err := checkRecords(bytes.NewReader(mutant), int64(len(mutant)), "x.pt"); err == nil || !strings.Contains(err.Error(), "another one where it lies") {
 		t.Errorf("renamed in the directory: %v", err)
 	}
 }
