@@ -42,10 +42,7 @@ func unknown() model.Input {
 
 func examined(t testing.TB, path string, in model.Input, l Limits) (*Report, error) {
 	t.Helper()
-	sum, err := model.SHA256(path) // what a network may do is not what is tested here
-	if err != nil {
-		t.Fatal(err)
-	}
+	sum, _ := model.SHA256(path) // trusted: what a network may do is not what is tested here; of a file that is not there it is ""
 	return Run(context.Background(), Request{Path: path, Examine: true, Input: in, Limits: l, Trust: model.Trust{SHA256: []string{sum}}}, nil)
 }
 
