@@ -39,7 +39,7 @@ func keyFailure(err error) error {
 	var tooOften *keys.TooOften
 	switch {
 	case errors.As(err, &tooOften):
-		f := fail(api.RateLimited, "this key's requests come too fast; wait as long as Retry-After says")
+		f := fail(api.RateLimited, "this key's pictures come too fast; wait as long as Retry-After says")
 		f.retryAfter = max(1, int(math.Ceil(tooOften.Wait.Seconds())))
 		return f
 	case errors.Is(err, keys.ErrForbidden):

@@ -114,6 +114,25 @@ func (k *key) take(now time.Time) error {
 	return nil
 }
 
+// Charge counts more pictures, beside the one that Check has counted, of the key of that name. It never refuses: what is over the
+// rate is paid back before the key's next request is let in.
+func (r *Ring) Charge(name string, pictures int) {
+	if r == nil {
+		return
+	}
+	for _, k := range *r.keys.Load() {
+		if k.name != name || k.limiter == nil {
+			continue
+		}
+		for now := time.Now(); pictures > 0; { // no reservation may be larger than the burst
+			n := min(pictures, k.limiter.Burst())
+			k.limiter.ReserveN(now, n)
+			pictures -= n
+		}
+		return
+	}
+}
+
 // Count is how many keys there are.
 func (r *Ring) Count() int {
 	if r == nil {

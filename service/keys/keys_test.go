@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // ring is one with the lines given, whose hashes are those of the keys "secret-NAME".
@@ -223,4 +225,25 @@ func TestAppendMakesAPrivateFileAndKeepsWhatIsThere(t *testing.T) {
 	if _, err := ReadFile(filepath.Join(t.TempDir(), "none")); err == nil || !strings.Contains(err.Error(), "vidi keys new") {
 		t.Errorf("no file: %v", err)
 	}
+}
+
+// A request's further pictures are paid for afterwards, however many they are.
+func TestChargeIsPaidBack(t *testing.T) {
+	limited := &key{name: "a", limiter: rate.NewLimiter(10, 20)}
+	var r Ring
+	r.keys.Store(&[]*key{{name: "b"}, limited})
+	now := time.Now()
+	if err := limited.take(now); err != nil {
+		t.Fatal(err)
+	}
+	r.Charge("a", 63)
+	r.Charge("b", 63)
+	r.Charge("", 63)
+	var often *TooOften
+	// 20 at once and 64 used: 44 are owed, and one is needed, at 10 a second.
+	if err := limited.take(time.Now()); !errors.As(err, &often) || often.Wait < 4*time.Second || often.Wait > 4600*time.Millisecond {
+		t.Errorf("after 64 pictures: %v", err)
+	}
+	var open *Ring
+	open.Charge("a", 1)
 }

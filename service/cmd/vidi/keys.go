@@ -18,7 +18,7 @@ type keysNewCmd struct {
 	Name  string   `arg:"" help:"Who the key is for; it appears in the log."`
 	Role  []string `help:"infer (predictions), metrics (/metrics, /stats.json and /models), admin (everything); repeatable." required:"" placeholder:"ROLE"`
 	Rate  string   `help:"How often it may be used: 20/s, 600/m, 1000/h." placeholder:"N/UNIT"`
-	Burst int      `help:"Requests at once; default: the rate's number." placeholder:"N"`
+	Burst int      `help:"Pictures at once; default: the rate's number." placeholder:"N"`
 	Keys  string   `help:"Key file to add the line to; it is made if need be. Without it the line is printed." env:"VIDI_KEYS" placeholder:"FILE"`
 }
 
