@@ -9,8 +9,10 @@ import (
 	"context"
 	"errors"
 	"math"
+	"sync/atomic"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/pictures"
@@ -31,6 +33,8 @@ type Options struct {
 	Threshold float64 // leave out answers below this probability, 0–1; 0 leaves out none
 	Parents   bool    // say the groups, too; TopK and Threshold count for them as for the answers
 	Image     preprocess.Options
+	// Place is the picture's place in a server, by which its turn comes; nil is nobody's in particular.
+	Place *admission.Place
 }
 
 // Prediction is one answer.
@@ -120,6 +124,8 @@ type Classifier struct {
 	grouping model.Grouping
 	rules    *rules.Binding
 	ownHost  *Host // nobody else uses it: it is closed with the classifier
+	// inference is what one takes, in nanoseconds, as a moving average; 0 before the first.
+	inference atomic.Int64
 }
 
 // Open loads the model file at path and warms it, on workers of its own.
@@ -163,7 +169,7 @@ func newClassifier(e *engine.Engine, preparer *preprocess.Preparer, book *rules.
 
 // Classify says what is in the picture whose file content is data. A picture that cannot be used is a [*preprocess.Error].
 func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Result, error) {
-	turn, err := c.engine.Begin(ctx)
+	turn, err := c.engine.Begin(ctx, o.Place)
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +202,7 @@ func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, data []byt
 		return nil, err
 	}
 	inference := time.Since(begun) - (turn.Waited - waited) // it may have waited for a worker
+	c.note(inference)
 	p, err := model.Probabilities(c.card.Activation, c.card.Temperature, output)
 	if err != nil {
 		return nil, err
@@ -214,6 +221,21 @@ func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, data []byt
 		result.Tags = set.Tags(seen)
 	}
 	return result, nil
+}
+
+// Cost is what the picture is estimated to take.
+func (c *Classifier) Cost(data []byte, o Options) admission.Cost {
+	return admission.Cost{Decode: c.preparer.Cost(data, c.spec, o.Image), Inference: time.Duration(c.inference.Load())}
+}
+
+// note lets an inference count among those by which the next ones are estimated. Two at once may lose one of them.
+func (c *Classifier) note(inference time.Duration) {
+	const newest = 16 // one part in so many
+	old := c.inference.Load()
+	if old == 0 {
+		old = int64(inference)
+	}
+	c.inference.Store(old + (int64(inference)-old)/newest)
 }
 
 // answer fills in what the probabilities of all classes say.

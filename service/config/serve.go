@@ -46,10 +46,11 @@ type Serve struct {
 	DecodeMemory Bytes    `help:"Memory for decoding, all pictures together." default:"1GiB" env:"VIDI_DECODE_MEMORY"`
 
 	Queue          Count    `help:"Most pictures that wait or are worked on at one time; more get 429." default:"128" env:"VIDI_QUEUE"`
-	QueueMemory    Bytes    `help:"Largest sum of the uploads that are being received or worked on." default:"256MiB" env:"VIDI_QUEUE_MEMORY"`
+	QueueMemory    Bytes    `help:"Largest sum of the uploads that are being received or worked on, and of the answers that are being sent." default:"256MiB" env:"VIDI_QUEUE_MEMORY"`
 	MaxConnections Count    `help:"Most connections open at one time; 0 is what an eighth of the memory is enough for, 10k at most. Fewer where the process may open fewer files." default:"0" env:"VIDI_MAX_CONNECTIONS"`
 	UploadTimeout  Duration `help:"How long a request may take to arrive; a slower one is answered 408." default:"2m" env:"VIDI_UPLOAD_TIMEOUT"`
 	Deadline       Duration `help:"How long a request may take, from the end of its upload, that does not say deadline_ms; 0s is for ever." default:"30s" env:"VIDI_DEADLINE"`
+	MaxDeadline    Duration `help:"Longest deadline_ms that counts: a request that asks for more gets this, or --deadline where that is longer. Work that cannot be done in that time is refused." default:"2m" env:"VIDI_MAX_DEADLINE"`
 	DrainDelay     Duration `help:"How long to go on answering after SIGTERM, while /readyz says no: the time that load balancers need to notice." default:"1s" env:"VIDI_DRAIN_DELAY"`
 
 	Keys       string   `help:"File of the keys that requests need (vidi keys new); without it nobody is asked for one." env:"VIDI_KEYS" placeholder:"FILE"`
@@ -106,6 +107,7 @@ func (s Serve) Validate() error {
 	m.add("--max-connections", s.MaxConnections.between(0, 1_000_000))
 	m.add("--upload-timeout", s.UploadTimeout.between(time.Second, 24*time.Hour))
 	m.add("--deadline", s.Deadline.between(0, 24*time.Hour))
+	m.add("--max-deadline", s.MaxDeadline.between(time.Second, 24*time.Hour))
 	m.add("--drain-delay", s.DrainDelay.between(0, time.Hour))
 	m.add("--grace", s.Grace.between(0, time.Hour))
 	m.add("--log-format", oneOf(s.LogFormat, "text", "json"))

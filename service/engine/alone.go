@@ -135,10 +135,10 @@ func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in
 		idle := false
 		// Inside Do, because another model may be compiled there, and the workers are not to be held until that is done.
 		err := p.alone.Do(ctx, func() error {
-			if idle = p.takeFree(p.plan.Images); !idle {
+			if idle = p.turns.TakeFree(p.plan.Images); !idle {
 				return nil
 			}
-			defer p.give(p.plan.Images)
+			defer p.turns.GiveFree(p.plan.Images)
 			var one pair
 			_, err := p.withWorker(ctx, func(w *torchbind.Worker) (err error) {
 				one.among, err = timed(func() error { _, err := infer(ctx, w, shared, grey, 1, in); return err })

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
@@ -96,26 +97,29 @@ type Turn struct {
 	// Alone says whether Infer had the whole machine.
 	Alone  bool
 	engine *Engine
+	turn   admission.Turn
 	modest bool // it takes no other workers, even if all are free
 }
 
-// Begin waits for a turn, first come, first served, until ctx ends.
-func (e *Engine) Begin(ctx context.Context) (*Turn, error) {
+// Begin waits for a turn until ctx ends. Whose turn it is, where several wait, place decides; nil is nobody's in particular, and
+// first.
+func (e *Engine) Begin(ctx context.Context, place *admission.Place) (*Turn, error) {
 	start := time.Now()
-	if err := e.pool.take(ctx); err != nil {
+	turn, err := e.pool.turns.Take(ctx, place)
+	if err != nil {
 		return nil, err
 	}
-	return &Turn{Waited: time.Since(start), engine: e}, nil
+	return &Turn{Waited: time.Since(start), engine: e, turn: turn}, nil
 }
 
 // BeginIdle is Begin for work that can be left out: it takes a turn that leaves one for an image that comes,
 // or is nil. The turn never takes the whole machine.
 func (e *Engine) BeginIdle() *Turn {
 	const withOneLeft = 2
-	if !e.pool.takeFree(withOneLeft) {
+	if !e.pool.turns.TakeFree(withOneLeft) {
 		return nil
 	}
-	e.pool.give(withOneLeft - 1)
+	e.pool.turns.GiveFree(withOneLeft - 1)
 	return &Turn{engine: e, modest: true}
 }
 
@@ -126,15 +130,15 @@ func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 	if module := e.alone.module.Load(); module != nil && !t.modest && e.pool.compiling.Load() == 0 {
 		// Who has every turn has the machine: nobody else computes, or begins to. An image that comes meanwhile
 		// waits for this one inference, so the cores are never given out twice.
-		if rest := e.pool.plan.Images - 1; e.pool.takeFree(rest) {
+		if rest := e.pool.plan.Images - 1; e.pool.turns.TakeFree(rest) {
 			if e.alone.pace.allThreads() {
-				defer e.pool.give(rest)
+				defer e.pool.turns.GiveFree(rest)
 				t.Alone = true
 				return paced(e.alone.pace.tookAll, func() ([]float32, error) {
 					return infer(ctx, e.pool.alone, module, rgb, 1, e.card.Input)
 				})
 			}
-			e.pool.give(rest)
+			e.pool.turns.GiveFree(rest)
 			return paced(e.alone.pace.tookAmong, func() ([]float32, error) { return t.onWorker(ctx, rgb, 1) })
 		}
 	}
@@ -162,11 +166,11 @@ func paced(took func(time.Duration), inference func() ([]float32, error)) ([]flo
 }
 
 // End gives the turn to the next image.
-func (t *Turn) End() { t.engine.pool.give(1) }
+func (t *Turn) End() { t.engine.pool.turns.Give(t.turn) }
 
 // Infer is Begin, Infer and End for a picture that is ready.
 func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
-	turn, err := e.Begin(ctx)
+	turn, err := e.Begin(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +182,7 @@ func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 // anew for each count, in the first three calls with it, and keeps what was compiled: use few counts. It is there for measuring;
 // the service infers pictures one by one, because batching gains less than waiting for a batch costs (docs/architecture.md).
 func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float32, error) {
-	turn, err := e.Begin(ctx)
+	turn, err := e.Begin(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -197,7 +201,7 @@ func (e *Engine) WaitCompiled(ctx context.Context) { e.alone.waitCompiled(ctx) }
 // BF16Gain is how many times as fast this CPU computes convolutions in bf16 as in fp32, measured now on one thread; it takes a
 // tenth of a second and one turn.
 func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
-	turn, err := e.Begin(ctx)
+	turn, err := e.Begin(ctx, nil)
 	if err != nil {
 		return 0, err
 	}

@@ -35,7 +35,7 @@ func TestPlanReadsWell(t *testing.T) {
 
 func mustBegin(t *testing.T, e *Engine) *Turn {
 	t.Helper()
-	turn, err := e.Begin(context.Background())
+	turn, err := e.Begin(context.Background(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,8 +57,8 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(e.pool.turns) != 3 || len(e.pool.free) != 3 {
-		t.Errorf("%d turns and %d workers are free after an inference alone; want 3 and 3", len(e.pool.turns), len(e.pool.free))
+	if e.pool.turns.Free() != 3 || len(e.pool.free) != 3 {
+		t.Errorf("%d turns and %d workers are free after an inference alone; want 3 and 3", e.pool.turns.Free(), len(e.pool.free))
 	}
 	// With its worker gone, a picture that is alone fails, and one among others does not notice.
 	e.pool.alone.Close()
@@ -66,8 +66,8 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 		t.Error("a picture that was alone did not use the second module")
 	}
 	two := mustBegin(t, e)
-	if e.pool.takeFree(e.pool.plan.Images-1) || len(e.pool.turns) != 2 {
-		t.Errorf("beside another turn all others were taken, or %d are left; want 2", len(e.pool.turns))
+	if e.pool.turns.TakeFree(e.pool.plan.Images-1) || e.pool.turns.Free() != 2 {
+		t.Errorf("beside another turn all others were taken, or %d are left; want 2", e.pool.turns.Free())
 	}
 	for _, turn := range []*Turn{one, two} {
 		got, err := turn.Infer(context.Background(), picture(32, 1))
@@ -82,8 +82,8 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 	}
 	one.End()
 	two.End()
-	if len(e.pool.turns) != 4 || len(e.pool.free) != 3 {
-		t.Errorf("%d turns and %d workers are free at the end; want 4 and 3", len(e.pool.turns), len(e.pool.free))
+	if e.pool.turns.Free() != 4 || len(e.pool.free) != 3 {
+		t.Errorf("%d turns and %d workers are free at the end; want 4 and 3", e.pool.turns.Free(), len(e.pool.free))
 	}
 }
 
@@ -110,8 +110,8 @@ func TestAllThreadsHaveToBeWorthIt(t *testing.T) {
 	if worth := outcome.Ratio*100 <= worthwhilePercent; outcome.Used != worth || (e.alone.module.Load() != nil) != worth {
 		t.Errorf("%+v, and the second module is %v", outcome, e.alone.module.Load())
 	}
-	if len(e.pool.free) != e.pool.plan.Workers || len(e.pool.turns) != e.pool.plan.Images {
-		t.Errorf("%d workers and %d turns are free", len(e.pool.free), len(e.pool.turns))
+	if len(e.pool.free) != e.pool.plan.Workers || e.pool.turns.Free() != e.pool.plan.Images {
+		t.Errorf("%d workers and %d turns are free", len(e.pool.free), e.pool.turns.Free())
 	}
 }
 
@@ -159,7 +159,8 @@ func TestABusyMachineIsNotCompared(t *testing.T) {
 	if pool.plan.Alone < 2 {
 		t.Skip("a single core has no plan for pictures that are alone")
 	}
-	if err := pool.take(context.Background()); err != nil {
+	turn, err := pool.turns.Take(context.Background(), nil)
+	if err != nil {
 		t.Fatal(err)
 	}
 	e, err := pool.Load(context.Background(), torchtest.File(t, "build/fixtures/tiny.pt"), FP32, "")
@@ -182,7 +183,7 @@ func TestABusyMachineIsNotCompared(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("it waits for a worker to be free")
 	}
-	pool.give(1)
+	pool.turns.Give(turn)
 }
 
 // The gain is asked for only where the CPU has bf16; elsewhere oneDNN may know no way to compute it at all, which is an error.

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 )
@@ -35,24 +36,21 @@ type Pool struct {
 	nice    int
 	trust   model.Trust
 	workers []*torchbind.Worker
-	// turns holds a token for each image that may be in work. Taking one means working on an image; taking
-	// all means having the machine.
-	turns chan struct{}
+	// turns are for images that may be in work. Taking one means working on an image; taking all means having the machine.
+	turns *admission.Turns
 	free  chan *torchbind.Worker // workers that compute nothing; only who has a turn takes one
 	alone *torchbind.Worker      // for a picture that has the machine to itself; nil if the plan gives it nothing more
 	// measuresAlone says that a model has to be faster with all cores to get them.
 	measuresAlone bool
 	// compiling is the models whose second module is being compiled, by alone: until then no picture goes there.
 	compiling atomic.Int64
-	waiting   atomic.Int64 // turns that are waited for
 }
 
 // NewPool starts the workers; the config's precision and engine have no meaning here.
 func NewPool(cfg Config) (*Pool, error) {
 	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, trust: cfg.Trust, measuresAlone: cfg.Alone == 0}
 	p.free = make(chan *torchbind.Worker, p.plan.Workers)
-	p.turns = make(chan struct{}, p.plan.Images)
-	p.give(p.plan.Images)
+	p.turns = admission.NewTurns(p.plan.Images, p.plan.Workers)
 	for range p.plan.Workers {
 		worker, err := p.newWorker(p.plan.Threads)
 		if err != nil {
@@ -85,41 +83,6 @@ func (p *Pool) newWorker(threads int) (*torchbind.Worker, error) {
 	return worker, nil
 }
 
-// take waits for a turn, first come, first served, until ctx ends.
-func (p *Pool) take(ctx context.Context) error {
-	p.waiting.Add(1)
-	defer p.waiting.Add(-1)
-	select {
-	case <-p.turns:
-		if err := ctx.Err(); err != nil { // both had come: no work for the dead
-			p.give(1)
-			return err
-		}
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// takeFree takes so many turns if nobody waits for them, or none.
-func (p *Pool) takeFree(count int) bool {
-	for taken := range count {
-		select {
-		case <-p.turns:
-		default:
-			p.give(taken) // at once: images that wait need them, not only after the caller's inference
-			return false
-		}
-	}
-	return true
-}
-
-func (p *Pool) give(turns int) {
-	for range turns {
-		p.turns <- struct{}{}
-	}
-}
-
 // withWorker calls f with a worker, for which it waits until ctx ends; waited is how long. The caller has a
 // turn.
 func (p *Pool) withWorker(ctx context.Context, f func(*torchbind.Worker) error) (waited time.Duration, err error) {
@@ -143,7 +106,7 @@ type Use struct{ Busy, Waiting int }
 
 // Use is a snapshot of how busy the pool is.
 func (p *Pool) Use() Use {
-	return Use{Busy: min(p.plan.Images-len(p.turns), p.plan.Workers), Waiting: int(p.waiting.Load())}
+	return Use{Busy: min(p.plan.Images-p.turns.Free(), p.plan.Workers), Waiting: p.turns.Waiting()}
 }
 
 // Close ends the workers' threads after what they do now. The pool's engines must be closed before.

@@ -25,9 +25,12 @@ type upload struct {
 	ended   bool
 	sent    time.Time // when the answer was out, where the body was read further; zero elsewhere
 	failure *failure
-	room    *admission.Room // that its bytes take; nil if they take none
-	refuse  func() *failure
-	taken   int64 // of room
+	visit   *admission.Visit             // that its bytes are counted for; nil if they are not
+	refuse  func(admission.Reason) error // says that there is no room
+	set     func(time.Time) error        // the time by which more must come
+	end     time.Time                    // by when all must have come; zero is never
+	until   time.Time                    // what was set last
+	held    int64                        // of the visit's bytes
 }
 
 func newUpload(r *http.Request, limit int64) *upload {
@@ -42,17 +45,67 @@ func (u *upload) cut() bool {
 	return u.failure != nil && (u.failure.gone || u.failure.code == api.RequestTimeout)
 }
 
-// within makes the bytes that arrive from now on take room; where there is none, reading fails with what refuse gives.
-func (u *upload) within(room *admission.Room, refuse func() *failure) {
-	u.room, u.refuse = room, refuse
+// paceStep is how much later the end of a slow upload must be to be set anew.
+const paceStep = time.Second
+
+// within makes the bytes that arrive from now on take room, and holds them to a pace; where there is no room, reading fails with
+// what refuse gives. set is how the connection is told until when to wait, end the end of all waiting.
+func (u *upload) within(v *admission.Visit, end time.Time, set func(time.Time) error, refuse func(admission.Reason) error) {
+	u.visit, u.set, u.end, u.refuse = v, set, end, refuse
+	if !u.ended {
+		u.wait(v.Begin(func() { _ = set(time.Unix(1, 0)) }))
+	}
 }
 
-// leave gives the room back.
-func (u *upload) leave() {
-	if u.room != nil {
-		u.room.Give(u.taken)
-		u.taken = 0
+// wait lets the connection wait for more, but not beyond the end.
+func (u *upload) wait(until time.Time) {
+	if !u.end.IsZero() && u.end.Before(until) {
+		until = u.end
 	}
+	if until.Sub(u.until) > paceStep {
+		u.until = until
+		_ = u.set(until) // where that is not supported, nobody waits
+	}
+}
+
+// arrive counts n bytes that have come.
+func (u *upload) arrive(n int) error {
+	if reason := u.visit.Take(int64(n)); reason != "" {
+		return u.refuse(reason)
+	}
+	u.held += int64(n)
+	u.wait(u.visit.Moved(int64(n)))
+	if u.visit.Ended() { // perhaps before the connection was told to wait on
+		return u.refuse(admission.GaveWay)
+	}
+	return nil
+}
+
+// done ends the transfer, once all that is wanted has been read.
+func (u *upload) done() {
+	u.visit.End()
+	if u.ended {
+		_ = u.set(time.Time{}) // what is waited for now is that the client leaves
+	} else {
+		_ = u.set(u.end)
+	}
+}
+
+// forget gives the room of the body back, once nobody has its bytes any more.
+func (u *upload) forget() {
+	u.visit.Give(u.held)
+	u.held = 0
+}
+
+// late says why no more was waited for.
+func (u *upload) late() error {
+	switch {
+	case u.visit != nil && u.visit.Ended():
+		return u.refuse(admission.GaveWay)
+	case u.visit != nil && (u.end.IsZero() || u.until.Before(u.end)):
+		return u.refuse(admission.SlowUpload)
+	}
+	return fail(api.RequestTimeout, "the request's body did not arrive in time; send a smaller picture, or over a faster line")
 }
 
 // announced refuses a body whose announced length is over the limit, before any of it is read.
@@ -79,12 +132,11 @@ func (u *upload) Read(p []byte) (int, error) {
 	n, err := u.body.Read(p)
 	u.came = time.Now()
 	u.read += int64(n)
-	if u.room != nil && n > 0 {
-		if !u.room.Take(int64(n)) {
-			u.failure = u.refuse()
+	if u.visit != nil && n > 0 {
+		if refused := u.arrive(n); refused != nil {
+			u.failure = asFailure(refused)
 			return 0, u.failure
 		}
-		u.taken += int64(n)
 	}
 	switch {
 	case u.read > u.limit:
@@ -93,7 +145,7 @@ func (u *upload) Read(p []byte) (int, error) {
 	case err == io.EOF:
 		u.ended = true
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		u.failure = fail(api.RequestTimeout, "the request's body did not arrive in time; send a smaller picture, or over a faster line").because(err)
+		u.failure = asFailure(u.late()).because(err)
 		err = u.failure
 	case err != nil:
 		u.failure = fail(api.BadRequest, "the request's body could not be read to its end: it was cut short, or its chunks are malformed").because(err)
@@ -157,7 +209,7 @@ func (u *upload) answerBefore(c echo.Context, send func()) {
 	_ = control.Flush()
 	u.sent = time.Now()
 	waiting := !u.begun && c.Request().Header.Get("Expect") != "" // for the word to go on, which it does not get
-	broken := u.failure != nil && u.failure.code != api.BodyTooLarge
+	broken := u.failure != nil && u.failure.code != api.BodyTooLarge && u.failure.code != api.QueueFull
 	if waiting || broken {
 		return
 	}

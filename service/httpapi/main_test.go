@@ -20,6 +20,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/model"
@@ -32,6 +33,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // fake is a Classifier that sees a picture in every non-empty text, and remembers what it was asked.
 type fake struct {
 	classify func(ctx context.Context, data []byte) error // may be nil
+
+	cost admission.Cost
 
 	leases atomic.Int64 // that were not released
 
@@ -50,9 +53,12 @@ func (f *fake) Card() model.Card {
 	return model.Card{Name: "resnet18", Version: "1", Description: "a fake", Licence: "MIT", Input: model.ImageNetInput(), Labels: fakeLabels}
 }
 
+func (f *fake) Cost([]byte, classify.Options) admission.Cost { return f.cost }
+
 func (f *fake) Classify(ctx context.Context, data []byte, o classify.Options) (*classify.Result, error) {
 	f.mu.Lock()
 	f.seen, f.asked = append(f.seen, string(data)), o
+	f.asked.Place = nil // every picture has one of its own
 	f.mu.Unlock()
 	if f.classify != nil {
 		if err := f.classify(ctx, data); err != nil {

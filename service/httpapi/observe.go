@@ -48,7 +48,6 @@ func (s *Server) observe(next echo.HandlerFunc) echo.HandlerFunc {
 		u := newUpload(req, s.cfg.MaxBody)
 		r := &request{id: requestID(req), begun: u.arrived(), upload: u}
 		req.Body = r.upload
-		defer r.upload.leave()
 		c.Set(requestKey, r)
 		if req.Method == http.MethodPost { // probes and looks would drown the rest
 			var ctx context.Context

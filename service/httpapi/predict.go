@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/labstack/echo/v4"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
 )
@@ -23,65 +25,73 @@ func (s *Server) predict(c echo.Context) error {
 	if now == nil {
 		return notReady()
 	}
-	refuse := func() *failure { return s.full(now.workers) }
-	if s.room.Full() {
-		return refuse()
+	client := clientOf(c)
+	if reason := s.room.Full(client); reason != "" {
+		return s.refuse(reason)
 	}
-	r.upload.within(s.room, refuse)
+	visit := s.room.Visit(client)
+	defer visit.Leave()
+	r.upload.within(visit, s.uploadEnd(r), http.NewResponseController(c.Response()).SetReadDeadline, s.refuse)
 	in, err := s.readInput(c.Request(), r.upload)
+	r.upload.done()
 	if err != nil {
 		return err
 	}
+	answer, results, err := s.classify(c, now, in, visit)
+	if err != nil {
+		return err
+	}
+	in.pictures = nil
+	r.upload.forget()
+	answer.Timing.Upload = classify.Milliseconds(r.uploadTime())
+	answer.Timing.Total = classify.Milliseconds(time.Since(r.begun))
+	c.Response().Header().Set("Server-Timing", serverTiming(answer.Timing, results))
+	return s.send(c, answer, results, visit, s.answerEnd(r, in.parameters.deadline))
+}
+
+// classify classifies a request's pictures. The answer is without its results, which are beside it.
+func (s *Server) classify(c echo.Context, now *serving, in *input, visit *admission.Visit) (*api.PredictResponse, []result, error) {
+	r := requestOf(c)
 	lease, err := now.models.Pick(in.parameters.model, r.id)
 	if err != nil {
-		return fail(api.ModelNotFound, "%s", err)
+		return nil, nil, fail(api.ModelNotFound, "%s", err)
 	}
 	defer lease.Release()
 	card := lease.Card()
 	s.cfg.Telemetry.Asked(card.Name, card.Version)
 	m := &counted{Classifier: lease, telemetry: s.cfg.Telemetry, name: card.Name, version: card.Version}
-	if !s.room.Enter(len(in.pictures)) {
-		return refuse()
+	s.cfg.Keys.Charge(r.key, len(in.pictures)-1)
+	places, reason := visit.Enter(in.costs(m))
+	if reason != "" {
+		return nil, nil, s.refuse(reason)
 	}
 	ctx := c.Request().Context()
-	s.allowTime(c, in.parameters.deadline)
-	if in.parameters.deadline > 0 {
+	in.parameters.deadline = min(in.parameters.deadline, s.cfg.longest())
+	// A connection that has no end to write keeps what it has.
+	_ = http.NewResponseController(c.Response()).SetWriteDeadline(s.answerEnd(r, in.parameters.deadline))
+	if deadline := in.parameters.deadline; deadline > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithDeadline(ctx, r.upload.arrived().Add(in.parameters.deadline))
+		ctx, cancel = context.WithDeadline(ctx, r.upload.arrived().Add(deadline))
 		defer cancel()
 	}
 	answer := &api.PredictResponse{RequestID: r.id, Model: card.Name, ModelVersion: card.Version}
+	var results []result
 	if in.several {
-		answer.Results, err = s.classifyAll(ctx, m, now.workers, in, r.id)
+		results, err = s.classifyAll(ctx, m, now.workers, in, visit, places, r.id)
 	} else {
-		answer.Results = make([]api.Result, 1)
-		answer.Results[0], err = s.classifyOne(ctx, m, in, 0)
+		results = make([]result, 1)
+		results[0], err = s.classifyOne(ctx, m, in, 0, visit, places[0])
 	}
-	if err != nil {
-		return err
-	}
-	answer.Timing.Upload = classify.Milliseconds(r.uploadTime())
-	answer.Timing.Total = classify.Milliseconds(time.Since(r.begun))
-	c.Response().Header().Set("Server-Timing", serverTiming(answer))
-	return c.JSON(http.StatusOK, answer)
+	return answer, results, err
 }
 
-// full refuses a request that there is no room for.
-func (s *Server) full(workers int) *failure {
-	use := s.room.Use()
-	f := fail(api.QueueFull, "the server has as much work as it takes at one time (%d pictures, %s of uploads); try again in a moment", use.Pictures, size(use.Bytes))
-	f.retryAfter = s.room.RetryAfter(workers)
-	return f
-}
-
-// allowTime sets the end of the connection's time to write, which counts from the end of the upload: an answer that is promised for
-// the deadline must still get out. 0 is no deadline.
-func (s *Server) allowTime(c echo.Context, deadline time.Duration) {
-	end := time.Time{} // no end
-	if deadline > 0 {
-		end = requestOf(c).upload.arrived().Add(max(deadline+timeToAnswer, s.cfg.WriteTimeout))
+// answerEnd is by when the answer must be out, which counts from the end of the upload: an answer that is promised for the deadline must
+// still get out. Zero is never; a deadline of 0 is none.
+func (s *Server) answerEnd(r *request, deadline time.Duration) time.Time {
+	if deadline == 0 {
+		return time.Time{}
 	}
-	_ = http.NewResponseController(c.Response()).SetWriteDeadline(end) // a connection that has none keeps what it has
+	return r.upload.arrived().Add(max(deadline+timeToAnswer, s.cfg.WriteTimeout))
 }
 
 // timeToAnswer is how long an answer may take to be sent, at least.
@@ -89,17 +99,18 @@ const timeToAnswer = 30 * time.Second
 
 // classifyAll classifies several pictures at the same time. A picture's error is its own; only a client that went away ends
 // them all.
-func (s *Server) classifyAll(ctx context.Context, m Classifier, workers int, in *input, requestID string) ([]api.Result, error) {
-	results := make([]api.Result, len(in.pictures))
+func (s *Server) classifyAll(ctx context.Context, m Classifier, workers int, in *input, visit *admission.Visit, places []*admission.Place,
+	requestID string) ([]result, error) {
+	results := make([]result, len(in.pictures))
 	var group errgroup.Group
 	group.SetLimit(workers + 1) // one more waits, so that no worker is idle between two of them
 	for i := range in.pictures {
 		group.Go(func() error {
-			result, err := s.classifyOne(ctx, m, in, i)
+			r, err := s.classifyOne(ctx, m, in, i, visit, places[i])
 			if err != nil {
-				result = s.failedResult(ctx, err, in, i, requestID)
+				r = s.failedResult(ctx, err, in, i, requestID)
 			}
-			results[i] = result
+			results[i] = r
 			return nil
 		})
 	}
@@ -112,39 +123,65 @@ func (s *Server) classifyAll(ctx context.Context, m Classifier, workers int, in 
 
 // failedResult is the result of a picture that could not be classified. Faults of the server's own are logged here: the
 // request as a whole answers 200.
-func (s *Server) failedResult(ctx context.Context, err error, in *input, i int, requestID string) api.Result {
+func (s *Server) failedResult(ctx context.Context, err error, in *input, i int, requestID string) result {
 	f := asFailure(err)
 	p := f.problem(requestID)
 	if p.Status == http.StatusInternalServerError && !f.gone {
 		attributes := append([]slog.Attr{slog.String("request_id", requestID), slog.Int("index", i), slog.String("code", string(f.code))}, causes(f)...)
 		s.log.LogAttrs(context.WithoutCancel(ctx), slog.LevelError, "picture failed", attributes...)
 	}
-	return api.Result{
+	data, err := json.Marshal(api.Result{
 		Index: i, Filename: in.pictures[i].filename, Warnings: []string{}, Predictions: []api.Prediction{}, Error: p,
-	}
-}
-
-// classifyOne classifies one picture, which has entered the queue, and leaves it.
-func (s *Server) classifyOne(ctx context.Context, m Classifier, in *input, i int) (api.Result, error) {
-	picture := &in.pictures[i]
-	var worked time.Duration
-	defer func() { s.room.Leave(worked) }()
-	if picture.err != nil {
-		return api.Result{}, picture.err
-	}
-	if err := ctx.Err(); err != nil {
-		return api.Result{}, err // too late: not even begun
-	}
-	var result *classify.Result
-	err := catch(func() (err error) {
-		result, err = m.Classify(ctx, picture.data, in.parameters.options)
-		return err
 	})
 	if err != nil {
-		return api.Result{}, in.explain(inferenceFailure(err), picture.data)
+		panic(err) // strings and numbers only
 	}
-	worked = result.Timing.Decode + result.Timing.Preprocess + result.Timing.Inference
-	wire := result.Wire(in.parameters.language)
+	return result{json: data}
+}
+
+// costs is what the pictures are estimated to take.
+func (in *input) costs(m Classifier) []admission.Cost {
+	costs := make([]admission.Cost, len(in.pictures))
+	for i, p := range in.pictures {
+		if p.err == nil {
+			costs[i] = m.Cost(p.data, in.parameters.options)
+		}
+	}
+	return costs
+}
+
+// classifyOne classifies one picture, which has a place, and leaves that.
+func (s *Server) classifyOne(ctx context.Context, m Classifier, in *input, i int, visit *admission.Visit,
+	place *admission.Place) (result, error) {
+	picture := &in.pictures[i]
+	var worked time.Duration
+	defer func() { place.Left(worked) }()
+	if picture.err != nil {
+		return result{}, picture.err
+	}
+	if err := ctx.Err(); err != nil {
+		return result{}, err // too late: not even begun
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if !place.OnDisplaced(cancel) {
+		return result{}, s.refuse(admission.Displaced)
+	}
+	options := in.parameters.options
+	options.Place = place
+	var found *classify.Result
+	err := catch(func() (err error) {
+		found, err = m.Classify(ctx, picture.data, options)
+		return err
+	})
+	if err != nil && place.Displaced() {
+		return result{}, s.refuse(admission.Displaced)
+	}
+	if err != nil {
+		return result{}, in.explain(inferenceFailure(err), picture.data)
+	}
+	worked = found.Timing.Decode + found.Timing.Preprocess + found.Timing.Inference
+	wire := found.Wire(in.parameters.language)
 	wire.Index, wire.Filename = i, picture.filename
-	return wire, nil
+	return s.encode(&wire, visit)
 }

@@ -95,7 +95,7 @@ func TestQueueBoundsTheBytesOfUploads(t *testing.T) {
 	f, begun, release := blocker()
 	s, _ := ready(f, func(c *Config) { c.MaxQueueBytes = 100_000 })
 	addr := listen(t, s)
-	large := bytes.Repeat([]byte("p"), 90_000)
+	large := bytes.Repeat([]byte("p"), 80_000)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -30,6 +30,8 @@ import (
 
 // Classifier says what is in a picture; [*classify.Classifier] is the real one. It must be safe for concurrent use.
 type Classifier interface {
+	// Cost is what a picture is estimated to take.
+	Cost(data []byte, o classify.Options) admission.Cost
 	Classify(ctx context.Context, data []byte, o classify.Options) (*classify.Result, error)
 	Card() model.Card
 }
@@ -54,12 +56,13 @@ type Config struct {
 	MaxBody   int64 // bytes
 	MaxImages int   // pictures in one request
 	Image     preprocess.Options
-	// MaxQueue is how many pictures may wait or be worked on at one time, and MaxQueueBytes how large their uploads may be together;
+	// MaxQueue is how many pictures may wait or be worked on at one time, and MaxQueueBytes how large the uploads may be together;
 	// more are refused with 429.
 	MaxQueue       int
-	MaxQueueBytes  int64
+	MaxQueueBytes  int64         // of answers, too
 	MaxConnections int           // open at one time; more are answered 429 and closed
 	Deadline       time.Duration // of a request that does not choose, from the end of its upload; 0 is none
+	MaxDeadline    time.Duration // that a request may choose; a longer one counts as this, or as Deadline where that is longer
 
 	Keys        *keys.Ring           // nil: nobody is asked for a key
 	CORSOrigins []string             // whose pages in browsers may use the API: "https://example.org", or "*" for all; and its names
@@ -75,10 +78,14 @@ type Config struct {
 // Default is 20 MiB, 64 pictures, and two minutes for an upload: 20 MiB in that time are 1.4 Mbit/s.
 func Default() Config {
 	return Config{
-		MaxBody: 20 << 20, MaxImages: 64, MaxQueue: 128, MaxQueueBytes: 256 << 20, MaxConnections: 2000, Deadline: 30 * time.Second,
+		MaxBody: 20 << 20, MaxImages: 64, MaxQueue: 128, MaxQueueBytes: 256 << 20, MaxConnections: 2000,
+		Deadline: 30 * time.Second, MaxDeadline: 2 * time.Minute,
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute,
 	}
 }
+
+// longest is the longest deadline of a request that has one.
+func (c *Config) longest() time.Duration { return max(c.Deadline, c.MaxDeadline) }
 
 // Server answers HTTP requests. All its methods are safe for concurrent use.
 type Server struct {
@@ -98,7 +105,7 @@ func New(cfg Config, log *slog.Logger) *Server {
 	if cfg.Telemetry == nil {
 		cfg.Telemetry = telemetry.New()
 	}
-	s := &Server{cfg: cfg, log: log, echo: echo.New(), room: admission.New(admission.Limits{Pictures: cfg.MaxQueue, Bytes: cfg.MaxQueueBytes})}
+	s := &Server{cfg: cfg, log: log, echo: echo.New(), room: admission.New(admission.Limits{Pictures: cfg.MaxQueue, Bytes: cfg.MaxQueueBytes, Deadline: cfg.longest()})}
 	s.echo.HTTPErrorHandler = s.answerError
 	s.echo.Use(s.observe, s.keepToThisMachine, s.allowOrigin, s.authorize)
 	s.routes()
@@ -152,6 +159,7 @@ type serving struct {
 // Ready makes models, which are warm, what answers, and the server ready. workers is how many pictures they infer at the same
 // time, all together.
 func (s *Server) Ready(models Models, workers int) {
+	s.room.SetWorkers(workers)
 	s.serving.Store(&serving{models, workers})
 	s.cfg.Telemetry.SetReady(true)
 }

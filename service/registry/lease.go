@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/model"
 )
@@ -43,6 +44,9 @@ func (r *Registry) Pick(ref, requestID string) (*Lease, error) {
 
 // Card is the version's card.
 func (l *Lease) Card() model.Card { return l.version.card }
+
+// Cost is the version's own.
+func (l *Lease) Cost(data []byte, o classify.Options) admission.Cost { return l.version.Cost(data, o) }
 
 // Classify is the version's own.
 func (l *Lease) Classify(ctx context.Context, data []byte, o classify.Options) (*classify.Result, error) {

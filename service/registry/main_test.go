@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
@@ -27,6 +28,8 @@ type fake struct {
 }
 
 func (f *fake) Card() model.Card { return f.card }
+
+func (f *fake) Cost([]byte, classify.Options) admission.Cost { return admission.Cost{} }
 
 func (f *fake) Classify(_ context.Context, data []byte, _ classify.Options) (*classify.Result, error) {
 	if f.closed.Load() {

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/model"
 )
@@ -26,6 +27,7 @@ type Model interface {
 	Classify(ctx context.Context, data []byte, o classify.Options) (*classify.Result, error)
 	// ClassifyIdle is Classify, or [classify.ErrBusy] at once if every worker works.
 	ClassifyIdle(ctx context.Context, data []byte, o classify.Options) (*classify.Result, error)
+	Cost(data []byte, o classify.Options) admission.Cost
 	Card() model.Card
 	Close() error
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/registry"
 )
@@ -54,6 +55,7 @@ type Telemetry struct {
 	now        atomic.Int64           // requests in flight, for the page
 	refused    *prometheus.CounterVec // connections
 	rejections *prometheus.CounterVec
+	admissions *prometheus.CounterVec // refused
 	pictures   *prometheus.CounterVec
 	asked      *prometheus.CounterVec
 	answered   *prometheus.CounterVec
@@ -95,6 +97,7 @@ func New() *Telemetry {
 	t.uploads = histogram("vidi_http_upload_duration_seconds", "From a prediction's headers to the last byte of its body, whole or cut off.", uploadBuckets, "route")
 	t.answers = histogram("vidi_http_answer_duration_seconds", "From the last byte of a prediction's body to the end of its answer; bodies that were cut off do not count.", durationBuckets, "route")
 	t.rejections = counter("vidi_http_rejections_total", "Requests answered with an error, by its code as in docs/api.md.", "reason")
+	t.admissions = counter("vidi_admission_refusals_total", "What there was no room for, or no longer: requests, transfers and pictures of a batch, by the reason as in docs/operations.md.", "reason")
 	t.pictures = counter("vidi_pictures_total", "Pictures classified, by what their bytes are.", "format")
 	t.asked = counter("vidi_model_requests_total", "Requests that a version of a model was picked for.", "model", "version")
 	t.answered = counter("vidi_model_pictures_total", "Pictures classified, by the version of the model that did.", "model", "version")
@@ -114,6 +117,9 @@ func New() *Telemetry {
 	}
 	for _, stage := range stageNames {
 		t.stages.WithLabelValues(stage)
+	}
+	for _, reason := range admission.Reasons {
+		t.admissions.WithLabelValues(string(reason))
 	}
 	for _, result := range []string{"loaded", "failed"} {
 		t.reloads.WithLabelValues(result)
@@ -209,6 +215,11 @@ func (t *Telemetry) ModelsChanged(change registry.Change, err error) {
 		result = "refused"
 	}
 	t.changes.WithLabelValues(string(change), result).Inc()
+}
+
+// Refused counts what there was no room for.
+func (t *Telemetry) Refused(reason admission.Reason) {
+	t.admissions.WithLabelValues(string(reason)).Inc()
 }
 
 // ConnectionRefused counts a connection that there was no room for.

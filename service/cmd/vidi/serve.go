@@ -263,7 +263,7 @@ func logReady(log *slog.Logger, url string, m *loaded, took time.Duration) {
 func (c *serveCmd) api(beside *operators) httpapi.Config {
 	cfg := httpapi.Default()
 	cfg.MaxBody, cfg.MaxImages, cfg.Image = c.MaxBody.N, int(c.MaxImages.N), c.Image()
-	cfg.MaxQueue, cfg.MaxQueueBytes, cfg.Deadline = int(c.Queue.N), c.QueueMemory.N, c.Deadline.D
+	cfg.MaxQueue, cfg.MaxQueueBytes, cfg.Deadline, cfg.MaxDeadline = int(c.Queue.N), c.QueueMemory.N, c.Deadline.D, c.MaxDeadline.D
 	cfg.MaxConnections, cfg.ReadTimeout = openConnections(c.Serve), c.UploadTimeout.D
 	cfg.Keys, cfg.CORSOrigins, cfg.Telemetry, cfg.Tracing = beside.ring, c.CORSOrigin, beside.telemetry, beside.tracer
 	return cfg

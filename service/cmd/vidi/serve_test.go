@@ -22,6 +22,7 @@ import (
 	"github.com/alecthomas/kong"
 	"go.uber.org/goleak"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/httpapi"
@@ -38,6 +39,8 @@ func newSlowModel() *slowModel {
 func (m *slowModel) Card() model.Card {
 	return model.Card{Name: "slow", Version: "1", Labels: make([]model.Label, 1000)}
 }
+
+func (m *slowModel) Cost([]byte, classify.Options) admission.Cost { return admission.Cost{} }
 
 func (m *slowModel) Classify(ctx context.Context, _ []byte, _ classify.Options) (*classify.Result, error) {
 	m.begun <- struct{}{}
