@@ -68,6 +68,18 @@ var elsewhere = map[string][]string{
 		"service/trial TestTheTrialHoldsAHostileModel", "service/sandbox TestForbiddenCallsAreNamed",
 		"service/sandbox TestFlagsOfOpenat", "service/sandbox TestStartHoldsToTheRules",
 	},
+	"R7": {
+		"service/e2e TestSilentUploadsGiveWay", "service/admission TestSlowTransfersGiveWay",
+		"service/admission TestAClientsShareOfTheBytes", "service/admission TestPace",
+	},
+	"R8": {
+		"service/e2e TestBombsLeaveTurnsToOthers", "service/admission TestTheMostWorkGivesWay",
+		"service/admission TestTurnsAreShared", "service/admission TestHeavyPicturesLeaveATurn",
+		"service/admission TestNobodyStarves", "service/keys TestChargeIsPaidBack",
+	},
+	"R9": {
+		"service/e2e TestUnreadAnswersAreBounded", "service/httpapi TestAnswersAreHeldToAPace",
+	},
 	"R10": {
 		"service/e2e TestAPlainProxyOpensNothing", "service/e2e TestTheAdminPortEndsAfterTwoLengths",
 		"service/e2e TestIdleOperatorsLeaveThePublicPortAlone", "service/admin TestThisMachineSeesFiguresWithoutAKey",
