@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
 
@@ -284,7 +285,12 @@ func TestALogWhoseReaderEnds(t *testing.T) {
 // R3: what a model prints is a line of the log like any other, a few a second, and nothing of it is on standard output.
 func TestAModelThatPrints(t *testing.T) {
 	var stdout bytes.Buffer
-	s := startCommand(t, func(cmd *exec.Cmd) { cmd.Stdout = &stdout }, "--model="+torchtest.File(t, "build/fixtures/prints.pt")).ready(t)
+	path := torchtest.File(t, "build/fixtures/prints.pt")
+	sum, err := model.SHA256(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := startCommand(t, func(cmd *exec.Cmd) { cmd.Stdout = &stdout }, "--model="+path, "--trust="+sum).ready(t)
 	picture := pngOf(t, 16, 16)
 	for range 400 {
 		if code, answer := s.post(t, "image/png", picture); code != http.StatusOK {
