@@ -89,7 +89,7 @@ func TestHostileBodies(t *testing.T) {
 
 		"H5 no boundary":     {"multipart/form-data", fields(1, "file"), api.BadRequest},
 		"H5 empty boundary":  {"multipart/form-data; boundary=", fields(1, "file"), api.BadRequest},
-		"H5 long boundary":   {"multipart/form-data; boundary=" + strings.Repeat("b", 70_000), "", api.BadRequest},
+		"H5 long boundary":   {"multipart/form-data; boundary=" + strings.Repeat("b", 10_000), "", api.BadRequest},
 		"H5 other boundary":  {"multipart/form-data; boundary=c", fields(1, "file"), api.BadRequest},
 		"H5 twice boundary":  {"multipart/form-data; boundary=b; boundary=c", fields(1, "file"), api.BadRequest},
 		"H5 padded boundary": {boundary, "--b" + strings.Repeat(" ", 1_000_000) + "\r\n", api.BadRequest},
