@@ -64,6 +64,10 @@ var elsewhere = map[string][]string{
 		"service/e2e TestHeadersBeforeAnyKey", "service/connections TestUnfinishedHeadersAreDroppedOldestFirst",
 		"service/connections TestHeadersAreBounded", "service/connections TestNoAddressTakesAll", "service/connections TestCosts",
 	},
+	"R5a": {
+		"service/e2e TestModelsThatDoMoreThanCompute", "service/e2e TestTrustedModelsDoWhatTheyDo", "service/e2e TestTrustIsAskedForOnce", "service/operators TestEverySpellingIsFound",
+		"service/operators TestNamespacesAreNoClasses", "service/model TestCodeIsFoundWhereverItLies", "service/model TestAnArchiveCannotBeReadInTwoWays", "service/model TestTrustIsBoundToTheFile",
+	},
 	"R5b": {
 		"service/trial TestTheTrialHoldsAHostileModel", "service/sandbox TestForbiddenCallsAreNamed",
 		"service/sandbox TestFlagsOfOpenat", "service/sandbox TestStartHoldsToTheRules",
