@@ -144,7 +144,7 @@ test-jpeg: test-cpp ## 5,400 large JPEG files streamed and decoded as a whole, 2
 .PHONY: test-hostile
 test-hostile: vidi test-models ## hostile pictures and requests, all of them, through the real server (needs VIDI_SHARED; half an hour)
 	@go=$$(third_party/find-go.sh); export CI=true VIDI_HOSTILE=all VIDI_STOPS=20; \
-	"$$go" test -count=1 -timeout 90m -v -run 'Hostile|Bombs|Slow|Chunks|RawRequests|ReadinessIsTrue|Orientations|Descriptors|Anothers|NoFile|Libraries|StopUnderLoad' \
+	"$$go" test -count=1 -timeout 90m -v -run 'Hostile|Bombs|Slow|Chunks|RawRequests|ReadinessIsTrue|Orientations|Descriptors|Anothers|NoFile|Libraries|StopUnderLoad|Flood' \
 	  -bench 'Overload|SlowConnections' -benchtime 1x ./service/e2e | grep -v '^=== '; \
 	$(PYTHON) tools/soak.py --requests 20000; \
 	"$$go" test -count=1 -v -run 'TestMemoryStaysFlat|TestMemoryBoundSeesALeak' ./torchbind | grep -v '^=== '
