@@ -18,12 +18,12 @@ func TestDoctorFindsAHealthyMachineHealthy(t *testing.T) {
 	if r.code != 0 || !strings.Contains(r.stderr, "will work") {
 		t.Errorf("%+v", r)
 	}
-	for _, check := range []string{"libtorch", "cpu", "model", "memory", "files", "port", "admin", "keys"} {
+	for _, check := range []string{"libtorch", "cpu", "sandbox", "model", "memory", "files", "port", "admin", "keys"} {
 		if n := len(regexp.MustCompile(`(?m)^(ok|warn) +`+check+` +\S`).FindAllString(r.stdout, -1)); n != 1 {
 			t.Errorf("%s has %d lines in:\n%s", check, n, r.stdout)
 		}
 	}
-	if strings.Count(r.stdout, "\n") != 8 {
+	if strings.Count(r.stdout, "\n") != 9 {
 		t.Errorf("not one line a check:\n%s", r.stdout)
 	}
 }
@@ -48,6 +48,8 @@ func TestDoctorSaysWhatToChange(t *testing.T) {
 		"no key file":          {[]string{lite0, "--keys", filepath.Join(dir, "none")}, nil, 1, `(?m)^fail +keys .*vidi keys new`},
 		"open to all":          {[]string{lite0, "--addr=0.0.0.0:0"}, nil, 0, `(?m)^warn +keys +anyone who reaches .*--keys FILE`},
 		"too little memory":    {[]string{lite0, "--decode-memory=900TiB"}, nil, 0, `(?m)^warn +memory .*--decode-memory \d+MiB`},
+		"a sandbox off":        {[]string{lite0}, []string{"VIDI_SANDBOX=off"}, 0, `(?m)^warn +sandbox .*VIDI_SANDBOX`},
+		"a sandbox misspelt":   {[]string{lite0}, []string{"VIDI_SANDBOX=no"}, 1, `(?m)^fail +sandbox .*auto, required or off`},
 		"a model with no card": {[]string{"--model", torchtest.File(t, "build/fixtures/bare_traced.pt")}, nil, 0, `(?m)^warn +model .*has no card`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -78,7 +80,7 @@ func TestDoctorInJSON(t *testing.T) {
 		Healthy  bool
 		Findings []struct{ Check, Verdict, Says, Advice string }
 	}
-	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.code != 1 || report.Healthy || len(report.Findings) != 7 {
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil || r.code != 1 || report.Healthy || len(report.Findings) != 8 {
 		t.Errorf("%v: %+v", err, r)
 	}
 	for _, f := range report.Findings {

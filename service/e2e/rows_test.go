@@ -72,6 +72,10 @@ var elsewhere = map[string][]string{
 		"service/trial TestTheTrialHoldsAHostileModel", "service/sandbox TestForbiddenCallsAreNamed",
 		"service/sandbox TestFlagsOfOpenat", "service/sandbox TestStartHoldsToTheRules",
 	},
+	"R5c": {
+		"service/e2e TestTheServerHoldsAHostileModel", "service/e2e TestAHeldServerSeesChanges",
+		"service/sandbox TestEnterHoldsTheWholeProcess",
+	},
 	"R7": {
 		"service/e2e TestSilentUploadsGiveWay", "service/admission TestSlowTransfersGiveWay",
 		"service/admission TestAClientsShareOfTheBytes", "service/admission TestPace",

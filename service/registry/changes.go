@@ -299,7 +299,8 @@ func (r *Registry) find(ref string) (path, number string, err error) {
 	for _, e := range entries { // the newest version of a name comes first
 		switch {
 		case e.Err != nil:
-			if e.Name == name || e.Version != "" && e.Ref() == ref {
+			// A file that cannot be read has no card: its name is NAME-VERSION.
+			if e.Name == name || exact && e.Name == name+"-"+number || e.Version != "" && e.Ref() == ref {
 				broken = e.Err
 			}
 			continue

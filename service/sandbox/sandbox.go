@@ -21,8 +21,6 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -59,18 +57,20 @@ var ErrNoLandlock = errors.New("this kernel has no Landlock, which " + Variable 
 	"asks for; use Linux 5.13 or later with landlock in its list of security modules " +
 	"(/sys/kernel/security/lsm), or " + Variable + "=auto")
 
-// Start starts cmd, held to the rules from its first instruction where the kernel can. release must
-// be called once the process has ended: the thread that has started it lives until then, so that
-// SysProcAttr.Pdeathsig means what it says. Where err is not nil nothing runs, and release does
-// nothing.
+// Start starts cmd, held to the rules from its first instruction where the kernel can, and as the
+// first to go where memory gets short. release must be called once the process has ended: the
+// thread that has started it lives until then, so that SysProcAttr.Pdeathsig means what it says.
+// Where err is not nil nothing runs, and release does nothing.
 func Start(cmd *exec.Cmd, mode Mode, rules Rules) (release func(), err error) {
 	started, ended := make(chan error), make(chan struct{})
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with this goroutine
-		err := restrictFor(mode, rules)
-		if err == nil {
-			err = cmd.Start()
-		}
+		err := asExpendable(func() error {
+			if err := restrictFor(mode, rules); err != nil {
+				return err
+			}
+			return cmd.Start()
+		})
 		started <- err
 		if err == nil {
 			<-ended
@@ -95,21 +95,26 @@ func restrictFor(mode Mode, rules Rules) error {
 	return nil
 }
 
-// marker is the variable by which Enter tells the program that it runs again, restricted: "PID
-// ABI". The number keeps a process that inherits it from believing it.
+// marker is the variable by which Enter tells the program that it runs again, restricted: the
+// number of the process, Landlock's ABI, and the descriptor of [scoreFile]. The first keeps a
+// process that inherits it from believing it.
 const marker = "VIDI_SANDBOX_ENTERED"
 
 // Entered is the version of Landlock's ABI that holds this whole process, 0 for none. It must be
 // called first at the start of the program, and only once: it takes the variable by which it knows
 // out of the environment.
 func Entered() int {
-	pid, abi, _ := strings.Cut(os.Getenv(marker), " ")
+	var pid, abi, descriptor int
+	_, err := fmt.Sscan(os.Getenv(marker), &pid, &abi, &descriptor)
 	os.Unsetenv(marker)
-	version, err := strconv.Atoi(abi)
-	if err != nil || pid != strconv.Itoa(os.Getpid()) {
+	if err != nil || pid != os.Getpid() {
 		return 0
 	}
-	return version
+	if descriptor > 0 {
+		unix.CloseOnExec(descriptor)
+		score.file = os.NewFile(uintptr(descriptor), scoreFile)
+	}
+	return abi
 }
 
 // Enter holds this process to the rules by starting the program again in its place, with the same
@@ -127,12 +132,16 @@ func Enter(mode Mode, rules Rules) error {
 	failed := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: where exec fails, the thread ends
+		descriptor, err := unix.Open(scoreFile, unix.O_RDWR, 0)
+		if err != nil {
+			descriptor = 0 // the process goes on without
+		}
 		if err := restrictFor(mode, rules); err != nil {
 			failed <- err
 			return
 		}
-		environment := append(os.Environ(), fmt.Sprintf("%s=%d %d", marker, os.Getpid(), ABI()))
-		err := unix.Exec(program, os.Args, environment)
+		told := fmt.Sprintf("%s=%d %d %d", marker, os.Getpid(), ABI(), descriptor)
+		err = unix.Exec(program, os.Args, append(os.Environ(), told))
 		failed <- fmt.Errorf("starting %s again under Landlock: %w", program, err)
 	}()
 	return <-failed

@@ -39,6 +39,37 @@ func Kernel() []string {
 	}
 }
 
+// Resolving are the files that looking up a host's name and checking its certificate read, and the
+// folders of those that are links.
+func Resolving() []string {
+	paths := []string{
+		"/etc/host.conf", "/etc/gai.conf", "/etc/ssl", "/etc/pki/tls", "/etc/pki/ca-trust",
+		"/etc/ca-certificates", "/usr/share/ca-certificates", "/usr/local/share/ca-certificates",
+		os.Getenv("SSL_CERT_FILE"), os.Getenv("SSL_CERT_DIR"),
+	}
+	for _, file := range []string{
+		"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/services", "/etc/protocols",
+	} {
+		paths = append(paths, file)
+		if target, err := filepath.EvalSymlinks(file); err == nil && target != file {
+			paths = append(paths, filepath.Dir(target))
+		}
+	}
+	return paths
+}
+
+// Watched are the folders in which a file can be replaced by another of its name: its own and, for
+// a link, that of what it points to. The root is left out, since all of the machine is below it.
+func Watched(file string) []string {
+	paths := []string{file}
+	for _, at := range []func(string) (string, error){filepath.Abs, filepath.EvalSymlinks} {
+		if path, err := at(file); err == nil && filepath.Dir(path) != "/" {
+			paths = append(paths, filepath.Dir(path))
+		}
+	}
+	return paths
+}
+
 // Program is the rules' Execute for starting this program: itself, and the loader that the kernel
 // starts for it.
 func Program() ([]string, error) {

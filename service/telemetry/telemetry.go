@@ -65,6 +65,7 @@ type Telemetry struct {
 	reloads    *prometheus.CounterVec // of the key file
 	rules      *prometheus.CounterVec // reloads of the rules file
 	failing    failing
+	sandbox    *prometheus.GaugeVec
 
 	seconds *window
 }
@@ -110,7 +111,10 @@ func New() *Telemetry {
 	t.refused = counter("vidi_http_connections_refused_total",
 		"Connections closed to keep room for others: all are taken, their address has its share, or their header does not end.",
 		"reason")
-	t.registry.MustRegister(t.inFlight, &snapshots{t}, collectors.NewGoCollector(),
+	t.sandbox = prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "vidi_sandbox", Help: "What the " +
+		"kernel holds models by: the version of Landlock's ABI, 1 for seccomp, 0 for nothing."},
+		[]string{"part", "what"})
+	t.registry.MustRegister(t.sandbox, t.inFlight, &snapshots{t}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, format := range formats {
 		t.pictures.WithLabelValues(format)
@@ -143,6 +147,24 @@ func (t *Telemetry) SetSource(s Source) { t.source.Store(&s) }
 
 // SetBuild says what this program is.
 func (t *Telemetry) SetBuild(b Build) { t.build.Store(&b) }
+
+// Sandbox is what the kernel holds this server and the process that a model is tried in by:
+// versions of Landlock's ABI, 0 for none, and whether there is seccomp.
+type Sandbox struct {
+	ServerLandlock, TrialLandlock int
+	TrialSeccomp                  bool
+}
+
+// SetSandbox says what holds.
+func (t *Telemetry) SetSandbox(s Sandbox) {
+	seccomp := 0.0
+	if s.TrialSeccomp {
+		seccomp = 1
+	}
+	t.sandbox.WithLabelValues("server", "landlock").Set(float64(s.ServerLandlock))
+	t.sandbox.WithLabelValues("trial", "landlock").Set(float64(s.TrialLandlock))
+	t.sandbox.WithLabelValues("trial", "seccomp").Set(seccomp)
+}
 
 // SetReady says whether predictions would be answered.
 func (t *Telemetry) SetReady(ready bool) { t.ready.Store(ready) }

@@ -104,8 +104,6 @@ func (l Limits) impose() error {
 			return fmt.Errorf("limiting the process that tries the model: %w", err)
 		}
 	}
-	// Where memory gets short all the same, this process is the one to go. The file is absent outside Linux's usual /proc.
-	_ = os.WriteFile("/proc/self/oom_score_adj", []byte("1000"), 0)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/keys"
+	"github.com/vidi-vision/vidi/service/sandbox"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/torchbind"
 )
@@ -62,6 +63,41 @@ func checkCPU() finding {
 	}
 	return f
 }
+
+// checkSandbox says what holds models, which are programs.
+func checkSandbox(mode sandbox.Mode, err error) finding {
+	f := finding{Check: "sandbox", Verdict: good}
+	abi := sandbox.ABI()
+	switch {
+	case err != nil:
+		f.Verdict, f.Says = failing, err.Error()
+	case mode == sandbox.Off:
+		f.Verdict, f.Says = doubt, "nothing holds models, which are programs"
+		f.Advice = "leave " + sandbox.Variable + " away"
+	case !sandbox.Seccomp():
+		f.Verdict, f.Says = failing, "this kernel has no seccomp, without which no new model is tried"
+		f.Advice = "use one that has it, or " + sandbox.Variable + "=off"
+	case abi == 0 && mode == sandbox.Required:
+		f.Verdict, f.Says = failing, sandbox.ErrNoLandlock.Error()
+	case abi == 0:
+		f.Verdict = doubt
+		f.Says = "seccomp holds a model while it is tried, and nothing the server: no Landlock here"
+		f.Advice = "use Linux 5.13 or later with landlock among its security modules, or only models " +
+			"of people whom you trust"
+	case abi < fullABI:
+		f.Verdict = doubt
+		f.Says = fmt.Sprintf("seccomp and Landlock %d hold a model while it is tried, and Landlock "+
+			"the server, which could still empty files or connect", abi)
+		f.Advice = "use Linux 6.7 or later"
+	default:
+		f.Says = fmt.Sprintf("seccomp and Landlock %d hold a model while it is tried, and Landlock "+
+			"the server", abi)
+	}
+	return f
+}
+
+// fullABI is the first version of Landlock that keeps from emptying files and from connecting, too.
+const fullABI = 4
 
 // checkModels loads the models as a server would, all of them, and times one picture each. It also returns the memory in use then.
 func (c *doctorCmd) checkModels(ctx context.Context, report func(finding)) (resident int64) {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/vidi-vision/vidi/service/config"
+	"github.com/vidi-vision/vidi/service/sandbox"
 )
 
 // doctorCmd takes the flags of serve, so that it looks at what a server with these flags would meet.
@@ -77,6 +78,7 @@ func (c *doctorCmd) Run(a *app) error {
 func (c *doctorCmd) examine(ctx context.Context, report func(finding)) {
 	report(checkLibrary())
 	report(checkCPU())
+	report(checkSandbox(sandbox.Wanted()))
 	resident := c.checkModels(ctx, report)
 	report(c.checkMemory(resident, memoryLimit()))
 	report(checkFiles(openFiles()))

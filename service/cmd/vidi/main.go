@@ -18,6 +18,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/logs"
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/sandbox"
 	"github.com/vidi-vision/vidi/service/userfile"
 )
 
@@ -53,6 +54,7 @@ type app struct {
 
 	lines *logs.Writer // what stderr is while a server runs; nil elsewhere
 
+	held        int      // the ABI of Landlock that holds this process, 0 for none
 	environment []string // where misspelt variables are looked for, as os.Environ has it
 }
 
@@ -83,9 +85,10 @@ func startFailure(err error) error { return &exitError{code: exitNoStart, err: e
 func usageError(err error) error   { return &exitError{code: exitWrongUse, err: err} }
 
 func main() {
+	held := sandbox.Entered()
 	followQuota()
 	os.Exit(run(os.Args[1:], &app{ctx: context.Background(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		environment: os.Environ()}))
+		held: held, environment: os.Environ()}))
 }
 
 // followQuota makes GOMAXPROCS the whole cores of a container's CPU quota, at least one. Go alone rounds the quota up, and

@@ -24,7 +24,10 @@ import (
 	"github.com/vidi-vision/vidi/service/telemetry"
 )
 
-type serveCmd struct{ config.Serve }
+type serveCmd struct {
+	config.Serve
+	held int // the ABI of Landlock that holds this process, 0 for none
+}
 
 // boundHeap makes Go collect garbage long before the heap has what decoding may use: pictures of 200 MB come and go, and the
 // collector alone would let twice that pile up. Half is left for what Go does not see, the memory of libjpeg and libtorch; to collect
@@ -72,8 +75,14 @@ const flushTime = time.Second
 // openConnections is how many connections a server with these settings keeps open on this machine.
 func openConnections(s config.Serve) int { return s.Connections(memoryLimit().bytes) }
 
-// Run serves until a signal. Signals are caught before anything else: one that comes while the model loads would kill.
+// Run serves until a signal. Signals are caught before anything that takes time: one that comes while
+// the model loads would kill.
 func (c *serveCmd) Run(program *kong.Kong, a *app) error {
+	if c.held = a.held; c.held == 0 {
+		if err := c.confine(); err != nil {
+			return startFailure(err)
+		}
+	}
 	came := make(chan os.Signal, 4)
 	signal.Notify(came, stopSignals()...)
 	defer func() {
@@ -128,6 +137,8 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	if err != nil {
 		return startFailure(err)
 	}
+	held := walls(c.held)
+	beside.telemetry.SetSandbox(held)
 	ports, err := c.listen()
 	if err != nil {
 		return startFailure(err)
@@ -137,6 +148,7 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ports.public) }()
 	log.Info("listening; the model is loading", "url", url)
+	logWalls(log, held)
 	logLAN(log, ports.public.Addr())
 	models := c.host(log, beside.telemetry)
 	beside.start(ports, models.registry)
