@@ -84,6 +84,7 @@ var elsewhere = map[string][]string{
 		"service/e2e TestBombsLeaveTurnsToOthers", "service/admission TestTheMostWorkGivesWay",
 		"service/admission TestTurnsAreShared", "service/admission TestHeavyPicturesLeaveATurn",
 		"service/admission TestNobodyStarves", "service/keys TestChargeIsPaidBack",
+		"service/preprocess TestSmallPicturesWaitForNoLargeOnes",
 	},
 	"R9": {
 		"service/e2e TestUnreadAnswersAreBounded", "service/httpapi TestAnswersAreHeldToAPace",

@@ -156,3 +156,40 @@ func TestBlendWhite(t *testing.T) {
 		t.Error("the ends are not exact")
 	}
 }
+
+// Large pictures that wait for memory do not hold up small ones.
+func TestSmallPicturesWaitForNoLargeOnes(t *testing.T) {
+	p, err := New(DefaultLimits())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := p.reserve(t.Context(), p.limits.MaxMemory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := make(chan func())
+	go func() {
+		release, err := p.reserve(t.Context(), p.limits.MaxMemory/2)
+		if err != nil {
+			t.Error(err)
+		}
+		large <- release
+	}()
+	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	small, err := p.reserve(soon, 1<<20)
+	if err != nil {
+		t.Fatalf("a picture of 1 MiB: %v", err)
+	}
+	select {
+	case <-large:
+		t.Error("there was room for the large one")
+	default:
+	}
+	small()
+	all()
+	(<-large)()
+	if !p.memory.TryAcquire(p.limits.MaxMemory) || !p.small.TryAcquire(p.limits.MaxMemory/smallMemory) {
+		t.Error("not all of it was given back")
+	}
+}

@@ -17,6 +17,7 @@ import (
 type Preparer struct {
 	limits Limits
 	memory *semaphore.Weighted // limits.MaxMemory bytes
+	small  *semaphore.Weighted // as many again / smallMemory, for pictures that would wait behind large ones
 	rgb    sync.Pool           // of *[]byte, from pictures that were released
 }
 
@@ -25,7 +26,8 @@ func New(limits Limits) (*Preparer, error) {
 	if err := limits.Validate(); err != nil {
 		return nil, err
 	}
-	return &Preparer{limits: limits, memory: semaphore.NewWeighted(limits.MaxMemory)}, nil
+	return &Preparer{limits: limits, memory: semaphore.NewWeighted(limits.MaxMemory),
+		small: semaphore.NewWeighted(limits.MaxMemory / smallMemory)}, nil
 }
 
 // Prepare turns the bytes of a picture into what the spec wants. It waits for memory while other pictures are being decoded,
