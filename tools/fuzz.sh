@@ -36,6 +36,7 @@ targets='
 1  go   service/model       FuzzPickle
 1  go   service/model       FuzzCard
 1  go   service/config      FuzzValues
+2  go   service/operators   FuzzCheck
 '
 [ "$which" = all ] || targets=$(grep -E "^[0-9]+ +$which " <<<"$targets")
 all=$(awk '{s += $1} END {print s}' <<<"$targets")
