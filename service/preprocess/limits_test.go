@@ -33,8 +33,8 @@ func TestMemoryWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := encode(t, "png", scene(64, 48))
-	if err := p.memory.Acquire(context.Background(), p.limits.MaxMemory); err != nil {
-		t.Fatal(err)
+	if !p.memory.TryAcquire(p.limits.MaxMemory) || !p.small.TryAcquire(p.limits.MaxMemory/smallMemory) {
+		t.Fatal("somebody has memory")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
@@ -47,6 +47,7 @@ func TestMemoryWaits(t *testing.T) {
 		done <- err
 	}()
 	p.memory.Release(p.limits.MaxMemory)
+	p.small.Release(p.limits.MaxMemory / smallMemory)
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
