@@ -75,7 +75,7 @@ func do(name, argument string, abi int) error {
 				return err
 			}
 			rules := sandbox.Rules{Execute: programs,
-				Read: slices.Concat([]string{folder}, sandbox.Libraries(programs...),
+				Read: slices.Concat([]string{folder}, sandbox.Libraries(),
 					sandbox.Kernel())}
 			return sandbox.Enter(sandbox.Auto, rules)
 		}
@@ -201,7 +201,7 @@ func TestStartHoldsToTheRules(t *testing.T) {
 	defer listener.Close()
 	const denied = "permission denied"
 	rules := sandbox.Rules{Execute: programs, Write: []string{writable},
-		Read: slices.Concat([]string{mine, "/no/such/folder"}, sandbox.Libraries(programs...),
+		Read: slices.Concat([]string{mine, "/no/such/folder"}, sandbox.Libraries(),
 			sandbox.Kernel())}
 	open := func(flags int, path string) string { return fmt.Sprintf("open %d %s", flags, path) }
 	for what, want := range map[string]string{

@@ -129,11 +129,11 @@ func startHeld(cmd *exec.Cmd, path string) (release func(), err error) {
 	if err != nil {
 		return none, err
 	}
-	own := slices.Clone(programs)
-	if shim, err := torchbind.LibraryPath(); err == nil { // the process tells where there is none
-		own = append(own, shim)
+	var shim []string
+	if path, err := torchbind.LibraryPath(); err == nil { // the process tells where there is none
+		shim = append(shim, path)
 	}
-	read := slices.Concat([]string{path}, sandbox.Libraries(own...), sandbox.Kernel())
+	read := slices.Concat([]string{path}, sandbox.Libraries(shim...), sandbox.Kernel())
 	return sandbox.Start(cmd, mode, sandbox.Rules{Read: read, Execute: programs})
 }
 

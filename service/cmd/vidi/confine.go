@@ -46,11 +46,11 @@ func (c *serveCmd) needs() (sandbox.Rules, error) {
 	}
 	rules := sandbox.Rules{Execute: programs, Read: sandbox.Kernel()}
 	read := func(paths ...string) { rules.Read = append(rules.Read, paths...) }
-	own := programs
-	if shim, err := torchbind.LibraryPath(); err == nil { // without it the start fails later, in its own words
-		own = append(own, shim)
+	read(sandbox.Libraries()...)
+	// Without it the start fails later, in its own words.
+	if shim, err := torchbind.LibraryPath(); err == nil {
+		read(sandbox.Libraries(shim)...)
 	}
-	read(sandbox.Libraries(own...)...)
 	if c.Models == string(model.DefaultFolder()) {
 		_ = os.MkdirAll(c.Models, 0o755) // for the models that are added while the server runs
 	}
