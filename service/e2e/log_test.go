@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -313,6 +314,23 @@ func TestAModelThatPrints(t *testing.T) {
 	t.Logf("%d lines of what the model printed", native)
 	if native == 0 || native > 350 || stdout.Len() > 0 { // a hundred and ten a second
 		t.Errorf("%d lines of what the model printed; on standard output: %q", native, stdout.String())
+	}
+}
+
+// What a model prints on its own is no result.
+func TestWhatAModelPrintsIsNoResult(t *testing.T) {
+	pictures := slices.Repeat([]string{torchtest.File(t, "examples/espresso.png")}, 3)
+	path := torchtest.File(t, "build/fixtures/prints.pt")
+	sum, err := model.SHA256(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := vidi(t, nil, append([]string{"classify", "--format=jsonl", "--model", path, "--trust", sum}, pictures...)...)
+	if r.code != 0 || strings.Contains(r.stdout, "report") || strings.Count(r.stdout, "\n") != 3 {
+		t.Errorf("code %d, standard output: %s", r.code, r.stdout)
+	}
+	if !strings.Contains(r.stderr, `vidi: libtorch or the model wrote: {"report": {"outputs": 7}}`) {
+		t.Errorf("standard error: %s", r.stderr)
 	}
 }
 

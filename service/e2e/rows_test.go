@@ -59,7 +59,7 @@ var elsewhere = map[string][]string{
 		"cgo Png.PixelsBehindTheLastRowAreNotInflated", "cgo Png.TheClockIsReadBeforeTheFirstRowToo",
 	},
 	"R2": {"service/e2e TestNoRequestFillsTheLog", "service/logs TestLinesAreBounded"},
-	"R3": {"service/e2e TestALogThatNobodyReads", "service/e2e TestALogWhoseReaderEnds", "service/logs TestAWriterThatFails", "service/e2e TestAModelThatPrints"},
+	"R3": {"service/e2e TestALogThatNobodyReads", "service/e2e TestALogWhoseReaderEnds", "service/logs TestAWriterThatFails", "service/e2e TestAModelThatPrints", "service/e2e TestWhatAModelPrintsIsNoResult"},
 	"R4": {
 		"service/e2e TestHeadersBeforeAnyKey", "service/connections TestUnfinishedHeadersAreDroppedOldestFirst",
 		"service/connections TestHeadersAreBounded", "service/connections TestNoAddressTakesAll", "service/connections TestCosts",

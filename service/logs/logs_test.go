@@ -181,7 +181,7 @@ func TestNativeOutputBecomesLines(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		logNative(New(&out, Text, slog.LevelInfo), r)
+		tellNative(LogNative(New(&out, Text, slog.LevelInfo)), r)
 	}()
 	fmt.Fprintf(w, "a warning\n\ntime=2026-01-01T00:00:00Z level=INFO msg=forged\x1b[2K\r\n%s\n", strings.Repeat("x", 3_000_000))
 	const more = 5000

@@ -40,6 +40,7 @@ func (c *classifyCmd) openModel(ctx context.Context, a *app, pictures int) (answ
 	if err != nil {
 		return nil, err
 	}
+	a.showPrinted()
 	cfg := classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Workers: c.Workers, Trust: config.Trust(c.Models, c.Trust)}, Rules: book,
 		Limits: preprocess.DefaultLimits().WithMaxPixels(c.MaxPixels.N)}
 	if c.Workers == 0 && pictures == 1 {

@@ -53,6 +53,7 @@ func (c *benchCmd) Run(a *app) error {
 	if cfg.Model, _, err = findModel(ctx, cfg.Trust, c.Model, engine.FP32, a.sayTrying); err != nil {
 		return startFailure(err)
 	}
+	a.showPrinted()
 	cfg.Prepared = func(p engine.Precision) (model.Engine, error) {
 		return ensureTried(ctx, cfg.Model, cfg.Trust, p, a.sayTrying)
 	}

@@ -44,6 +44,7 @@ func (f finding) String() string {
 func (c *doctorCmd) Run(a *app) error {
 	findings := make([]finding, 0, 8)
 	failed, doubts := 0, 0
+	a.showPrinted()
 	c.examine(a.ctx, func(f finding) {
 		findings = append(findings, f)
 		switch f.Verdict {

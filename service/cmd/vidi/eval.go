@@ -75,6 +75,7 @@ func (c *evalCmd) measure(ctx context.Context, a *app, name string, precision en
 	if err != nil {
 		return startFailure(err)
 	}
+	a.showPrinted()
 	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Alone: 1,
 		Trust: config.Trust(c.Models, c.Trust)}}) // many pictures: none is ever alone
 	if err != nil {

@@ -58,7 +58,7 @@ func (c *serveCmd) modelMemory(limit memory) int64 {
 // logNative has what libtorch and models print become lines of the log: written as it is, it could block the server, and look like
 // lines of the log's own.
 func logNative(log *slog.Logger) error {
-	fd, err := logs.Native(log)
+	fd, err := logs.Native(logs.LogNative(log))
 	if err != nil {
 		return err
 	}

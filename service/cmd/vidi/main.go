@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -51,6 +52,8 @@ type app struct {
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
+
+	printed sync.Once // what models print is shown
 
 	lines *logs.Writer // what stderr is while a server runs; nil elsewhere
 

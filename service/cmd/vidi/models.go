@@ -94,6 +94,22 @@ func (a *app) sayTrying(path string) {
 	}
 }
 
+// showPrinted has what libtorch and the model print shown on standard error, as text that no terminal obeys: standard output is for
+// the results alone. Call it before a model is loaded.
+func (a *app) showPrinted() {
+	a.printed.Do(func() {
+		fd, err := logs.Native(func(line string, leftOut int) {
+			if leftOut > 0 {
+				fmt.Fprintf(a.stderr, "vidi: %d lines that libtorch or the model wrote are left out\n", leftOut)
+			}
+			fmt.Fprintf(a.stderr, "vidi: libtorch or the model wrote: %s\n", line)
+		})
+		if err == nil {
+			_ = torchbind.SendOutputTo(fd) // loading the model fails of the same, and says so
+		}
+	})
+}
+
 type modelsListCmd struct {
 	Format string `help:"${enum}." short:"f" enum:"text,json" default:"text"`
 }

@@ -66,6 +66,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 
 // calibrated is the model's card as it should be. That its new version is free is found out before the pictures are looked at.
 func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, trust model.Trust, path string, prepared model.Engine) (model.Card, error) {
+	a.showPrinted()
 	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Prepared: prepared, Alone: 1, Trust: trust}}) // many pictures: none is ever alone
 	if err != nil {
 		return model.Card{}, startFailure(err)
