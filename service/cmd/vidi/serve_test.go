@@ -224,9 +224,9 @@ func TestOperatorsPortComesAndGoesWithTheServer(t *testing.T) {
 	}, "--admin-addr=127.0.0.1:0")
 	r.eventually("admin=127.0.0.1:")
 	admin := "http://" + strings.TrimPrefix(regexp.MustCompile(`admin=\S+`).FindString(r.stderr.String()), "admin=")
-	for _, path := range []string{"/metrics", "/stats.json", "/debug/pprof/"} {
-		if got := <-request(http.MethodGet, admin+path); got != 200 {
-			t.Errorf("%s while the model loads: %d", path, got)
+	for path, want := range map[string]int{"/metrics": 200, "/stats.json": 200, "/debug/pprof/": 403} {
+		if got := <-request(http.MethodGet, admin+path); got != want {
+			t.Errorf("%s while the model loads: %d, want %d", path, got, want)
 		}
 	}
 	if got := r.status("/metrics"); got != 404 {
