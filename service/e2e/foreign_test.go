@@ -1,9 +1,11 @@
 package e2e
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -66,10 +68,29 @@ func wantPlain(t *testing.T, what, output string) {
 	}
 }
 
-// carded is a model file with the card in it, which no check of this package's has seen.
+// carded is a model file with the card in it, which no check of this program's has seen.
 func carded(t *testing.T, card []byte) string {
 	t.Helper()
-	return filetest.Zip(t, map[string]string{"m/data.pkl": "", "m/constants.pkl": "", "m/code/a.py": "", "m/version": "3\n", "m/byteorder": "little", "m/extra/" + model.CardFile: string(card)})
+	tiny, err := zip.OpenReader(torchtest.File(t, "build/fixtures/tiny.pt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tiny.Close()
+	records := map[string]string{}
+	for _, record := range tiny.File {
+		content, err := record.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if records[record.Name] = string(data); strings.HasSuffix(record.Name, "/"+model.CardFile) {
+			records[record.Name] = string(card)
+		}
+	}
+	return filetest.Zip(t, records)
 }
 
 // Whatever a card says, no command prints what a terminal would obey, or a line that looks like one of its own. Texts with control
