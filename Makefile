@@ -88,6 +88,7 @@ test-models: python
 	@$(PYTHON) tools/export/export.py mobilenet-v3-small-seeded --out build/zoo
 	@$(PYTHON) tools/export/export.py efficientnet-b0-seeded --out build/zoo
 	@$(PYTHON) tools/export/fixtures.py --out build/fixtures
+	@$(PYTHON) tools/export/hostile_models.py --out build/fixtures
 
 .PHONY: test-axe
 test-axe: build/axe

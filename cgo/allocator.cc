@@ -13,6 +13,8 @@
 #include <new>
 #include <vector>
 
+#include "budget.h"
+
 namespace {
 
 // Sizes of blocks: 4, 5, 6 and 7 times a power of two, from 16 KiB to 64 MiB. Up to a fifth of a block's addresses is not needed, and
@@ -22,6 +24,8 @@ constexpr size_t kSmallest = size_t{16} << 10, kLargest = size_t{64} << 20;
 constexpr uint32_t kSizes = 4 * 12 + 1;
 constexpr size_t kPopulated = size_t{256} << 10;  // from here on a block gets its memory when it is made
 constexpr uint32_t kFromMalloc = kSizes;
+
+constexpr size_t kBeside = 512;  // what a tensor takes beside its elements, about, which counts where there are millions of them
 
 size_t bytes_of(uint32_t size) { return (size_t{4} + size % 4) << (size / 4 + 12); }
 
@@ -36,8 +40,9 @@ uint32_t size_for(size_t bytes) {
 // Lies before the elements, which stay aligned to 64 bytes as libtorch's own are. AddressSanitizer watches what of it is empty, and the
 // end of a block, as it does the bytes around malloc's; but a block that is used again is nobody's leak and nobody's use after free.
 struct alignas(64) Block {
-  uint32_t size;  // kFromMalloc for malloc's
-  uint8_t empty[60];
+  uint32_t size;   // kFromMalloc for malloc's
+  uint64_t bytes;  // that a budget was asked for
+  uint8_t empty[48];
 
   void* elements() { return this + 1; }
   static Block* of(void* elements) { return static_cast<Block*>(elements) - 1; }
@@ -103,12 +108,15 @@ Block* map(uint32_t size, size_t written) {
   if (pages == MAP_FAILED) return nullptr;
   // Weights and activations: the memory of all pages at once costs less than a fault for each. Linux before 5.14 refuses, and they fault.
   if (written >= kPopulated) madvise(pages, written, MADV_POPULATE_WRITE);
-  return new (pages) Block{size, {}};
+  return new (pages) Block{size, 0, {}};
 }
 
 void* allocate_elements(size_t n) {
   if (n == 0) return nullptr;
   const size_t bytes = n <= SIZE_MAX - sizeof(Block) ? n + sizeof(Block) : n;
+  tb::Budget* budget = tb::Budget::mine();
+  const size_t counted = bytes <= SIZE_MAX - kBeside ? bytes + kBeside : bytes;
+  if (budget != nullptr) budget->ask(counted);
   Block* block = nullptr;
   if (bytes >= kSmallest && bytes <= kLargest) {
     const uint32_t size = size_for(bytes);
@@ -121,8 +129,10 @@ void* allocate_elements(size_t n) {
     if (block != nullptr) ASAN_POISON_MEMORY_REGION(block->elements(), bytes_of(size) - sizeof(Block));
   }
   // It throws libtorch's own error if there is no memory, or n is absurd.
-  if (block == nullptr) block = new (c10::alloc_cpu(bytes)) Block{kFromMalloc, {}};
-  ASAN_POISON_MEMORY_REGION(block->empty + 4, sizeof(block->empty) - 4);  // it counts in eights
+  if (block == nullptr) block = new (c10::alloc_cpu(bytes)) Block{kFromMalloc, 0, {}};
+  block->bytes = counted;
+  if (budget != nullptr) budget->took(counted);
+  ASAN_POISON_MEMORY_REGION(block->empty, sizeof(block->empty));
   ASAN_UNPOISON_MEMORY_REGION(block->elements(), n);
   return block->elements();
 }
@@ -130,6 +140,7 @@ void* allocate_elements(size_t n) {
 void free_elements(void* elements) {
   if (elements == nullptr) return;
   Block* block = Block::of(elements);
+  if (tb::Budget* budget = tb::Budget::mine()) budget->gave(block->bytes);
   if (block->size == kFromMalloc) {
     ASAN_UNPOISON_MEMORY_REGION(block, sizeof(Block));
     return c10::free_cpu(block);

@@ -66,7 +66,7 @@ TEST_P(HelperTest, TheTracebackNamesTheHelpers) {
   Module module = loaded(archive(kHelpers), engine, precision);
   Tensor in = wrapped(at::ones({6}, static_cast<at::ScalarType>(precision)));
   tb_tensor* out = nullptr;
-  Status status(tb_module_forward(module.get(), in.get(), &out));
+  Status status(tb_module_forward(module.get(), in.get(), nullptr, &out));
   const std::string detail = tb_status_detail(status.get());
   for (const char* name : {"in forward", "in _forward_impl"}) EXPECT_NE(detail.find(name), std::string::npos) << detail;
 }

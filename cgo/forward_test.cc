@@ -123,7 +123,7 @@ TEST_P(EngineTest, TheWholeTracebackIsInTheDetail) {
   Module module = loaded(archive("def forward(self, x):\n    assert x.size(0) < 5, \"too many\"\n    return x\n"), engine());
   Tensor in = wrapped(at::ones({9}));
   tb_tensor* out = nullptr;
-  Status status(tb_module_forward(module.get(), in.get(), &out));
+  Status status(tb_module_forward(module.get(), in.get(), nullptr, &out));
   EXPECT_STREQ(tb_status_message(status.get()), "RuntimeError: AssertionError: too many");
   EXPECT_NE(std::string(tb_status_detail(status.get())).find("Traceback of TorchScript"), std::string::npos);
 }
@@ -185,7 +185,7 @@ TEST_P(EngineTest, AnAnswerOutlivesItsModuleAndItsInput) {
   at::Tensor x = some_input(), want = warmed_answer(module, x);
   Tensor in = wrapped(x.clone(at::MemoryFormat::Preserve)), out;
   tb_tensor* raw = nullptr;
-  ASSERT_OK(tb_module_forward(module.get(), in.get(), &raw));
+  ASSERT_OK(tb_module_forward(module.get(), in.get(), nullptr, &raw));
   out.reset(raw);
   in.reset();
   module.reset();
@@ -244,7 +244,7 @@ TEST(Forward, InputFromPixelsFitsTheModel) {
     tb_tensor *raw_in = nullptr, *raw_out = nullptr;
     ASSERT_OK(tb_tensor_from_rgb(rgb.data(), rgb.size(), 1, 32, 32, mean, std, precision, &raw_in));
     Tensor in(raw_in);
-    ASSERT_OK(tb_module_forward(module.get(), in.get(), &raw_out));
+    ASSERT_OK(tb_module_forward(module.get(), in.get(), nullptr, &raw_out));
     Tensor out(raw_out);
     tb_tensor_info info;
     ASSERT_OK(tb_tensor_describe(out.get(), &info));
@@ -257,10 +257,10 @@ TEST(Forward, Nulls) {
   Module module = loaded(archive("def forward(self, x):\n    return x\n"), TB_ENGINE_PLAIN);
   Tensor in = wrapped(at::ones({1}));
   auto* out = reinterpret_cast<tb_tensor*>(1);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_module_forward(nullptr, in.get(), &out));
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_module_forward(nullptr, in.get(), nullptr, &out));
   EXPECT_EQ(out, nullptr);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_module_forward(module.get(), nullptr, &out));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_module_forward(module.get(), in.get(), nullptr));
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_module_forward(module.get(), nullptr, nullptr, &out));
+  EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_module_forward(module.get(), in.get(), nullptr, nullptr));
 }
 
 }  // namespace

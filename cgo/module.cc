@@ -7,24 +7,28 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/csrc/jit/serialization/import.h>
 
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <memory>
 
 #include "allocator.h"
+#include "budget.h"
 #include "callstack.h"
 #include "convolution.h"
 #include "fusion.h"
 #include "precision.h"
 #include "quantised.h"
 #include "tensor.h"
+#include "ticks.h"
 
 struct tb_module {
   torch::jit::Module value;
   std::string extra;
   tb_engine engine = TB_ENGINE_AUTO;
   at::ScalarType precision = at::kFloat;
+  std::atomic<int64_t> peak{0};
   tb_module() { tb::live().modules++; }
   ~tb_module() { tb::live().modules--; }
 };
@@ -128,7 +132,7 @@ at::Tensor only_tensor(const torch::jit::IValue& result) {
 
 template <typename Source>
 tb_status* load_from(Source&& source, const char* extra_name, const tb_module_options* options, tb_module** out) {
-  tb_status* status = tb::guarded(TB_BAD_MODEL, [&] {
+  tb_status* status = tb::within(options == nullptr ? 0 : options->max_bytes, 0, nullptr, TB_BAD_MODEL, [&] {
     require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
     *out = nullptr;
     require(options != nullptr, TB_INVALID_ARGUMENT, "options is NULL");
@@ -143,6 +147,7 @@ tb_status* load_from(Source&& source, const char* extra_name, const tb_module_op
     if (extra_name != nullptr) module->extra = std::move(extra[extra_name]);
     require(module->value.find_method("forward").has_value(), TB_BAD_MODEL, "the module has no forward method");
     prepare(*module);
+    tb::tick_in_loops(module->value);
     *out = module.release();
   });
   if (status != nullptr) tb::trim_allocator();  // nobody will close what is not there
@@ -200,8 +205,13 @@ void tb_module_extra(const tb_module* module, const char** out, size_t* size) {
 
 tb_engine tb_module_engine(const tb_module* module) { return module ? module->engine : TB_ENGINE_AUTO; }
 
-tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tensor** out) {
-  return tb::guarded(TB_FORWARD_FAILED, [&] {
+int64_t tb_module_peak(const tb_module* module) { return module ? module->peak.load() : 0; }
+
+tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, const tb_limits* limits, tb_tensor** out) {
+  const tb_limits none = {};
+  if (limits == nullptr) limits = &none;
+  int64_t peak = 0;
+  tb_status* status = tb::within(limits->max_bytes, limits->max_ms, &peak, TB_FORWARD_FAILED, [&] {
     require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
     *out = nullptr;
     require(module != nullptr && input != nullptr, TB_INVALID_ARGUMENT, "module or input is NULL");
@@ -213,6 +223,10 @@ tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tenso
     at::Tensor in = module->engine == TB_ENGINE_PLAIN ? input->value.contiguous() : input->value;
     *out = new tb_tensor(only_tensor(module->value.forward({std::move(in)})));
   });
+  if (module == nullptr) return status;
+  for (int64_t most = module->peak; peak > most && !module->peak.compare_exchange_weak(most, peak);) continue;
+  if (status != nullptr && status->code == TB_OUT_OF_MEMORY) tb::trim_allocator();  // what it had made fits no other inference
+  return status;
 }
 
 void tb_module_free(tb_module* module) {

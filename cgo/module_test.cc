@@ -11,7 +11,7 @@ using namespace tb::testing;
 const char* kIdentity = "def forward(self, x):\n    return x\n";
 
 tb_status* load_path(const char* path, int32_t engine, int32_t precision, Module* out, const char* extra = nullptr) {
-  tb_module_options options{engine, precision};
+  tb_module_options options{engine, precision, 0};
   auto* module = reinterpret_cast<tb_module*>(1);
   tb_status* status = tb_module_load(path, extra, &options, &module);
   if (status != nullptr) {
@@ -198,7 +198,7 @@ TEST(LoadFails, UnknownOptions) {
 
 TEST(LoadFails, Nulls) {
   std::string bytes = archive(kIdentity);
-  tb_module_options options{TB_ENGINE_PLAIN, TB_FLOAT32};
+  tb_module_options options{TB_ENGINE_PLAIN, TB_FLOAT32, 0};
   auto* out = reinterpret_cast<tb_module*>(1);
   EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_module_load_bytes(bytes.data(), bytes.size(), nullptr, &options, nullptr));
   EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_module_load("x", nullptr, &options, nullptr));

@@ -25,6 +25,7 @@
 #include "fusion.h"
 #include "quantised.h"
 #include "status.h"
+#include "ticks.h"
 
 namespace {
 
@@ -34,6 +35,7 @@ void init_once() {
     // Before any module is loaded or runs: libtorch's lists of passes and of classes have no lock.
     tb::register_fuser();
     tb::register_quantised_operator();
+    tb::register_tick();
     tb::install_allocator();
     // Inter-op threads are for TorchScript's fork(), which traced classifiers do not use; they would only sit there.
     at::set_num_interop_threads(1);

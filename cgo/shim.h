@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 // Raised whenever a signature or a struct here changes; the Go side refuses a library with another number.
-#define TB_ABI_VERSION 5
+#define TB_ABI_VERSION 6
 
 // ---- Status -----------------------------------------------------------------------------------------------------------
 
@@ -42,6 +42,7 @@ typedef enum tb_code {
   TB_IMAGE_TOO_COMPLEX = 10,  // would cost more decoding time or memory than the limit
   TB_UNSUPPORTED_IMAGE = 11,  // a valid picture of a kind that the decoder cannot read
   TB_INTERNAL = 12,           // a bug: anything not foreseen
+  TB_TOO_SLOW = 13,           // the model was not done in the time that it may take
 } tb_code;
 
 typedef struct tb_status tb_status;
@@ -168,6 +169,7 @@ typedef enum tb_engine {
 typedef struct tb_module_options {
   int32_t engine;     // a tb_engine
   int32_t precision;  // element type of weights and input: TB_FLOAT32, or TB_BFLOAT16
+  int64_t max_bytes;  // that tensors may take at one time while it is being loaded; 0 means no limit
 } tb_module_options;
 
 // Loads a TorchScript file (or the same bytes), freezes and prepares it as the options say. extra_name, if not NULL, names
@@ -188,11 +190,21 @@ void tb_module_extra(const tb_module* module, const char** out, size_t* size);
 // The engine that the module runs with, which is never TB_ENGINE_AUTO; TB_ENGINE_AUTO if module is NULL.
 tb_engine tb_module_engine(const tb_module* module);
 
+// What one call may cost; 0 means no limit.
+typedef struct tb_limits {
+  int64_t max_bytes;  // of tensors that the call makes, at one time
+  int64_t max_ms;     // on the clock, looked at in each turn of each loop of the model: nothing can end one long operator
+} tb_limits;
+
+// The most bytes of tensors that one tb_module_forward of this module had in use at one time so far.
+int64_t tb_module_peak(const tb_module* module);
+
 // Runs forward(input) and returns its output, which must be one tensor, alone or in a tuple, a list or a dictionary. With TB_BFLOAT16
 // it is float32 all the same where the network's end is of a usual kind (precision.h). The engine specialises on each new input shape and
 // layout during the first three calls: make them (the warm-up) from one thread before several threads share the module. Fails with
-// TB_FORWARD_FAILED if the model throws, TB_BAD_MODEL if the result is not a tensor.
-tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, tb_tensor** out);
+// TB_FORWARD_FAILED if the model throws, TB_BAD_MODEL if the result is not a tensor, TB_OUT_OF_MEMORY and TB_TOO_SLOW where it passes its
+// limits, which may be NULL.
+tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, const tb_limits* limits, tb_tensor** out);
 
 // Must not be called while another thread is inside tb_module_forward with this module.
 void tb_module_free(tb_module* module);

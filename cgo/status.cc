@@ -44,11 +44,21 @@ std::string reason(const char* text) {
   return first.empty() ? "no reason was given" : first;
 }
 
+// Texts may come from a model, and have megabytes: the first bytes of one, up to the end of a character.
+std::string cut(std::string text, size_t most) {
+  if (text.size() <= most) return text;
+  while (most > 0 && (static_cast<uint8_t>(text[most]) & 0xC0) == 0x80) most--;
+  return text.substr(0, most) + "…";
+}
+
+constexpr size_t kMessageBytes = 300, kDetailBytes = 4000;
+
 }  // namespace
 
 tb_status* make_status(tb_code code, const char* message, const char* detail) noexcept {
   try {
-    auto* status = new tb_status{code, reason(message), std::strcmp(message, detail) == 0 && !std::strchr(detail, '\n') ? "" : detail};
+    const bool more = std::strcmp(message, detail) != 0 || std::strchr(detail, '\n') != nullptr;
+    auto* status = new tb_status{code, cut(reason(message), kMessageBytes), cut(more ? detail : "", kDetailBytes)};
     live().statuses++;
     return status;
   } catch (...) {

@@ -166,7 +166,7 @@ func moduleLoad(path string, o Options) (cModule, error) {
 	name, extra := C.CString(path), extraName(o.ExtraFile)
 	defer C.free(unsafe.Pointer(name))
 	defer C.free(unsafe.Pointer(extra))
-	options := C.tb_module_options{engine: C.int32_t(o.Engine), precision: C.int32_t(o.Precision.dtype())}
+	options := C.tb_module_options{engine: C.int32_t(o.Engine), precision: C.int32_t(o.Precision.dtype()), max_bytes: C.int64_t(o.MaxBytes)}
 	var out cModule
 	err := check("load", path, C.tb_module_load(name, extra, &options, &out))
 	return out, err
@@ -178,7 +178,7 @@ func moduleLoadBytes(data []byte, o Options) (cModule, error) {
 	}
 	extra := extraName(o.ExtraFile)
 	defer C.free(unsafe.Pointer(extra))
-	options := C.tb_module_options{engine: C.int32_t(o.Engine), precision: C.int32_t(o.Precision.dtype())}
+	options := C.tb_module_options{engine: C.int32_t(o.Engine), precision: C.int32_t(o.Precision.dtype()), max_bytes: C.int64_t(o.MaxBytes)}
 	var out cModule
 	err := check("load bytes", "", C.tb_module_load_bytes(unsafe.Pointer(unsafe.SliceData(data)), C.size_t(len(data)), extra, &options, &out))
 	return out, err
@@ -203,9 +203,16 @@ func moduleExtra(m cModule) []byte {
 	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(data)), int(size))...)
 }
 
-func moduleForward(m cModule, input cTensor) (cTensor, error) {
+func modulePeak(m cModule) int64 { return int64(C.tb_module_peak(m)) }
+
+func runLimits(l Limits) C.tb_limits {
+	return C.tb_limits{max_bytes: C.int64_t(l.Bytes), max_ms: milliseconds(l.Time)}
+}
+
+func moduleForward(m cModule, input cTensor, l Limits) (cTensor, error) {
 	var out cTensor
-	err := check("run", "", C.tb_module_forward(m, input, &out))
+	limits := runLimits(l)
+	err := check("run", "", C.tb_module_forward(m, input, &limits, &out))
 	return out, err
 }
 
@@ -221,7 +228,10 @@ func runnerNew(threads int) (r cRunner, done uintptr, err error) {
 	return r, uintptr(fd), err
 }
 
-func runnerStartForward(r cRunner, m cModule, input cTensor) { C.tb_runner_start_forward(r, m, input) }
+func runnerStartForward(r cRunner, m cModule, input cTensor, l Limits) {
+	limits := runLimits(l)
+	C.tb_runner_start_forward(r, m, input, &limits)
+}
 
 func runnerEndForward(r cRunner) (cTensor, error) {
 	var out cTensor

@@ -15,7 +15,7 @@ const (
 	NotFound         Code = 2  // no such file, or it cannot be read
 	BadModel         Code = 3  // libtorch cannot load the file, or its output is not one tensor
 	Shape            Code = 4  // a tensor has another shape or element type than the call needs
-	OutOfMemory      Code = 5  // an allocation in C++ failed
+	OutOfMemory      Code = 5  // an allocation in C++ failed, or a limit was passed
 	Unavailable      Code = 6  // this build or this CPU cannot do that, or the shim was not found
 	ForwardFailed    Code = 7  // the model itself failed while it ran
 	CorruptImage     Code = 8  // the picture is damaged or ends early
@@ -23,6 +23,7 @@ const (
 	ImageTooComplex  Code = 10 // more decoding time or memory than the limit
 	UnsupportedImage Code = 11 // a valid picture of a kind the decoder cannot read
 	Internal         Code = 12 // a bug: anything not foreseen
+	TooSlow          Code = 13 // the model was not done in the time that it may take
 )
 
 var codeText = map[Code]string{
@@ -38,6 +39,7 @@ var codeText = map[Code]string{
 	ImageTooComplex:  "image too complex",
 	UnsupportedImage: "unsupported image",
 	Internal:         "internal error",
+	TooSlow:          "too slow",
 }
 
 // Error is the code's short name.

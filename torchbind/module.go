@@ -3,6 +3,7 @@ package torchbind
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 )
 
 // Module is a loaded TorchScript model. It belongs to whoever loaded it, who must Close it.
@@ -16,6 +17,7 @@ type Module struct {
 	precision Precision
 	engine    Engine
 	extra     []byte
+	limits    atomic.Pointer[Limits] // nil is none
 }
 
 // Load reads a TorchScript file, freezes it and prepares it as the options say. Errors: [NotFound], [BadModel],
@@ -46,7 +48,7 @@ func LoadBytes(data []byte, o Options) (*Module, error) {
 	return ownModule(ptr, o, err)
 }
 
-// Fork makes a second module that shares the weights of m and has compiled code of its own, to run with another number of
+// Fork makes a second module that shares the weights and the limits of m and has compiled code of its own, to run with another number of
 // threads: one Module serves one thread count, because the count is compiled into the fused kernels. The caller must [Worker.Warm] it on
 // a worker with its count, and Close it; it may outlive m. Safe while others Run m, once m is warm. Errors: [ErrClosed],
 // [OutOfMemory].
@@ -57,7 +59,11 @@ func (m *Module) Fork() (*Module, error) {
 		return nil, ErrClosed
 	}
 	ptr, err := moduleFork(m.ptr)
-	return ownModule(ptr, Options{Precision: m.precision}, err)
+	fork, err := ownModule(ptr, Options{Precision: m.precision}, err)
+	if err == nil {
+		fork.SetLimits(m.Limits())
+	}
+	return fork, err
 }
 
 func ownModule(ptr cModule, o Options, err error) (*Module, error) {
@@ -84,21 +90,40 @@ func (m *Module) Engine() Engine { return m.engine }
 // InputDType is the element type that the module's input must have.
 func (m *Module) InputDType() DType { return m.precision.dtype() }
 
+// SetLimits says what each run that begins from now on may cost. There are no limits before.
+func (m *Module) SetLimits(l Limits) { m.limits.Store(&l) }
+
+// Peak is the most bytes that the tensors made by one run had at one time so far.
+func (m *Module) Peak() int64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.ptr == nil {
+		return 0
+	}
+	return modulePeak(m.ptr)
+}
+
+// Limits are those that were set.
+func (m *Module) Limits() Limits {
+	if l := m.limits.Load(); l != nil {
+		return *l
+	}
+	return Limits{}
+}
+
 // Run computes forward(input). The caller owns both tensors and must Close the result. Errors: [ForwardFailed] if the model
-// throws, [BadModel] if it returns anything but one tensor, [ErrClosed].
+// throws, [BadModel] if it returns anything but one tensor, [OutOfMemory] and [TooSlow] where it passes its limits, [ErrClosed].
 //
 // libtorch keeps a pool of threads for every OS thread it was called from, and goroutines move between OS threads: use
 // [Worker.Run], or call Run inside [Worker.Do] or from a goroutine that is locked to its thread.
-func (m *Module) Run(input *Tensor) (*Tensor, error) { return m.run(input, moduleForward) }
-
-func (m *Module) run(input *Tensor, forward func(cModule, cTensor) (cTensor, error)) (*Tensor, error) {
+func (m *Module) Run(input *Tensor) (*Tensor, error) {
 	defer runtime.KeepAlive(input)
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	if m.ptr == nil || input == nil || input.ptr == nil {
 		return nil, ErrClosed
 	}
-	ptr, err := forward(m.ptr, input.ptr)
+	ptr, err := moduleForward(m.ptr, input.ptr, m.Limits())
 	if err != nil {
 		return nil, err
 	}

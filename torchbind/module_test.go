@@ -1,6 +1,7 @@
 package torchbind_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/vidi-vision/vidi/torchbind"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
@@ -290,4 +292,49 @@ func TestConcurrentRunAndClose(t *testing.T) {
 	running.Wait()
 	m.Close()
 	done.Wait()
+}
+
+// Limits are their thread's, so that a network may start no other.
+func TestNoThreadsOfItsOwn(t *testing.T) {
+	_, err := torchbind.Load(torchtest.File(t, "build/fixtures/forks.pt"), torchbind.Options{Engine: torchbind.EnginePlain})
+	if !errors.Is(err, torchbind.BadModel) || !strings.Contains(err.Error(), "torch.jit.fork") {
+		t.Errorf("a network with threads of its own: %v", err)
+	}
+}
+
+// A run that is left goes on, and keeps the worker until it has ended.
+func TestRunUntilLeaves(t *testing.T) {
+	w := newWorker(t, 1)
+	m, err := torchbind.Load(torchtest.File(t, "build/fixtures/hangs.pt"), torchbind.Options{Engine: torchbind.EnginePlain})
+	must(t, err)
+	defer m.Close()
+	input := inputFor(t, 1, torchbind.Float32)
+	defer input.Close()
+	for _, end := range []func() (context.Context, context.CancelFunc){
+		func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(t.Context(), 300*time.Millisecond)
+		},
+		func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(300*time.Millisecond, cancel)
+			return ctx, cancel
+		},
+	} {
+		m.SetLimits(torchbind.Limits{Time: time.Second})
+		ctx, cancel := end()
+		_, left, err := w.RunUntil(ctx, m, input)
+		if err == nil || left == nil && !errors.Is(err, torchbind.TooSlow) {
+			t.Errorf("a run that hangs: %v", err)
+		}
+		cancel()
+		if left != nil {
+			<-left
+		}
+	}
+	m.SetLimits(torchbind.Limits{Time: 50 * time.Millisecond})
+	for range 3 { // and the worker is as before
+		if _, err := w.Run(m, input); !errors.Is(err, torchbind.TooSlow) {
+			t.Errorf("a loop without end: %v", err)
+		}
+	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Engine is how a module is prepared for running.
@@ -59,6 +60,14 @@ type Options struct {
 	Engine    Engine
 	Precision Precision // "" is FP32
 	ExtraFile string    // name of a file inside the archive to keep for Module.Extra, such as "vidi.json"; "" for none
+	MaxBytes  int64     // that tensors may take at one time while the module is loaded; 0 is no limit
+}
+
+// Limits are what one run of a module may cost; 0 is no limit.
+type Limits struct {
+	Bytes int64 // of tensors that the run makes, at one time
+	// Time is on the clock. Each loop in the network asks at every turn whether it is over; one long operator nothing can end.
+	Time time.Duration
 }
 
 func (o Options) validate(subject string) error {

@@ -32,6 +32,7 @@ struct tb_runner {
     struct {
       tb_module* module;
       const tb_tensor* input;
+      tb_limits limits;
       tb_tensor* output;
     } forward;
     struct {
@@ -51,7 +52,7 @@ static void forward(tb_runner* r) {
   r->status = r->counted ? NULL : tb_thread_set_count(r->threads);
   if (r->status != NULL) return;
   r->counted = true;
-  r->status = tb_module_forward(r->forward.module, r->forward.input, &r->forward.output);
+  r->status = tb_module_forward(r->forward.module, r->forward.input, &r->forward.limits, &r->forward.output);
 }
 
 static void jpeg(tb_runner* r) {
@@ -127,8 +128,9 @@ static tb_status* end(tb_runner* r) {
   return r->status;
 }
 
-void tb_runner_start_forward(tb_runner* runner, tb_module* module, const tb_tensor* input) {
+void tb_runner_start_forward(tb_runner* runner, tb_module* module, const tb_tensor* input, const tb_limits* limits) {
   runner->forward.module = module;
+  runner->forward.limits = *limits;
   runner->forward.input = input;
   start(runner, forward);
 }

@@ -1,6 +1,8 @@
 package torchbind
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -27,13 +29,6 @@ func newRunner(threads int) (*runner, error) {
 		return nil, &Error{Op: "wait for a thread", Code: Unavailable, Message: err.Error()}
 	}
 	return r, nil
-}
-
-// forward is moduleForward on the runner's threads.
-func (r *runner) forward(m cModule, input cTensor) (cTensor, error) {
-	runnerStartForward(r.ptr, m, input)
-	r.wait()
-	return runnerEndForward(r.ptr)
 }
 
 // jpeg is jpegResize on the runner's thread, or if r is nil on the caller's.
@@ -64,6 +59,22 @@ func pin(data, dst []byte) *runtime.Pinner {
 	pinned.Pin(&data[0])
 	pinned.Pin(&dst[0])
 	return pinned
+}
+
+// waitUntil is wait that gives up when ctx ends, and then returns false; the call is still under way.
+func (r *runner) waitUntil(ctx context.Context) bool {
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		_ = r.done.SetReadDeadline(time.Unix(1, 0)) // one in the past ends a Read
+	})
+	var count [8]byte
+	_, err := r.done.Read(count[:])
+	if !stop() {
+		<-ended // or it would end the next Read
+		_ = r.done.SetReadDeadline(time.Time{})
+	}
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // wait returns when a call has ended, or early where that cannot be waited for: the end of the call waits then, inside C.

@@ -17,7 +17,7 @@ tb_runner* tb_runner_new(int32_t threads, int* done);
 
 // These begin a call on the thread and return at once. Limits and sizes are copied; modules, tensors and bytes must stay where they are
 // until the function below with the same name, which has to follow before anything else begins.
-void tb_runner_start_forward(tb_runner* runner, tb_module* module, const tb_tensor* input);
+void tb_runner_start_forward(tb_runner* runner, tb_module* module, const tb_tensor* input, const tb_limits* limits);
 void tb_runner_start_jpeg(tb_runner* runner, const uint8_t* data, size_t size, const tb_jpeg_limits* limits, int32_t eighths,
                           const tb_resize* resize, uint8_t* dst, size_t dst_bytes);
 void tb_runner_start_png(tb_runner* runner, const uint8_t* data, size_t size, int64_t max_pixels, int64_t max_cpu_ms,

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Worker is a goroutine that owns one OS thread for life, where its jobs run ([Worker.Do]), and a C thread that runs modules
@@ -142,12 +143,54 @@ func (w *Worker) Do(ctx context.Context, job func() error) error {
 // one of [Worker.Do] but a C thread and its pool: Go's scheduler, which would look after a thread inside C again and again, has nothing to
 // do until the output is there. A goroutine that calls Run itself, and not inside Do, saves two changes of thread.
 func (w *Worker) Run(m *Module, input *Tensor) (*Tensor, error) {
-	w.running.Lock()
-	defer w.running.Unlock()
-	if w.runner == nil {
-		return nil, ErrClosed
+	output, _, err := w.RunUntil(context.Background(), m, input)
+	return output, err
+}
+
+// RunUntil is Run that gives up when ctx ends, with ctx's error. ctx's deadline is then one of the run's limits ([Limits]): loops in the
+// network end at it too. What goes on all the same has left, and left is closed at its end: until then it keeps the worker, the module and the
+// input, which must not be closed. left is nil where nothing goes on.
+func (w *Worker) RunUntil(ctx context.Context, m *Module, input *Tensor) (output *Tensor, left <-chan struct{}, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
 	}
-	return m.run(input, w.runner.forward)
+	w.running.Lock()
+	m.mu.RLock()
+	free := func() {
+		m.mu.RUnlock()
+		w.running.Unlock()
+	}
+	if w.runner == nil || m.ptr == nil || input == nil || input.ptr == nil {
+		free()
+		return nil, nil, ErrClosed
+	}
+	limits := m.Limits()
+	if deadline, ok := ctx.Deadline(); ok && (limits.Time == 0 || time.Until(deadline) < limits.Time) {
+		limits.Time = max(time.Until(deadline), time.Millisecond)
+	}
+	runnerStartForward(w.runner.ptr, m.ptr, input.ptr, limits)
+	if ctx.Done() == nil {
+		w.runner.wait()
+	} else if !w.runner.waitUntil(ctx) {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			defer free()
+			w.runner.wait()
+			late, _ := runnerEndForward(w.runner.ptr) // nobody wants to know
+			runtime.KeepAlive(input)
+			tensorFree(late)
+		}()
+		return nil, ended, ctx.Err()
+	}
+	defer free()
+	ptr, err := runnerEndForward(w.runner.ptr)
+	runtime.KeepAlive(input)
+	if err != nil {
+		return nil, nil, err
+	}
+	output, err = ownTensor(ptr)
+	return output, nil, err
 }
 
 // Warm is [Module.Warm] on the worker's threads.

@@ -188,7 +188,7 @@ func TestWorkerWaitsOutsideC(t *testing.T) {
 			}
 		})
 	}
-	wantWaiting(t, `\(\*runner\)\.forward`)
+	wantWaiting(t, `\(\*Worker\)\.RunUntil`)
 	close(seen)
 	callers.Wait()
 }

@@ -1,0 +1,41 @@
+#include "budget.h"
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+
+namespace tb {
+
+thread_local Budget* Budget::current = nullptr;
+
+Budget::Budget(int64_t max_bytes, int64_t max_ms) : max_bytes_(max_bytes), max_ms_(max_ms) {
+  if (max_ms > 0) end_ns_ = now_ns() + std::min(max_ms, int64_t{1} << 40) * 1'000'000;
+  current = this;
+}
+
+void Budget::refuse(size_t bytes) {
+  refused_ = true;
+  TORCH_CHECK(false, "DefaultCPUAllocator: not enough memory: you tried to allocate ", bytes, " bytes.");
+}
+
+void Budget::too_slow() {
+  late_ = true;
+  throw Failure(TB_TOO_SLOW, "the model was not done in time");
+}
+
+tb_status* Budget::explain(tb_status* status) const {
+  // A fold of constants that was refused is no failure: what failed later has its own reason.
+  const bool memory = refused_ && tb_status_code(status) == TB_OUT_OF_MEMORY;
+  if (!late_ && !memory) return status;
+  try {
+    const std::string why = late_ ? "the model was not done in " + std::to_string(max_ms_) + " ms"
+                                  : "the model needs more than the " + std::to_string(max_bytes_ >> 20) + " MB of memory that it may take";
+    tb_status* better = make_status(late_ ? TB_TOO_SLOW : TB_OUT_OF_MEMORY, why.c_str(), tb_status_detail(status));
+    tb_status_free(status);
+    return better;
+  } catch (...) {
+    return status;
+  }
+}
+
+}  // namespace tb
