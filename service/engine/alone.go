@@ -129,7 +129,8 @@ func judge(ctx context.Context, look func() ([]pair, error)) (AloneOutcome, erro
 // compare times an inference on a worker and one with all threads, one after the other while nothing else is inferred. Between two
 // comparisons pictures may come, and as long as they come all the time, it waits: nobody is alone then.
 func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in model.Input) ([]pair, error) {
-	grey := bytes.Repeat([]byte{128}, in.Bytes())
+	grey := batch{rgb: bytes.Repeat([]byte{128}, in.Bytes()), count: 1, input: in}
+	whole := context.WithoutCancel(ctx) // an inference goes to its end
 	var pairs []pair
 	for len(pairs) < comparisons {
 		idle := false
@@ -140,14 +141,14 @@ func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in
 			}
 			defer p.turns.GiveFree(p.plan.Images)
 			var one pair
-			_, err := p.withWorker(ctx, func(w *torchbind.Worker) (err error) {
-				one.among, err = timed(func() error { _, err := infer(ctx, w, shared, grey, 1, in); return err })
-				return err
+			_, err := p.withWorker(ctx, func(w *torchbind.Worker) (_ <-chan struct{}, err error) {
+				one.among, err = timed(func() error { _, _, err := infer(whole, w, shared, grey); return err })
+				return nil, err
 			})
 			if err != nil {
 				return err
 			}
-			one.alone, err = timed(func() error { _, err := infer(ctx, p.alone, second, grey, 1, in); return err })
+			one.alone, err = timed(func() error { _, _, err := infer(whole, p.alone, second, grey); return err })
 			pairs = append(pairs, one)
 			return err
 		})

@@ -98,6 +98,8 @@ type Turn struct {
 	Alone  bool
 	engine *Engine
 	turn   admission.Turn
+	// busy is closed when what still goes on for the turn leaves it free; nil if nothing does.
+	busy   <-chan struct{}
 	modest bool // it takes no other workers, even if all are free
 }
 
@@ -124,19 +126,17 @@ func (e *Engine) BeginIdle() *Turn {
 }
 
 // Infer computes the network's raw output for one picture of Crop × Crop × 3 bytes of RGB, with all cores if no other turn is
-// being held. ctx counts until the computation begins.
+// being held. It returns when ctx ends, or the time is up that the model may take: with context.DeadlineExceeded then. What libtorch still
+// computes keeps the turn, also after End.
 func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 	e := t.engine
-	if module := e.alone.module.Load(); module != nil && !t.modest && e.pool.compiling.Load() == 0 {
+	if module := e.alone.module.Load(); module != nil && !t.modest && e.pool.compiling.Load() == 0 && !e.pool.aloneLeft.Load() {
 		// Who has every turn has the machine: nobody else computes, or begins to. An image that comes meanwhile
 		// waits for this one inference, so the cores are never given out twice.
 		if rest := e.pool.plan.Images - 1; e.pool.turns.TakeFree(rest) {
 			if e.alone.pace.allThreads() {
-				defer e.pool.turns.GiveFree(rest)
 				t.Alone = true
-				return paced(e.alone.pace.tookAll, func() ([]float32, error) {
-					return infer(ctx, e.pool.alone, module, rgb, 1, e.card.Input)
-				})
+				return paced(e.alone.pace.tookAll, func() ([]float32, error) { return t.onAll(ctx, module, rgb, rest) })
 			}
 			e.pool.turns.GiveFree(rest)
 			return paced(e.alone.pace.tookAmong, func() ([]float32, error) { return t.onWorker(ctx, rgb, 1) })
@@ -145,14 +145,35 @@ func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 	return t.onWorker(ctx, rgb, 1)
 }
 
+// onAll computes one image with all cores. It holds the rest of the turns, and gives them back.
+func (t *Turn) onAll(ctx context.Context, module *torchbind.Module, rgb []byte, rest int) ([]float32, error) {
+	e := t.engine
+	output, left, err := e.pool.infer(ctx, e.pool.alone, module, e.batch(rgb, 1))
+	if left.ended != nil {
+		e.pool.aloneLeft.Store(true)
+		after(left.ended, func() { e.pool.aloneLeft.Store(false) })
+	}
+	// One that is stuck computes beside the workers: better than that nobody does.
+	t.busy = left.settled
+	after(t.busy, func() { e.pool.turns.GiveFree(rest) })
+	return output, err
+}
+
 // onWorker computes count images on a worker, for which it waits.
 func (t *Turn) onWorker(ctx context.Context, rgb []byte, count int) (output []float32, err error) {
-	waited, err := t.engine.pool.withWorker(ctx, func(w *torchbind.Worker) error {
-		output, err = infer(ctx, w, t.engine.module, rgb, count, t.engine.card.Input)
-		return err
+	e := t.engine
+	waited, err := e.pool.withWorker(ctx, func(w *torchbind.Worker) (<-chan struct{}, error) {
+		var left left
+		output, left, err = e.pool.infer(ctx, w, e.module, e.batch(rgb, count))
+		t.busy = left.ended
+		return left.ended, err
 	})
 	t.Waited += waited
 	return output, err
+}
+
+func (e *Engine) batch(rgb []byte, count int) batch {
+	return batch{rgb: rgb, count: count, input: e.card.Input, outputs: len(e.card.Labels)}
 }
 
 // paced tells took how long an inference needed. One that failed, since its picture was not waited for any more, tells nothing of the machine.
@@ -165,8 +186,8 @@ func paced(took func(time.Duration), inference func() ([]float32, error)) ([]flo
 	return output, err
 }
 
-// End gives the turn to the next image.
-func (t *Turn) End() { t.engine.pool.turns.Give(t.turn) }
+// End gives the turn to the next image, at once or when what still goes on for it ends.
+func (t *Turn) End() { after(t.busy, func() { t.engine.pool.turns.Give(t.turn) }) }
 
 // Infer is Begin, Infer and End for a picture that is ready.
 func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
@@ -187,6 +208,7 @@ func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float
 		return nil, err
 	}
 	defer turn.End()
+	e.module.SetLimits(torchbind.Limits{}) // those are for one picture
 	return turn.onWorker(ctx, rgb, count)
 }
 
@@ -207,8 +229,8 @@ func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
 	}
 	defer turn.End()
 	var times [2]time.Duration
-	_, err = e.pool.withWorker(ctx, func(w *torchbind.Worker) error {
-		return w.Do(ctx, func() (err error) {
+	_, err = e.pool.withWorker(ctx, func(w *torchbind.Worker) (<-chan struct{}, error) {
+		return nil, w.Do(ctx, func() (err error) {
 			for i, p := range []torchbind.Precision{torchbind.FP32, torchbind.BF16} {
 				if times[i], err = torchbind.TimeConvolution(p); err != nil {
 					return err

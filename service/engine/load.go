@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -84,10 +85,12 @@ func (e *Engine) loadWith(w *torchbind.Worker, file *model.File) (err error) {
 	if e.module, err = open(file, e.pool.trust, e.prepared, e.precision); err != nil {
 		return err
 	}
+	begun := time.Now()
 	output, err := warm(w, e.module, e.card.Input)
 	if err != nil {
 		return fmt.Errorf("%s cannot classify an image of %v pixels: %w", path, e.card.Input.Crop, err)
 	}
+	e.module.SetLimits(runLimits(e.module.Peak(), time.Since(begun)))
 	card := e.card
 	if card.Assumed {
 		card = model.BareCard(e.card.Name, len(output))
@@ -122,7 +125,13 @@ func open(file *model.File, trust model.Trust, prepared model.Engine, precision 
 	if err != nil {
 		return nil, err
 	}
-	return torchbind.Load(file.Path, torchbind.Options{Precision: precision, Engine: kind})
+	limits := loadLimits(file.Bytes)
+	module, err := torchbind.Load(file.Path, torchbind.Options{Precision: precision, Engine: kind, MaxBytes: limits.Bytes})
+	if err != nil {
+		return nil, err
+	}
+	module.SetLimits(limits)
+	return module, nil
 }
 
 // firstLine is an error without what libtorch says after its first line.

@@ -44,6 +44,9 @@ type Pool struct {
 	measuresAlone bool
 	// compiling is the models whose second module is being compiled, by alone: until then no picture goes there.
 	compiling atomic.Int64
+	aloneLeft atomic.Bool // alone still computes what nobody waits for any more
+	// Inferences that have taken longer than they may, and go on.
+	stuckWorkers, stuckAlone atomic.Int64
 }
 
 // NewPool starts the workers; the config's precision and engine have no meaning here.
@@ -84,14 +87,16 @@ func (p *Pool) newWorker(threads int) (*torchbind.Worker, error) {
 }
 
 // withWorker calls f with a worker, for which it waits until ctx ends; waited is how long. The caller has a
-// turn.
-func (p *Pool) withWorker(ctx context.Context, f func(*torchbind.Worker) error) (waited time.Duration, err error) {
+// turn. What f has left on the worker keeps it.
+func (p *Pool) withWorker(ctx context.Context, f func(*torchbind.Worker) (left <-chan struct{}, err error)) (waited time.Duration, err error) {
 	begun := time.Now()
 	select {
 	case worker := <-p.free:
-		defer func() { p.free <- worker }()
 		waited = time.Since(begun)
-		return waited, f(worker)
+		var left <-chan struct{}
+		defer func() { after(left, func() { p.free <- worker }) }()
+		left, err = f(worker)
+		return waited, err
 	case <-ctx.Done():
 		return time.Since(begun), ctx.Err()
 	}
@@ -100,14 +105,18 @@ func (p *Pool) withWorker(ctx context.Context, f func(*torchbind.Worker) error) 
 // Plan is how the pool uses the cores.
 func (p *Pool) Plan() Plan { return p.plan }
 
-// Use is how busy a pool is: images in work, at most as many as there are workers, and turns that are waited
-// for.
-type Use struct{ Busy, Waiting int }
+// Use is how busy a pool is: images in work, at most as many as there are workers, turns that are waited for, and inferences that have
+// taken longer than they may and cannot be interrupted.
+type Use struct{ Busy, Waiting, Stuck int }
 
 // Use is a snapshot of how busy the pool is.
 func (p *Pool) Use() Use {
-	return Use{Busy: min(p.plan.Images-p.turns.Free(), p.plan.Workers), Waiting: p.turns.Waiting()}
+	return Use{Busy: min(p.plan.Images-p.turns.Free(), p.plan.Workers), Waiting: p.turns.Waiting(),
+		Stuck: int(p.stuckWorkers.Load() + p.stuckAlone.Load())}
 }
+
+// Stuck reports whether every worker is stuck: nothing will be answered any more.
+func (p *Pool) Stuck() bool { return int(p.stuckWorkers.Load()) >= p.plan.Workers }
 
 // Close ends the workers' threads after what they do now. The pool's engines must be closed before.
 func (p *Pool) Close() {

@@ -41,7 +41,8 @@ func OpenProbe(ctx context.Context, path string, trust model.Trust, prepared mod
 // Infer is the network's output for one picture of in.Bytes() bytes of RGB, checked as in serving: one row of floating-point
 // numbers.
 func (p *Probe) Infer(ctx context.Context, rgb []byte, in model.Input) ([]float32, error) {
-	return infer(ctx, p.worker, p.module, rgb, 1, in)
+	output, _, err := infer(ctx, p.worker, p.module, batch{rgb: rgb, count: 1, input: in})
+	return output, err
 }
 
 // Warm compiles the module for its input, as before serving.

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// ErrOutput is returned for a network's output that holds NaN or infinities.
+// ErrOutput is returned for a network's output that is no answer: here one that holds NaN or infinities.
 var ErrOutput = errors.New("the model's output is not finite")
 
 // Probabilities applies the activation to one row of a network's output, divided by the temperature; 0 is 1, which changes

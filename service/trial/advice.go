@@ -40,7 +40,7 @@ func adviceFor(err error, origin model.Origin) string {
 	case errors.Is(err, torchbind.BadModel) && strings.Contains(err.Error(), "the model returned"):
 		return adviceOne
 	case errors.Is(err, torchbind.OutOfMemory):
-		return "It needs more memory than it may have here; see --memory."
+		return "A classifier of that size needs less: export the network alone, without what only training needs. What a process may have is --memory."
 	case origin.CUDA:
 		return adviceCUDA
 	case origin.Half:

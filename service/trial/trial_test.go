@@ -116,7 +116,7 @@ func TestExamineRefusesWithTheReason(t *testing.T) {
 		"colours_last.pt":    {"colours last", "permute"},
 		"batch8.pt":          {"a batch of 8 images: it computes 8 × 3 × 224 × 224", "torch.rand(1, 3, 224, 224)"},
 		"half.pt":            {"Half", "model.float()"},
-		"hungry.pt":          {"allocate memory", "--memory"},
+		"hungry.pt":          {"of memory that it may take", "--memory"},
 		"state_dict.pth":     {"a state_dict", "load_state_dict"},
 		"card_no_such.pt":    {"no such file", ""},
 		"../models/none.txt": {"no such file", ""},

@@ -1,0 +1,83 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/vidi-vision/vidi/torchbind"
+)
+
+// loadLimits are what loading a file of that many bytes may cost, and each run that warms it: several times what any known network takes.
+// They are the same where it is tried and where it serves, so that what is refused, or not computed ahead, is the same too.
+func loadLimits(fileBytes int64) torchbind.Limits {
+	return torchbind.Limits{Bytes: 1<<30 + 8*fileBytes}
+}
+
+// runLimits are what an inference may cost of a model that needed that much for the runs which warmed it, all together: networks
+// take about as much for any picture.
+func runLimits(peak int64, warming time.Duration) torchbind.Limits {
+	return torchbind.Limits{Bytes: 256<<20 + 4*peak, Time: 10*time.Second + 20*warming}
+}
+
+// stuckAfter is how much later than its limit an inference is called stuck: by then its loops have ended it.
+const stuckAfter = time.Second
+
+// left is an inference that goes on though nobody waits for it any more: nothing can interrupt libtorch.
+type left struct {
+	ended   <-chan struct{} // closed when it is over
+	settled <-chan struct{} // closed when it is over, or stuck
+}
+
+// after calls f when the channel is closed: at once, on this goroutine, if it is nil.
+func after(closed <-chan struct{}, f func()) {
+	if closed == nil {
+		f()
+		return
+	}
+	go func() {
+		<-closed
+		f()
+	}()
+}
+
+// infer computes on the worker until ctx ends or the module's time is over, which is context.DeadlineExceeded too. What goes on then keeps
+// the worker until it has ended.
+func (p *Pool) infer(ctx context.Context, w *torchbind.Worker, m *torchbind.Module, b batch) ([]float32, left, error) {
+	limit := m.Limits().Time
+	if limit == 0 {
+		output, ended, err := infer(ctx, w, m, b)
+		return output, left{ended, ended}, err
+	}
+	over := time.Now().Add(limit + stuckAfter)
+	inTime, cancel := context.WithDeadline(ctx, over)
+	defer cancel()
+	output, ended, err := infer(inTime, w, m, b)
+	if ended == nil {
+		return output, left{}, err
+	}
+	if ctx.Err() == nil {
+		err = fmt.Errorf("the model was not done in %v, and cannot be interrupted: %w", limit, err)
+	}
+	settled := make(chan struct{})
+	go p.watch(w, over, left{ended, settled}, settled)
+	return nil, left{ended, settled}, err
+}
+
+// watch counts what was left from when its time is over until it ends, and closes settled.
+func (p *Pool) watch(w *torchbind.Worker, over time.Time, l left, settled chan struct{}) {
+	select {
+	case <-l.ended:
+		close(settled)
+		return
+	case <-time.After(time.Until(over)):
+	}
+	count := &p.stuckWorkers
+	if w == p.alone {
+		count = &p.stuckAlone
+	}
+	count.Add(1)
+	close(settled)
+	<-l.ended
+	count.Add(-1)
+}
