@@ -158,3 +158,5 @@ type served struct{ *registry.Registry }
 func (s served) Pick(ref, requestID string) (httpapi.Lease, error) {
 	return s.Registry.Pick(ref, requestID)
 }
+
+func (s served) Stuck() bool { return false }

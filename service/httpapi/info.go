@@ -24,8 +24,12 @@ func (s *Server) unready() error {
 	if s.leaving.Load() || s.requests.isClosed() {
 		return draining()
 	}
-	if s.serving.Load() == nil {
+	now := s.serving.Load()
+	switch {
+	case now == nil:
 		return notReady()
+	case now.models.Stuck():
+		return stuck()
 	}
 	return nil
 }
@@ -43,6 +47,11 @@ func notReady() error {
 	f := fail(api.NotReady, "the model is still loading; try again in a moment")
 	f.retryAfter = startSeconds
 	return f
+}
+
+// stuck is for a server that only a new start will help.
+func stuck() error {
+	return fail(api.NotReady, "every worker hangs in a picture that its model does not finish; this server has to be started again")
 }
 
 func (s *Server) models(c echo.Context) error {

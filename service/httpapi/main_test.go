@@ -37,6 +37,7 @@ type fake struct {
 	cost admission.Cost
 
 	leases atomic.Int64 // that were not released
+	stuck  atomic.Bool
 
 	mu    sync.Mutex
 	seen  []string
@@ -107,6 +108,8 @@ func (o only) List() []api.ModelInfo {
 	return []api.ModelInfo{{Name: "resnet18", Version: "1", Aliases: []string{"stable"}, Description: "a fake", Licence: "MIT", Precision: "fp32", Classes: len(fakeLabels),
 		Input: api.InputSize{Width: 224, Height: 224}, Default: true}}
 }
+
+func (o only) Stuck() bool { return o.stuck.Load() }
 
 type leased struct{ *fake }
 

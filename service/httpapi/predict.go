@@ -25,6 +25,9 @@ func (s *Server) predict(c echo.Context) error {
 	if now == nil {
 		return notReady()
 	}
+	if now.models.Stuck() {
+		return stuck()
+	}
 	client := clientOf(c)
 	if reason := s.room.Full(client); reason != "" {
 		return s.refuse(reason)

@@ -102,7 +102,7 @@ func inferenceFailure(err error) error {
 	case errors.As(err, &picture), errors.As(err, &panicked), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return err
 	case errors.Is(err, model.ErrOutput):
-		return fail(api.ModelOutputInvalid, "the model gave numbers that mean nothing (NaN or infinite) for this picture").because(err)
+		return fail(api.ModelOutputInvalid, "the model gave no answer that has a meaning for this picture; the server's log says what it gave").because(err)
 	}
 	return fail(api.InferenceFailed, "the model failed on this picture; the server's log says why").because(err)
 }

@@ -43,6 +43,8 @@ type Models interface {
 	Pick(ref, requestID string) (Lease, error)
 	// List is what can be picked, the default first.
 	List() []api.ModelInfo
+	// Stuck reports whether every worker hangs in a picture, so that nothing will be answered any more.
+	Stuck() bool
 }
 
 // Lease is a classifier for one request, which releases it after its answer.

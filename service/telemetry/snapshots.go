@@ -14,7 +14,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	readyDesc   = desc("vidi_ready", "Whether predictions are answered: 1 once the model is warm, 0 again while the server stops.")
+	readyDesc   = desc("vidi_ready", "Whether predictions are answered: 1 once the model is warm, 0 again while the server stops or every worker is stuck.")
 	startDesc   = desc("vidi_build_info", "What was built; always 1.", "version", "revision", "goversion", "libtorch")
 	modelDesc   = desc("vidi_model_info", "A loaded version of a model; always 1. Role is stable, canary, shadow, or none.", "model", "version", "precision", "role")
 	memoryDesc  = desc("vidi_model_memory_bytes", "What a loaded version of a model takes, as estimated from its file.", "model", "version")
@@ -23,6 +23,7 @@ var (
 	inferDesc   = desc("vidi_shadow_inference_seconds_total", "Sum over the compared pictures of the shadow's time of inference.", "model", "version", "against")
 	workersDesc = desc("vidi_engine_workers", "Pictures that can be worked on at the same time.")
 	busyDesc    = desc("vidi_engine_workers_busy", "Workers that work on a picture now.")
+	stuckDesc   = desc("vidi_workers_stuck", "Inferences that have passed their time, and that nothing can interrupt.")
 	threadsDesc = desc("vidi_engine_threads", "Threads of inference, for a picture among others and for one that is alone.", "picture")
 	queueDesc   = desc("vidi_queue_length", "Pictures that wait for a worker.")
 	failingDesc = desc("vidi_watch_failing_seconds",
@@ -32,7 +33,7 @@ var (
 )
 
 func (s *snapshots) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{readyDesc, startDesc, modelDesc, memoryDesc, shadowDesc, differDesc, inferDesc, workersDesc, busyDesc, threadsDesc, queueDesc, droppedDesc, objectsDesc, failingDesc} {
+	for _, d := range []*prometheus.Desc{readyDesc, startDesc, modelDesc, memoryDesc, shadowDesc, differDesc, inferDesc, workersDesc, busyDesc, stuckDesc, threadsDesc, queueDesc, droppedDesc, objectsDesc, failingDesc} {
 		out <- d
 	}
 }
@@ -42,7 +43,7 @@ func (s *snapshots) Collect(out chan<- prometheus.Metric) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
 	ready := 0.0
-	if s.t.ready.Load() {
+	if s.t.isReady() {
 		ready = 1
 	}
 	gauge(readyDesc, ready)
@@ -70,6 +71,7 @@ func (s *snapshots) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(workersDesc, float64(e.Workers))
 	gauge(busyDesc, float64(e.Busy))
+	gauge(stuckDesc, float64(e.Stuck))
 	gauge(threadsDesc, float64(e.Threads), "among_others")
 	gauge(threadsDesc, float64(e.Alone), "alone")
 	gauge(queueDesc, float64(e.Waiting))
@@ -104,6 +106,12 @@ func (t *Telemetry) models() []registry.ModelStatus {
 		return s.Models().Models
 	}
 	return []registry.ModelStatus{}
+}
+
+// isReady is whether predictions are answered.
+func (t *Telemetry) isReady() bool {
+	e, _ := t.engine()
+	return t.ready.Load() && !e.AllStuck
 }
 
 func (t *Telemetry) engine() (Engine, bool) {

@@ -83,7 +83,7 @@ const smoothed = 10 // seconds
 // Stats is the last minutes up to now, with the points after a time.
 func (t *Telemetry) Stats(after int64) Stats {
 	now := t.seconds.clock()
-	s := Stats{Now: now.Unix(), Uptime: math.Floor(now.Sub(t.begun).Seconds()), Ready: t.ready.Load(), InFlight: t.now.Load(), Resident: t.resident(),
+	s := Stats{Now: now.Unix(), Uptime: math.Floor(now.Sub(t.begun).Seconds()), Ready: t.isReady(), InFlight: t.now.Load(), Resident: t.resident(),
 		Failing: t.failing.seconds()}
 	if b := t.build.Load(); b != nil {
 		s.Version = b.Version

@@ -28,9 +28,11 @@ type Source struct {
 
 // Engine is a snapshot of the engine.
 type Engine struct {
-	Workers, Threads, Alone int // as in engine.Plan
-	Busy                    int // workers that work
-	Waiting                 int // pictures that wait for a worker
+	Workers, Threads, Alone int  // as in engine.Plan
+	Busy                    int  // workers that work
+	Waiting                 int  // pictures that wait for a worker
+	Stuck                   int  // inferences that have passed their time and cannot be interrupted
+	AllStuck                bool // every worker is stuck
 }
 
 // NativeObjects counts C++ objects; anything that only grows is a leak.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"strings"
@@ -92,10 +93,11 @@ func loadModels(ctx context.Context, h *hosted) (_ *loaded, err error) {
 	pool := h.workers.Pool()
 	plan := pool.Plan()
 	return &loaded{
-		models: served{h.registry}, workers: plan.Workers, plan: plan, rules: h.book,
+		models: served{h.registry, pool}, workers: plan.Workers, plan: plan, rules: h.book,
 		engine: func() telemetry.Engine {
 			use := pool.Use()
-			return telemetry.Engine{Workers: plan.Workers, Threads: plan.Threads, Alone: plan.Alone, Busy: use.Busy, Waiting: use.Waiting}
+			return telemetry.Engine{Workers: plan.Workers, Threads: plan.Threads, Alone: plan.Alone, Busy: use.Busy, Waiting: use.Waiting,
+				Stuck: use.Stuck, AllStuck: pool.Stuck()}
 		},
 		complete: h.complete,
 	}, nil
@@ -198,6 +200,9 @@ func (h *hosted) complete(ctx context.Context, log *slog.Logger) {
 
 // close frees the models, then the workers; the error is ctx's, if that ends before.
 func (h *hosted) close(ctx context.Context) error {
+	if h.workers != nil && h.workers.Pool().Use().Stuck > 0 {
+		return errors.New("an inference is stuck, and would be waited for in vain")
+	}
 	if err := h.registry.Close(ctx); err != nil {
 		return err
 	}
@@ -211,7 +216,10 @@ func (h *hosted) close(ctx context.Context) error {
 }
 
 // served is the registry as the API sees it.
-type served struct{ registry *registry.Registry }
+type served struct {
+	registry *registry.Registry
+	pool     *engine.Pool
+}
 
 func (s served) Pick(ref, requestID string) (httpapi.Lease, error) {
 	lease, err := s.registry.Pick(ref, requestID)
@@ -222,3 +230,5 @@ func (s served) Pick(ref, requestID string) (httpapi.Lease, error) {
 }
 
 func (s served) List() []api.ModelInfo { return s.registry.List() }
+
+func (s served) Stuck() bool { return s.pool.Stuck() }

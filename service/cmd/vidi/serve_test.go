@@ -60,6 +60,8 @@ func (m *slowModel) List() []api.ModelInfo {
 	return []api.ModelInfo{{Name: "slow", Version: "1", Precision: "fp32", Default: true}}
 }
 
+func (m *slowModel) Stuck() bool { return false }
+
 // there is the model, loaded.
 func (m *slowModel) there() *loaded {
 	return &loaded{models: m, workers: 2, complete: func(_ context.Context, log *slog.Logger) { log.Info("complete") }}
