@@ -72,6 +72,9 @@ var elsewhere = map[string][]string{
 		"service/trial TestTheTrialHoldsAHostileModel", "service/sandbox TestForbiddenCallsAreNamed",
 		"service/sandbox TestFlagsOfOpenat", "service/sandbox TestStartHoldsToTheRules",
 	},
+	"R6a": {"service/e2e TestModelsThatMisbehave", "cgo Budget.MemoryIsBounded", "cgo Budget.ConstantsAreNotComputedAheadBeyondTheLimit", "cgo Budget.OthersAreNotCharged"},
+	"R6b": {"service/e2e TestModelsThatMisbehave", "service/e2e TestStuckWorkers", "cgo Budget.LoopsThatNeverEndAreEnded", "torchbind TestRunUntilLeaves"},
+	"R6c": {"service/e2e TestModelsThatMisbehave"},
 	"R5c": {
 		"service/e2e TestTheServerHoldsAHostileModel", "service/e2e TestAHeldServerSeesChanges",
 		"service/sandbox TestEnterHoldsTheWholeProcess",
@@ -368,7 +371,7 @@ func proved(t *testing.T, tests map[string][]string) {
 			test, part, _ := strings.Cut(test, "/")
 			declared := `func ` + test + `\(`
 			if where == "cgo" {
-				declared = regexp.MustCompile(`(\w+)\.(\w+)`).ReplaceAllString(test, `TEST\($1, $2`)
+				declared = regexp.MustCompile(`(\w+)\.(\w+)`).ReplaceAllString(test, `TEST(_F)?\($1, $2`)
 			}
 			if part != "" {
 				declared += `(?s:.*)"` + part + ` `
