@@ -5,6 +5,7 @@ package connections
 import (
 	"bytes"
 	"container/list"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -172,6 +173,15 @@ func (c *connection) Read(p []byte) (int, error) {
 func (c *connection) Close() error {
 	c.once.Do(func() { c.of.closed(c) })
 	return c.Conn.Close()
+}
+
+// CloseWrite lets net/http end an answer before it closes the connection on bytes that it has not read: the client would get a
+// reset in the place of the answer's end.
+func (c *connection) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // came counts what came of a header, and reports whether it has not too many fields. It closes the connections that have been

@@ -218,11 +218,12 @@ func TestHeadersAreBounded(t *testing.T) {
 		"pipelined":  {strings.Repeat("A: b\r\n", 60) + "\r\nGET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + strings.Repeat("A: b\r\n", 60), 200},
 		"15 KiB":     {"A: " + strings.Repeat("b", HeaderBytes-1<<10) + "\r\n", 200},
 		"17 KiB":     {"A: " + strings.Repeat("b", HeaderBytes+1<<10) + "\r\n", 431},
+		"60 KiB":     {"A: " + strings.Repeat("b", 60<<10) + "\r\n", 431},
 	} {
 		conn := dial(t, addr)
 		go io.WriteString(conn, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n"+c.header+"\r\n")
-		if answer, _ := io.ReadAll(conn); !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", c.want)) {
-			t.Errorf("%s: %.100q", name, answer)
+		if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), fmt.Sprintf("HTTP/1.1 %d ", c.want)) {
+			t.Errorf("%s: %.100q %v", name, answer, err)
 		}
 	}
 }
