@@ -43,6 +43,7 @@ void register_tick() {
 
 void tick_in_loops(torch::jit::Module& module) {
   for (torch::jit::Function* function : module._ivalue()->compilation_unit()->get_functions()) {
+    if (function == nullptr) continue;  // freezing has removed it
     torch::jit::GraphFunction* code = torch::jit::tryToGraphFunction(*function);
     if (code == nullptr) continue;
     visit(*code->graph()->block());
