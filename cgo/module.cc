@@ -21,6 +21,7 @@
 #include "precision.h"
 #include "quantised.h"
 #include "tensor.h"
+#include "threads.h"
 #include "ticks.h"
 
 struct tb_module {
@@ -146,7 +147,9 @@ tb_status* load_from(Source&& source, const char* extra_name, const tb_module_op
     module->value = source(extra);
     if (extra_name != nullptr) module->extra = std::move(extra[extra_name]);
     require(module->value.find_method("forward").has_value(), TB_BAD_MODEL, "the module has no forward method");
+    tb::join_threads(module->value);
     prepare(*module);
+    tb::require_no_threads(module->value);
     tb::tick_in_loops(module->value);
     *out = module.release();
   });

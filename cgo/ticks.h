@@ -8,8 +8,7 @@ namespace tb {
 // Registers the operator that asks. Once, before other threads use libtorch.
 void register_tick();
 
-// Puts the operator into each loop of the module's functions. It throws where a function starts threads of its own (torch.jit.fork) and
-// freezing has not made plain calls of them: budgets are their thread's.
+// Puts the operator into each loop of the module's functions.
 void tick_in_loops(torch::jit::Module& module);
 
 }  // namespace tb

@@ -294,8 +294,28 @@ func TestConcurrentRunAndClose(t *testing.T) {
 	done.Wait()
 }
 
-// Limits are their thread's, so that a network may start no other.
+// Limits are their thread's, so that a network may start no other. Where it waits for them itself they
+// become calls.
 func TestNoThreadsOfItsOwn(t *testing.T) {
+	w := newWorker(t, 1)
+	input := inputFor(t, 1, torchbind.Float32)
+	defer input.Close()
+	for _, engine := range []torchbind.Engine{torchbind.EnginePlain, torchbind.EngineFrozen} {
+		m, err := torchbind.Load(torchtest.File(t, "build/fixtures/joins.pt"), torchbind.Options{Engine: engine})
+		if err != nil {
+			t.Errorf("%v: a network that waits for its threads: %v", engine, err)
+			continue
+		}
+		y, err := w.Run(m, input)
+		must(t, err)
+		got, err := y.Float32s()
+		must(t, err)
+		y.Close()
+		m.Close()
+		if slices.Min(got) < 1 {
+			t.Errorf("%v: relu and one more is %v", engine, got)
+		}
+	}
 	_, err := torchbind.Load(torchtest.File(t, "build/fixtures/forks.pt"), torchbind.Options{Engine: torchbind.EnginePlain})
 	if !errors.Is(err, torchbind.BadModel) || !strings.Contains(err.Error(), "torch.jit.fork") {
 		t.Errorf("a network with threads of its own: %v", err)

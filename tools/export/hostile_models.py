@@ -43,6 +43,8 @@ BEHAVIOURS = {
 }
 
 LOADING = {
+    # A thread of its own that it waits for, and one within: as good as calls.
+    "joins.pt": "f = torch.jit.fork(inner, y)\ny = f.wait()",
     # Threads of its own, as many as there are pictures.
     "forks.pt": "f = [torch.jit.fork(torch.relu, y)]\nfor i in range(int(x.size(0))):\n    f.append(torch.jit.fork(torch.relu, f[-1].wait()))\ny = f[-1].wait()",
     # Constants that are computed when the file is loaded: 8 GB, which is more than any model may take, and 300 MB, which is not.
@@ -51,18 +53,22 @@ LOADING = {
 }
 
 
+# Uses of a thread within a thread.
+INNER = "def inner(y: torch.Tensor) -> torch.Tensor:\n    return torch.jit.fork(torch.relu, y).wait() + 1.0\n\n"
+
+
 def indented(code: str, by: int) -> str:
     return "".join(f"{' ' * by}{line}\n" for line in code.splitlines())
 
 
 def saved(code: str) -> bytes:
     source = "    def forward(self, x):\n        y = self.fc(x.mean([2, 3]))\n" + code + "        return y\n"
-    text = "import torch\n\nclass Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    text = "import torch\n\n" + INNER + "class Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
     text += "        torch.manual_seed(1)\n        self.fc = torch.nn.Linear(3, 5)\n\n" + source
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.py"
         path.write_text(text)
-        names: dict = {}
+        names: dict = {"__name__": "net"}
         exec(compile(text, str(path), "exec"), names)  # TorchScript reads the source from the file
         model = Path(folder) / "model.pt"
         torch.jit.script(names["Net"]().eval()).save(str(model))
