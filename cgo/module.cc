@@ -17,6 +17,7 @@
 #include "budget.h"
 #include "callstack.h"
 #include "convolution.h"
+#include "fills.h"
 #include "fusion.h"
 #include "precision.h"
 #include "quantised.h"
@@ -148,6 +149,7 @@ tb_status* load_from(Source&& source, const char* extra_name, const tb_module_op
     if (extra_name != nullptr) module->extra = std::move(extra[extra_name]);
     require(module->value.find_method("forward").has_value(), TB_BAD_MODEL, "the module has no forward method");
     tb::join_threads(module->value);
+    tb::fill_new_tensors(module->value);
     prepare(*module);
     tb::require_no_threads(module->value);
     tb::tick_in_loops(module->value);
