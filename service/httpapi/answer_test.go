@@ -41,7 +41,7 @@ func TestAnswersAreHeldToAPace(t *testing.T) {
 
 	unread := dial(t, addr)
 	_ = unread.(*net.TCPConn).SetReadBuffer(4 << 10)
-	fmt.Fprintf(unread, "POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+	fmt.Fprintf(unread, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 	eventually(t, "the answer waits", func() bool { return s.room.Use().Bytes > 100_000 })
 	begun := time.Now()
 	for s.room.Use().Bytes > 0 && time.Since(begun) < 2*admission.PaceTime {
