@@ -30,6 +30,9 @@ func (p *Preparer) reserve(ctx context.Context, need int64) (release func(), err
 		return nil, tooComplex(fmt.Errorf("it needs %d bytes of at most %d", need, p.limits.MaxMemory),
 			"decoding the picture would take more memory than allowed")
 	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // TryAcquire does not look
+	}
 	from := p.memory
 	if !from.TryAcquire(need) {
 		if need <= p.limits.MaxMemory/smallMemory/smallMemory {
