@@ -14,7 +14,7 @@
 //
 // Estimates come from pictures' headers; [Turns] charges what a picture really took, where that was more.
 //
-// Locks: a Room has one, a Turns has one, and neither calls out while it holds it.
+// Locks: a Room has one, a Turns has one. While it holds it neither calls out, but for the end of a transfer ([Visit.Begin]).
 package admission
 
 import (

@@ -20,12 +20,16 @@ const (
 
 // pace watches a transfer. It is a bucket of time: standing still empties it, bytes that move fill it.
 type pace struct {
+	begun time.Time
 	until time.Time // when the transfer is too slow, if nothing moves until then
 	moved float64   // bytes, those of long ago less and less
 	last  time.Time // when moved was true
 }
 
-func (p *pace) begin(now time.Time) { *p = pace{until: now.Add(PaceTime), last: now} }
+func (p *pace) begin(now time.Time) { *p = pace{begun: now, until: now.Add(PaceTime), last: now} }
+
+// young reports whether the transfer has just begun, so that its rate is not known.
+func (p *pace) young(now time.Time) bool { return now.Sub(p.begun) < rateTime }
 
 func (p *pace) move(n int64, now time.Time) {
 	p.moved = p.lately(now) + float64(n)

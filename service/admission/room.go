@@ -120,7 +120,8 @@ func (v *Visit) hold(n int64) {
 	v.room.use.Bytes += n
 }
 
-// Begin tells that a transfer begins, which stop ends at once, whatever it waits for. It returns when the transfer is too slow if
+// Begin tells that a transfer begins, which stop ends at once, whatever it waits for. stop must not wait, nor use the room: it is
+// locked, so that stop is not called once End has returned. Begin returns when the transfer is too slow if
 // nothing moves until then.
 func (v *Visit) Begin(stop func()) time.Time {
 	v.room.mu.Lock()
@@ -156,14 +157,8 @@ func (v *Visit) Ended() bool {
 // given way itself gets none.
 func (v *Visit) Take(n int64) Reason {
 	r := v.room
-	var stops []func()
-	defer func() {
-		for _, stop := range stops {
-			stop()
-		}
-	}()
 	r.mu.Lock()
-	defer r.mu.Unlock() // before the stops are called
+	defer r.mu.Unlock()
 	for now := time.Now(); ; {
 		if v.ended {
 			return GaveWay
@@ -177,7 +172,7 @@ func (v *Visit) Take(n int64) Reason {
 		if slow == nil {
 			return reason
 		}
-		stops = append(stops, slow.stop)
+		slow.stop()
 		slow.ended, slow.stop = true, nil
 		slow.hold(-slow.bytes)
 	}
@@ -227,7 +222,7 @@ func (r *Room) slowest(v *Visit, ofClient bool, now time.Time) (found *Visit) {
 			continue
 		}
 		for other := range c.visits {
-			if other == v || other.stop == nil || other.bytes == 0 {
+			if other == v || other.stop == nil || other.bytes == 0 || other.pace.young(now) {
 				continue
 			}
 			if slowness := other.pace.slowness(other.bytes, now); slowness > most {

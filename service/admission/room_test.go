@@ -78,6 +78,22 @@ func TestSlowTransfersGiveWay(t *testing.T) {
 }
 
 // Large uploads leave room for small ones, and no client takes more than its share.
+// What has just come is not slow, whatever it holds.
+func TestNewTransfersDoNotGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := testRoom()
+		young, old := r.Visit("young"), r.Visit("old")
+		old.Begin(func() {})
+		old.Take(mib)
+		time.Sleep(8 * time.Second)
+		young.Begin(func() { t.Error("the new one was stopped") })
+		young.Take(32 * mib)
+		if found := r.slowest(nil, false, time.Now()); found != old {
+			t.Error("the slowest is not the one that stands still")
+		}
+	})
+}
+
 func TestAClientsShareOfTheBytes(t *testing.T) {
 	r := testRoom()
 	largest := func(client string, each int64) (n int64) {

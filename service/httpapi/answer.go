@@ -19,6 +19,7 @@ import (
 // takes room from when it is made until it is written.
 type result struct {
 	json   []byte
+	taken  int64 // of the room
 	timing api.TimingMS
 }
 
@@ -31,7 +32,7 @@ func (s *Server) encode(wire *api.Result, visit *admission.Visit) (result, error
 	if reason := visit.Take(int64(len(data))); reason != "" {
 		return result{}, s.refuse(reason)
 	}
-	return result{json: data, timing: wire.Timing}, nil
+	return result{json: data, taken: int64(len(data)), timing: wire.Timing}, nil
 }
 
 const (
@@ -61,9 +62,12 @@ func (s *Server) send(c echo.Context, answer *api.PredictResponse, results []res
 	res.Header().Set(echo.HeaderContentLength, strconv.Itoa(length))
 	res.WriteHeader(http.StatusOK)
 	w := &reader{response: res, visit: visit, end: end, large: length > smallAnswer}
-	if w.large {
+	switch {
+	case w.large:
 		w.begin()
 		defer visit.End()
+	case end.IsZero() && s.cfg.WriteTimeout > 0: // small answers have no pace
+		_ = http.NewResponseController(res).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
 	}
 	w.write(head)
 	for i, r := range results {
@@ -72,7 +76,7 @@ func (s *Server) send(c echo.Context, answer *api.PredictResponse, results []res
 		}
 		w.write(r.json)
 		results[i].json = nil
-		visit.Give(int64(len(r.json)))
+		visit.Give(r.taken)
 	}
 	w.write(tail)
 	return s.unread(w)
@@ -104,7 +108,7 @@ type reader struct {
 }
 
 func (w *reader) begin() {
-	control := http.NewResponseController(w.response)
+	control := http.NewResponseController(w.response.Writer) // w.response will be another request's
 	w.wait(w.visit.Begin(func() { _ = control.SetWriteDeadline(time.Unix(1, 0)) }))
 }
 

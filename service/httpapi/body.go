@@ -70,11 +70,12 @@ func (u *upload) wait(until time.Time) {
 
 // arrive counts n bytes that have come.
 func (u *upload) arrive(n int) error {
+	until := u.visit.Moved(int64(n)) // first: what holds bytes and has not moved counts as slow
 	if reason := u.visit.Take(int64(n)); reason != "" {
 		return u.refuse(reason)
 	}
 	u.held += int64(n)
-	u.wait(u.visit.Moved(int64(n)))
+	u.wait(until)
 	if u.visit.Ended() { // perhaps before the connection was told to wait on
 		return u.refuse(admission.GaveWay)
 	}
@@ -84,9 +85,10 @@ func (u *upload) arrive(n int) error {
 // done ends the transfer, once all that is wanted has been read.
 func (u *upload) done() {
 	u.visit.End()
-	if u.ended {
+	switch {
+	case u.ended:
 		_ = u.set(time.Time{}) // what is waited for now is that the client leaves
-	} else {
+	case u.failure == nil:
 		_ = u.set(u.end)
 	}
 }
@@ -200,7 +202,9 @@ const (
 func (u *upload) answerBefore(c echo.Context, send func()) {
 	rest := u.length - u.read
 	control := http.NewResponseController(c.Response())
-	if u.ended || u.length >= 0 && rest <= leftToServer || control.EnableFullDuplex() != nil {
+	short := u.length >= 0 && rest <= leftToServer
+	// What stands still would hold up the answer as long as net/http waits for its end.
+	if u.ended || short && u.failure == nil || control.EnableFullDuplex() != nil {
 		send()
 		return
 	}

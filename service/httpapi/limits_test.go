@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/telemetry"
 )
@@ -238,6 +239,19 @@ func TestPipeliningAndHTTP10(t *testing.T) {
 }
 
 // H12: slow senders are cut off, and told so where they had a request.
+// The answer does not wait for a body that does not come: net/http would read up to 256 KiB of it first.
+func TestAStalledUploadIsAnsweredAtOnce(t *testing.T) {
+	s, _ := ready(&fake{}, nil)
+	conn := dial(t, listen(t, s))
+	begun := time.Now()
+	io.WriteString(conn, "POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100000\r\n\r\npic")
+	status, header, body := readAnswer(t, bufio.NewReader(conn))
+	checkProblem(t, status, header, body, api.RequestTimeout)
+	if took := time.Since(begun); took > admission.PaceTime+10*time.Second {
+		t.Errorf("it took %v", took)
+	}
+}
+
 func TestSlowUpload(t *testing.T) {
 	counted := telemetry.New()
 	s, l := ready(&fake{}, func(c *Config) {

@@ -34,11 +34,16 @@ func (s *Server) predict(c echo.Context) error {
 	}
 	visit := s.room.Visit(client)
 	defer visit.Leave()
-	r.upload.within(visit, s.uploadEnd(r), http.NewResponseController(c.Response()).SetReadDeadline, s.refuse)
+	// Not by echo's response, which is another request's once this one has ended.
+	connection := http.NewResponseController(c.Response().Writer)
+	r.upload.within(visit, s.uploadEnd(r), connection.SetReadDeadline, s.refuse)
 	in, err := s.readInput(c.Request(), r.upload)
 	r.upload.done()
 	if err != nil {
 		return err
+	}
+	if visit.Ended() {
+		return s.refuse(admission.GaveWay)
 	}
 	answer, results, err := s.classify(c, now, in, visit)
 	if err != nil {
@@ -63,11 +68,11 @@ func (s *Server) classify(c echo.Context, now *serving, in *input, visit *admiss
 	card := lease.Card()
 	s.cfg.Telemetry.Asked(card.Name, card.Version)
 	m := &counted{Classifier: lease, telemetry: s.cfg.Telemetry, name: card.Name, version: card.Version}
-	s.cfg.Keys.Charge(r.key, len(in.pictures)-1)
 	places, reason := visit.Enter(in.costs(m))
 	if reason != "" {
 		return nil, nil, s.refuse(reason)
 	}
+	s.cfg.Keys.Charge(r.key, len(in.pictures)-1)
 	ctx := c.Request().Context()
 	in.parameters.deadline = min(in.parameters.deadline, s.cfg.longest())
 	// A connection that has no end to write keeps what it has.
