@@ -227,6 +227,7 @@ func (l *Listener) headerEnds(c *connection) {
 func (l *Listener) headerBegins(c *connection) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.forget(c) // where net/http has answered by itself
 	c.inHeader = true
 }
 
@@ -254,6 +255,7 @@ func (l *Listener) forget(c *connection) {
 // header is what has come of a request's header.
 type header struct {
 	bytes, lines int
+	begun        bool // a line has come that is not empty; net/http skips empty ones before
 	line         bool // something of the next line has come
 	ended        bool // by an empty line; what follows is a body, or another request in the same packet
 }
@@ -266,7 +268,8 @@ func (h *header) add(data []byte) {
 		if !whole {
 			return
 		}
-		h.ended = !h.line
+		h.ended = h.begun && !h.line
+		h.begun = h.begun || h.line
 		h.lines++
 		h.line, data = false, rest
 	}

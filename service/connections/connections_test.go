@@ -228,6 +228,30 @@ func TestHeadersAreBounded(t *testing.T) {
 	}
 }
 
+// Empty lines before a request, and a request that net/http could answer by itself, hide none of the fields that follow.
+func TestFieldsAreCountedInEveryRequest(t *testing.T) {
+	addr, _ := serve(t, Limits{Most: 10}, echo)
+	many := "GET / HTTP/1.1\r\nHost: x\r\n" + strings.Repeat("A: b\r\n", HeaderFields) + "\r\n"
+	for _, before := range []string{
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		conn := dial(t, addr)
+		answers := bufio.NewReader(conn)
+		fmt.Fprint(conn, before)
+		first, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, first.Body)
+		time.Sleep(50 * time.Millisecond) // the connection is idle now
+		fmt.Fprint(conn, "\r\n"+many)
+		response, err := http.ReadResponse(answers, nil)
+		if err != nil || response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+			t.Errorf("after %.20q: %v %v", before, response, err)
+		}
+	}
+}
+
 // Row R4: what a connection takes, in each of the ways to make it dear, is what [Memory] says.
 func TestCosts(t *testing.T) {
 	held := make(chan struct{})

@@ -16,6 +16,7 @@ const slop = 4 << 10
 // those of one request.
 func Guard(server *http.Server) {
 	server.MaxHeaderBytes = HeaderBytes - slop
+	server.DisableGeneralOptionsHandler = true // it answers without the handler below
 	server.ConnContext = func(ctx context.Context, c net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, c)
 	}
