@@ -80,10 +80,19 @@ func (k *checker) at(i int) token {
 	return k.list[i]
 }
 
+// isIndex reports whether the token at i stands alone between brackets or commas.
+func (k *checker) isIndex(i int) bool {
+	before, after := k.at(i-1), k.at(i+1)
+	return (before.is("[") || before.is(",")) && (after.is(",") || after.is("]"))
+}
+
 // check goes through the record's names.
 func (k *checker) check() {
 	for i := 0; i < len(k.list); i++ {
 		t := k.list[i]
+		if t.is("...") && !k.isIndex(i) {
+			k.add("...", k.record, t.line, "stands where no exporter writes it")
+		}
 		if t.kind != word {
 			continue
 		}

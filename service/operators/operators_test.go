@@ -35,6 +35,7 @@ func TestWhatComputesIsAllowed(t *testing.T) {
 		"return x.T",
 		"y = annotate(List[__torch__.Part], [])",
 		"return torch.mul(x, -inf)",
+		"return torch.select(x[..., 0], 0, 1)[0, ..., 1]",
 	} {
 		if found := check(body); found != nil {
 			t.Errorf("%s\nfound %v", body, found)
@@ -58,6 +59,10 @@ func TestEverySpellingIsFound(t *testing.T) {
 		{`ops.prim.Print(x)`, "ops.prim.Print", "prints"},
 		{`ops.aten._print(x)`, "ops.aten._print", "prints"},
 		{`print(x)`, "print", "prints"},
+		{"if x is None:\n      ...\n    y = x", "...", "no exporter"},
+		{"torch.fused_moving_avg_obs_fake_quant(x, x, x, x, x, x, x, 1., 0, 255, 0)", "torch.fused_moving_avg_obs_fake_quant", "sizes"},
+		{"y = torch._reshape_alias(x, [1], [1])", "torch._reshape_alias", "internal"},
+		{`y = "a".ljust(1000000000)`, "ljust", "length"},
 		{"p = print\n    p(x)", "print", "prints"},
 		{`x.save("/tmp/x")`, "save", "files"},
 		{`torch.relu(x).save("/tmp/x")`, "save", "files"},

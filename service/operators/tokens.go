@@ -53,6 +53,9 @@ func tokens(source []byte) (list []token, wrong *noCode) {
 			}
 			list = append(list, token{word, code[i:end], line})
 			i = end
+		case strings.HasPrefix(code[i:], "..."):
+			list = append(list, token{sign, "...", line})
+			i += 3
 		case isDigit(c), c == '.' && i+1 < len(code) && isDigit(code[i+1]):
 			end := numberEnd(code, i)
 			if end < len(code) && (isLetter(code[end]) || isDigit(code[end])) {

@@ -39,6 +39,9 @@ REFUSED = [
      "belongs to another device, or to one library"),
     (r"aten::(lu_solve|linalg_lu_solve|linalg_ldl_solve|ormqr|segment_reduce|fractional_max_pool.d|ctc_loss|multi.*margin_loss.*|_?pack_padded_sequence|_pad_packed_sequence|is_vulkan_available|infinitely_differentiable_gelu|_.*unsafe_index.*)",
      "trusts indices that it is given"),
+    (r"aten::(fused_moving_avg_obs_fake_quant|native_batch_norm|batch_norm_(update_stats|stats|elemt|gather_.*)|quantized_.*_cell)",
+     "trusts sizes that it is given"),
+    (r"aten::(ljust|rjust|center|zfill|expandtabs)", "makes texts of any length"),
     (r"aten::(is_distributed|get_gradients|_debug.*|_test.*|_foobar|has_torch_function|is_set_to|_version|output_nr)", "is for PyTorch's own use"),
 ]  # fmt: skip
 
@@ -51,14 +54,13 @@ INTERNAL = set(
     _cast_Short _choose_qparams_per_tensor _conj _conj_physical _convolution _convolution_mode _dim_arange _euclidean_dist
     _fake_quantize_learnable_per_channel_affine _fake_quantize_learnable_per_tensor_affine _fft_c2c _fft_c2r _fft_r2c _get_tracing_state
     _infer_size _int_mm _is_all_true _is_any_true _linalg_check_errors _linalg_det _linalg_eigh _linalg_eigvals _linalg_slogdet
-    _linalg_solve_ex _linalg_svd _list_to_tensor _local_scalar_dense _log_softmax _masked_softmax _native_batch_norm_legit
-    _native_batch_norm_legit_no_training _native_multi_head_attention _neg_view _nested_from_padded _nested_tensor_from_mask
+    _linalg_solve_ex _linalg_svd _list_to_tensor _local_scalar_dense _log_softmax _masked_softmax     _native_multi_head_attention _neg_view _nested_from_padded _nested_tensor_from_mask
     _nested_tensor_from_mask_left_aligned _no_grad_fill_ _no_grad_normal_ _no_grad_uniform_ _no_grad_zero_ _pad_circular _pad_enum
-    _prelu_kernel _reshape_alias _reshape_copy _reshape_from_tensor _safe_softmax _saturate_weight_to_fp16
-    _scaled_dot_product_attention_math _scaled_dot_product_flash_attention_for_cpu _set_item _shape_as_tensor _size_if_not_equal
-    _softmax _stack _tensor_to_list _to_copy _transform_bias_rescale_qkv _transformer_encoder_layer_fwd _trilinear _unique _unique2
+    _prelu_kernel _reshape_copy _reshape_from_tensor _safe_softmax _saturate_weight_to_fp16
+    _scaled_dot_product_attention_math _set_item _shape_as_tensor _size_if_not_equal
+    _softmax _stack _tensor_to_list _to_copy _transformer_encoder_layer_fwd _trilinear _unique _unique2
     _unsafe_view _unwrap_optional _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
-    _upsample_nearest_exact3d _weight_norm _weight_norm_interface""".split()
+    _upsample_nearest_exact3d _weight_norm """.split()
 )
 
 # Of prim, what exporters write; the rest is made by libtorch's own passes.
