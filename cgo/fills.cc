@@ -1,7 +1,9 @@
 #include "fills.h"
 
 #include <torch/csrc/jit/ir/ir.h>
+#include <torch/csrc/jit/runtime/operator.h>
 
+#include <cstring>
 #include <string>
 #include <unordered_set>
 
@@ -22,13 +24,29 @@ bool leaves_memory_unfilled(const Node& node) {
   return names.count(node.kind().toQualString()) > 0;
 }
 
+// All of the tensor's memory, and not only its elements: strides can leave gaps between them that
+// other views reach.
+torch::jit::Operation make_fill(const Node*) {
+  return [](torch::jit::Stack& stack) {
+    const at::Tensor& tensor = stack.back().toTensor();
+    if (!tensor.has_storage()) return;
+    const c10::Storage& storage = tensor.storage();
+    if (storage.device().is_cpu() && storage.mutable_data() != nullptr) std::memset(storage.mutable_data(), 0, storage.nbytes());
+  };
+}
+
 }  // namespace
+
+void register_fill() {
+  torch::jit::registerOperator(
+      torch::jit::Operator("vidi::fill(Tensor(a!) self) -> Tensor(a!)", make_fill, c10::AliasAnalysisKind::FROM_SCHEMA));
+}
 
 void fill_new_tensors(torch::jit::Module& module) {
   for_each_graph(module, [](std::shared_ptr<torch::jit::Graph> graph) {
     for_each_node(*graph->block(), [](Node* node) {
       if (!leaves_memory_unfilled(*node)) return;
-      Node* fill = node->owningGraph()->create(c10::Symbol::fromQualString("aten::zero_"), {node->output()});
+      Node* fill = node->owningGraph()->create(c10::Symbol::fromQualString("vidi::fill"), {node->output()});
       fill->output()->setType(node->output()->type());
       fill->insertAfter(node);
       node->output()->replaceAllUsesAfterNodeWith(fill, fill->output());

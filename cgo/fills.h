@@ -6,6 +6,9 @@
 
 namespace tb {
 
+// Registers the operator that fills. Once, before other threads use libtorch.
+void register_fill();
+
 // Makes the module's functions fill such tensors with zeros. It must come before any pass that
 // computes constants ahead.
 void fill_new_tensors(torch::jit::Module& module);

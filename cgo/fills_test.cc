@@ -32,6 +32,7 @@ TEST_F(Fills, MemoryOfOthersIsNoAnswer) {
            "x.new_empty([1, 30000])",
            "x.new_empty_strided([1, 30000], [30000, 1])",
            "torch.empty([1, 30000], out=torch.ones([1, 30000]))",
+           "torch.as_strided(torch.empty_strided([2], [20000]), [20001], [1]).unsqueeze(0)",
            "self.helper(x)",
        })
     for (tb_engine engine : kEngines) {

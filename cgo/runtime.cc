@@ -22,6 +22,7 @@
 
 #include "allocator.h"
 #include "convolution.h"
+#include "fills.h"
 #include "fusion.h"
 #include "quantised.h"
 #include "status.h"
@@ -35,6 +36,7 @@ void init_once() {
     // Before any module is loaded or runs: libtorch's lists of passes and of classes have no lock.
     tb::register_fuser();
     tb::register_quantised_operator();
+    tb::register_fill();
     tb::register_tick();
     tb::install_allocator();
     // Inter-op threads are for TorchScript's fork(), which traced classifiers do not use; they would only sit there.
