@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"net/http"
+	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,6 +14,10 @@ import (
 
 // R13d: a terminal that is closed ends a server as SIGTERM does, although it and its shell send a signal each.
 func TestAHangupDrains(t *testing.T) {
+	// Under nohup these tests ignore the signal, and what they start would inherit that.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	defer signal.Stop(heard)
 	s := start(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt"), "--drain-delay=2s").ready(t)
 	s.cmd.Process.Signal(syscall.SIGHUP)
 	s.waitFor(t, "/readyz to say no", func() bool { return status(s.url+"/readyz") == http.StatusServiceUnavailable })

@@ -98,7 +98,7 @@ func TestModelsAddRefuses(t *testing.T) {
 		{[]string{"a state_dict", "torch.jit.trace"}, []string{built(t, "state_dict.pth")}},
 		{[]string{"no such file"}, []string{filepath.Join(folder, "none.pt")}},
 		{[]string{"is a folder, but neither"}, []string{t.TempDir()}},
-		{[]string{"allocate memory", "see --memory"}, []string{built(t, "hungry.pt"), "--memory=1GiB"}},
+		{[]string{"of memory that it may take", "--memory"}, []string{built(t, "hungry.pt"), "--memory=1GiB"}},
 	} {
 		r := vidiModels(t, folder, append([]string{"add"}, c.args...)...)
 		for _, want := range c.want {
