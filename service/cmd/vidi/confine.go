@@ -46,6 +46,7 @@ func (c *serveCmd) needs() (sandbox.Rules, error) {
 	}
 	rules := sandbox.Rules{Execute: programs, Read: sandbox.Kernel()}
 	read := func(paths ...string) { rules.Read = append(rules.Read, paths...) }
+	read(sandbox.Resolving()...) // --addr may be a name
 	read(sandbox.Libraries()...)
 	// Without it the start fails later, in its own words.
 	if shim, err := torchbind.LibraryPath(); err == nil {
@@ -76,7 +77,6 @@ func (c *serveCmd) needs() (sandbox.Rules, error) {
 		rules.Write = append(rules.Write, folder)
 	}
 	if c.Traces != "" {
-		read(sandbox.Resolving()...)
 		for _, name := range []string{"CERTIFICATE", "CLIENT_CERTIFICATE", "CLIENT_KEY"} {
 			read(os.Getenv("OTEL_EXPORTER_OTLP_"+name), os.Getenv("OTEL_EXPORTER_OTLP_TRACES_"+name))
 		}
