@@ -203,8 +203,9 @@ func (u *upload) answerBefore(c echo.Context, send func()) {
 	rest := u.length - u.read
 	control := http.NewResponseController(c.Response())
 	short := u.length >= 0 && rest <= leftToServer
-	// What stands still would hold up the answer as long as net/http waits for its end.
-	if u.ended || short && u.failure == nil || control.EnableFullDuplex() != nil {
+	// What stands still would hold up the answer as long as net/http waits for its end; and where the connection closes after the
+	// answer, as those of nginx's plain proxy_pass do, it does not wait.
+	if u.ended || short && u.failure == nil && !c.Request().Close || control.EnableFullDuplex() != nil {
 		send()
 		return
 	}
