@@ -39,6 +39,7 @@ func TestAReadThatHangs(t *testing.T) {
 		done := make(chan struct{})
 		go func() { f.Follow(ctx); close(done) }()
 		time.Sleep(25 * time.Minute)
+		synctest.Wait()
 		if len(refused) != 3 || refused[0].Sub(begun) > 12*time.Second || reads != 1 {
 			t.Errorf("%d reads, refused %d times, first after %v", reads, len(refused), refused[0].Sub(begun))
 		}
@@ -48,10 +49,12 @@ func TestAReadThatHangs(t *testing.T) {
 		hangs = false
 		answer <- "two"
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		if len(used) != 1 || used[0] != "two" {
 			t.Errorf("used %q", used)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(refused) != 3 {
 			t.Errorf("refused %d times, the last %v after it could be read", len(refused), time.Since(refused[3]))
 		}
