@@ -59,13 +59,16 @@ def _read_trace(checks: Checks, text: str) -> None:
     lines = text[begun:].splitlines()
     connected = [line for line in lines if re.search(r"\bconnect\(", line)]
     checks.check(not connected, "it connects to nothing", connected[0] if connected else "")
-    started = [line for line in lines[1:] if "execve(" in line]
+    # To hold itself to its files it starts once more.
+    started = [line for line in lines[1:] if "execve(" in line and 'execve("/opt/vidi/vidi"' not in line]
     checks.check(not started, "it starts no other program", started[0] if started else "")
     bound = sorted({int(port) for line in lines for _, port in BOUND.findall(line)} - {0})  # port 0: Go asks which IP versions there are
     checks.check(bound == [5000, 5001], "it binds its two ports", bound)
     written, read = set(), set()
     for line in lines:
         for call, path, flags in OPENED.findall(line):
+            if "O_PATH" in (flags or "") or path == "/proc/self/oom_score_adj":  # named, not read; of the process that tries models
+                continue
             if call == "creat" or re.search(r"O_WRONLY|O_RDWR|O_CREAT|O_TRUNC|O_APPEND|O_TMPFILE", flags or ""):
                 written.add(path)  # tried is enough
             elif path and "= -1 " not in line:  # libtorch asks for a file without a name, which there is not
