@@ -2,7 +2,7 @@
 //
 // A [Room] bounds three things: pictures that wait or are worked on, the CPU time that these are estimated to take, and the
 // bytes of uploads and of answers. Each request is a [Visit] of a client: the name of its key where keys are used, otherwise its
-// address ([ClientOf]). What does not fit is refused at once, with a guess when to come again: who is told to wait can go
+// address (connections.ClientOf). What does not fit is refused at once, with a guess when to come again: who is told to wait can go
 // elsewhere, who is kept cannot. But nobody can fill the room and keep everybody else out of it:
 //
 //   - Bytes. A client that is alone gets 7/8 of them, one beside others a half, and an upload never more than what it leaves of
@@ -16,28 +16,6 @@
 //
 // Locks: a Room has one, a Turns has one. While it holds it neither calls out, but for the end of a transfer ([Visit.Begin]).
 package admission
-
-import (
-	"net/netip"
-)
-
-// ClientOf is the client that an address and port stand for: the IP address, or of IPv6 its /64, which is what one
-// subscriber gets at least.
-func ClientOf(remote string) string {
-	address, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return remote
-	}
-	ip := address.Addr().Unmap().WithZone("")
-	if ip.Is4() {
-		return ip.String()
-	}
-	prefix, err := ip.Prefix(64)
-	if err != nil {
-		return remote
-	}
-	return prefix.String()
-}
 
 // Reason is why something was refused or ended. The texts are the metric's labels.
 type Reason string

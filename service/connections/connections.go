@@ -78,7 +78,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		from := network(c.RemoteAddr())
+		from := networkOf(c.RemoteAddr())
 		reason := l.admit(from)
 		if reason != "" && l.dropOldest(from, reason) {
 			reason = l.admit(from)
@@ -131,17 +131,6 @@ func (l *Listener) dropOldest(from netip.Prefix, reason Reason) bool {
 	l.limits.Refused(Header)
 	at.Value.(*connection).Close()
 	return true
-}
-
-// network is what counts as one address: IPv6 hands out whole networks of 64 bits to each household.
-func network(remote net.Addr) netip.Prefix {
-	tcp, ok := remote.(*net.TCPAddr)
-	if !ok {
-		return netip.Prefix{}
-	}
-	address := tcp.AddrPort().Addr().Unmap().WithZone("")
-	prefix, _ := address.Prefix(min(address.BitLen(), 64))
-	return prefix
 }
 
 // connection gives its place back when it is closed.

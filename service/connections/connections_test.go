@@ -155,7 +155,7 @@ func TestNoAddressTakesAll(t *testing.T) {
 	for address, want := range map[string]string{
 		"192.0.2.7": "192.0.2.7/32", "::ffff:192.0.2.7": "192.0.2.7/32", "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
 	} {
-		if got := network(&net.TCPAddr{IP: net.ParseIP(address), Zone: ""}).String(); got != want {
+		if got := networkOf(&net.TCPAddr{IP: net.ParseIP(address), Zone: ""}).String(); got != want {
 			t.Errorf("%s counts as %s, want %s", address, got, want)
 		}
 	}

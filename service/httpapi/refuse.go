@@ -7,6 +7,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/admission"
 	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/connections"
 )
 
 // clientOf is whose the request is, for its share of the server: its key's, or else its address's.
@@ -14,7 +15,7 @@ func clientOf(c echo.Context) string {
 	if key := requestOf(c).key; key != "" {
 		return "key " + key
 	}
-	return admission.ClientOf(c.Request().RemoteAddr)
+	return connections.ClientOf(c.Request().RemoteAddr)
 }
 
 // uploadEnd is by when the request's body must have come; zero is never.
@@ -34,10 +35,6 @@ func (s *Server) refuse(reason admission.Reason) error {
 			"send a smaller picture, or over a faster line", size(admission.MinPace), admission.PaceTime)
 	case admission.GaveWay:
 		return fail(api.RequestTimeout, "the server has little room, and this request's body came the most slowly; send it again, or over a faster line")
-	case admission.SlowReader:
-		f := fail(api.RequestTimeout, "the answer was read too slowly")
-		f.gone = true
-		return f
 	}
 	use := s.room.Use()
 	f := fail(api.QueueFull, "the server has as much work as it takes at one time (%d pictures, %s of uploads and answers); try again in a moment",
