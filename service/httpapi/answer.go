@@ -61,13 +61,15 @@ func (s *Server) send(c echo.Context, answer *api.PredictResponse, results []res
 	res.Header().Set(echo.HeaderContentType, echo.MIMEApplicationJSON)
 	res.Header().Set(echo.HeaderContentLength, strconv.Itoa(length))
 	res.WriteHeader(http.StatusOK)
-	w := &reader{response: res, visit: visit, end: end, large: length > smallAnswer}
+	// Not by echo's response, which is another request's once this one has ended.
+	connection := http.NewResponseController(res.Writer)
+	w := &reader{response: res, visit: visit, large: length > smallAnswer, wait: patience{set: connection.SetWriteDeadline, end: end}}
 	switch {
 	case w.large:
-		w.begin()
+		w.wait.extend(visit.Begin(w.wait.stop))
 		defer visit.End()
 	case end.IsZero() && s.cfg.WriteTimeout > 0: // small answers have no pace
-		_ = http.NewResponseController(res).SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
+		_ = connection.SetWriteDeadline(time.Now().Add(s.cfg.WriteTimeout))
 	}
 	w.write(head)
 	for i, r := range results {
@@ -101,26 +103,9 @@ func (s *Server) unread(w *reader) error {
 type reader struct {
 	response *echo.Response
 	visit    *admission.Visit
-	end      time.Time
 	large    bool
-	until    time.Time
+	wait     patience
 	err      error
-}
-
-func (w *reader) begin() {
-	control := http.NewResponseController(w.response.Writer) // w.response will be another request's
-	w.wait(w.visit.Begin(func() { _ = control.SetWriteDeadline(time.Unix(1, 0)) }))
-}
-
-// wait lets the connection wait until then, but not beyond the end.
-func (w *reader) wait(until time.Time) {
-	if !w.end.IsZero() && w.end.Before(until) {
-		until = w.end
-	}
-	if until.Sub(w.until) > paceStep {
-		w.until = until
-		_ = http.NewResponseController(w.response).SetWriteDeadline(until)
-	}
 }
 
 func (w *reader) write(data []byte) {
@@ -131,7 +116,7 @@ func (w *reader) write(data []byte) {
 			continue
 		}
 		data = data[len(step):]
-		w.wait(w.visit.Moved(int64(len(step))))
+		w.wait.extend(w.visit.Moved(int64(len(step))))
 		if w.visit.Ended() { // perhaps before the connection was told to wait on
 			w.err = os.ErrDeadlineExceeded
 		}

@@ -27,9 +27,7 @@ type upload struct {
 	failure *failure
 	visit   *admission.Visit             // that its bytes are counted for; nil if they are not
 	refuse  func(admission.Reason) error // says that there is no room
-	set     func(time.Time) error        // the time by which more must come
-	end     time.Time                    // by when all must have come; zero is never
-	until   time.Time                    // what was set last
+	wait    patience                     // for more of it
 	held    int64                        // of the visit's bytes
 }
 
@@ -45,26 +43,12 @@ func (u *upload) cut() bool {
 	return u.failure != nil && (u.failure.gone || u.failure.code == api.RequestTimeout)
 }
 
-// paceStep is how much later the end of a slow upload must be to be set anew.
-const paceStep = time.Second
-
 // within makes the bytes that arrive from now on take room, and holds them to a pace; where there is no room, reading fails with
-// what refuse gives. set is how the connection is told until when to wait, end the end of all waiting.
-func (u *upload) within(v *admission.Visit, end time.Time, set func(time.Time) error, refuse func(admission.Reason) error) {
-	u.visit, u.set, u.end, u.refuse = v, set, end, refuse
+// what refuse gives.
+func (u *upload) within(v *admission.Visit, wait patience, refuse func(admission.Reason) error) {
+	u.visit, u.wait, u.refuse = v, wait, refuse
 	if !u.ended {
-		u.wait(v.Begin(func() { _ = set(time.Unix(1, 0)) }))
-	}
-}
-
-// wait lets the connection wait for more, but not beyond the end.
-func (u *upload) wait(until time.Time) {
-	if !u.end.IsZero() && u.end.Before(until) {
-		until = u.end
-	}
-	if until.Sub(u.until) > paceStep {
-		u.until = until
-		_ = u.set(until) // where that is not supported, nobody waits
+		u.wait.extend(v.Begin(u.wait.stop))
 	}
 }
 
@@ -75,7 +59,7 @@ func (u *upload) arrive(n int) error {
 		return u.refuse(reason)
 	}
 	u.held += int64(n)
-	u.wait(until)
+	u.wait.extend(until)
 	if u.visit.Ended() { // perhaps before the connection was told to wait on
 		return u.refuse(admission.GaveWay)
 	}
@@ -87,9 +71,9 @@ func (u *upload) done() {
 	u.visit.End()
 	switch {
 	case u.ended:
-		_ = u.set(time.Time{}) // what is waited for now is that the client leaves
+		_ = u.wait.set(time.Time{}) // what is waited for now is that the client leaves
 	case u.failure == nil:
-		_ = u.set(u.end)
+		_ = u.wait.set(u.wait.end)
 	}
 }
 
@@ -104,7 +88,7 @@ func (u *upload) late() error {
 	switch {
 	case u.visit != nil && u.visit.Ended():
 		return u.refuse(admission.GaveWay)
-	case u.visit != nil && (u.end.IsZero() || u.until.Before(u.end)):
+	case u.visit != nil && (u.wait.end.IsZero() || u.wait.until.Before(u.wait.end)):
 		return u.refuse(admission.SlowUpload)
 	}
 	return fail(api.RequestTimeout, "the request's body did not arrive in time; send a smaller picture, or over a faster line")
@@ -210,14 +194,14 @@ func (u *upload) answerBefore(c echo.Context, send func()) {
 		return
 	}
 	c.Response().Header().Set(echo.HeaderConnection, "close")
-	send()
-	_ = control.Flush()
-	u.sent = time.Now()
 	waiting := !u.begun && c.Request().Header.Get("Expect") != "" // for the word to go on, which it does not get
 	broken := u.failure != nil && u.failure.code != api.BodyTooLarge && u.failure.code != api.QueueFull
+	send()
 	if waiting || broken {
-		return
+		return // net/http sends the answer once the request is counted, and reads no more
 	}
+	_ = control.Flush()
+	u.sent = time.Now()
 	_ = control.SetReadDeadline(time.Now().Add(drainTime))
 	_, _ = io.CopyN(io.Discard, u.body, drainBytes)
 }

@@ -238,7 +238,6 @@ func TestPipeliningAndHTTP10(t *testing.T) {
 	}
 }
 
-// H12: slow senders are cut off, and told so where they had a request.
 // The answer does not wait for a body that does not come: net/http would read up to 256 KiB of it first.
 func TestAStalledUploadIsAnsweredAtOnce(t *testing.T) {
 	s, _ := ready(&fake{}, nil)
@@ -252,6 +251,7 @@ func TestAStalledUploadIsAnsweredAtOnce(t *testing.T) {
 	}
 }
 
+// H12: slow senders are cut off, and told so where they had a request.
 func TestSlowUpload(t *testing.T) {
 	counted := telemetry.New()
 	s, l := ready(&fake{}, func(c *Config) {

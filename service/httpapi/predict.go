@@ -36,7 +36,7 @@ func (s *Server) predict(c echo.Context) error {
 	defer visit.Leave()
 	// Not by echo's response, which is another request's once this one has ended.
 	connection := http.NewResponseController(c.Response().Writer)
-	r.upload.within(visit, s.uploadEnd(r), connection.SetReadDeadline, s.refuse)
+	r.upload.within(visit, patience{set: connection.SetReadDeadline, end: s.uploadEnd(r)}, s.refuse)
 	in, err := s.readInput(c.Request(), r.upload)
 	r.upload.done()
 	if err != nil {
