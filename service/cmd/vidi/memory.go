@@ -5,6 +5,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // memory is how much there is, and who says so.
@@ -13,8 +14,9 @@ type memory struct {
 	source string
 }
 
-// memoryLimit is the least of what the machine has free and what the control groups of this process allow.
-func memoryLimit() memory {
+// memoryLimit is the least of what the machine had free when it was asked first, and what the control groups of this process allow.
+// What is bounded by it goes by one figure, and not by what was free at different moments.
+var memoryLimit = sync.OnceValue(func() memory {
 	m := memory{bytes: availableMemory("/proc/meminfo"), source: "the machine's free memory"}
 	group, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -24,7 +26,7 @@ func memoryLimit() memory {
 		m = memory{bytes: limit, source: "the container's limit"}
 	}
 	return m
-}
+})
 
 // availableMemory is what programs can still get without swapping.
 func availableMemory(file string) int64 {
