@@ -24,16 +24,15 @@ import (
 
 // Serve is the settings of `vidi serve`. The tags are kong's; kong's variable "models" must be set to the default folder.
 type Serve struct {
-	Addr        string   `help:"Address and port to listen on." short:"a" default:"127.0.0.1:5000" env:"VIDI_ADDR"`
-	AdminAddr   string   `help:"Address and port for operators: metrics, /stats, profiles; empty is none." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR"`
-	Model       []string `short:"m" help:"A model to serve: its name, NAME@VERSION, or a TorchScript file; repeatable, and the first answers where none is named. Default: the folder's own default." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
-	Models      string   `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Trust       []Digest `help:"SHA-256 of a model file that may use operators which are not on the list, as the refusal says; repeatable. It is a program: trust who made it." env:"VIDI_TRUST" placeholder:"SHA256" sep:","`
-	Watch       bool     `help:"Look at the folder every second: a new version of a served model is tried, and takes over if it is good." env:"VIDI_WATCH"`
-	ModelMemory Bytes    `help:"Memory for all models together, by estimate; one more is refused before it is loaded. Default: what there is, less what everything else may take; 0 is no limit." env:"VIDI_MODEL_MEMORY"`
-	Precision   string   `help:"fp32, bf16, int8 (needs such a model), or auto." short:"p" default:"fp32" env:"VIDI_PRECISION"`
-	Decode      string   `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures. Requests may choose otherwise." default:"exact" env:"VIDI_DECODE"`
-	NoExif      bool     `help:"Do not turn pictures as their EXIF orientation says. Requests may choose otherwise." env:"VIDI_NO_EXIF"`
+	Addr      string   `help:"Address and port to listen on." short:"a" default:"127.0.0.1:5000" env:"VIDI_ADDR"`
+	AdminAddr string   `help:"Address and port for operators: metrics, /stats, profiles; empty is none." default:"127.0.0.1:5001" env:"VIDI_ADMIN_ADDR"`
+	Model     []string `short:"m" help:"A model to serve: its name, NAME@VERSION, or a TorchScript file; repeatable, and the first answers where none is named. Default: the folder's own default." env:"VIDI_MODEL" placeholder:"NAME|FILE"`
+	Folder
+	Watch       bool   `help:"Look at the folder every second: a new version of a served model is tried, and takes over if it is good." env:"VIDI_WATCH"`
+	ModelMemory Bytes  `help:"Memory for all models together, by estimate; one more is refused before it is loaded. Default: what there is, less what everything else may take; 0 is no limit." env:"VIDI_MODEL_MEMORY"`
+	Precision   string `help:"fp32, bf16, int8 (needs such a model), or auto." short:"p" default:"fp32" env:"VIDI_PRECISION"`
+	Decode      string `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures. Requests may choose otherwise." default:"exact" env:"VIDI_DECODE"`
+	NoExif      bool   `help:"Do not turn pictures as their EXIF orientation says. Requests may choose otherwise." env:"VIDI_NO_EXIF"`
 
 	Workers      Count `help:"Pictures worked on at the same time; 0 is one per core." default:"0" env:"VIDI_WORKERS"`
 	Threads      Count `help:"Threads of each worker for inference; 0 shares the cores out among the workers." default:"0" env:"VIDI_THREADS"`
@@ -128,7 +127,7 @@ const inferenceNice = 5
 // Engine is how the model is to be run.
 func (s Serve) Engine() engine.Config {
 	return engine.Config{Precision: engine.Precision(s.Precision), Workers: int(s.Workers.N), Threads: int(s.Threads.N), Alone: int(s.ThreadsAlone.N),
-		Nice: inferenceNice, Trust: Trust(s.Models, s.Trust)}
+		Nice: inferenceNice, Trust: s.Trusted()}
 }
 
 // otherFiles are the descriptors that are not connections to the public port: libraries, the log, the operators' connections,

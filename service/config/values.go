@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
-
-	"github.com/vidi-vision/vidi/service/model"
 )
 
 // The types below keep what is wrong with a value until Validate asks, because kong stops at the first flag that it cannot
@@ -108,13 +106,4 @@ func (d *Digest) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%.80q is not the SHA-256 of a file; give 64 hexadecimal digits, as `sha256sum FILE` prints them", text)
 	}
 	return nil
-}
-
-// Trust is the files of these digests, and those that were trusted when they were added to the folder.
-func Trust(folder string, digests []Digest) model.Trust {
-	trust := model.Trust{Folder: model.Folder(folder)}
-	for _, digest := range digests {
-		trust.SHA256 = append(trust.SHA256, string(digest))
-	}
-	return trust
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
-	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
@@ -36,12 +35,12 @@ func (c *classifyCmd) openModel(ctx context.Context, a *app, pictures int) (answ
 	if err != nil {
 		return nil, err
 	}
-	path, prepared, err := findModel(ctx, config.Trust(c.Models, c.Trust), c.Model, precision, a.sayTrying)
+	path, prepared, err := findModel(ctx, c.Trusted(), c.Model, precision, a.sayTrying)
 	if err != nil {
 		return nil, err
 	}
 	a.showPrinted()
-	cfg := classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Workers: c.Workers, Trust: config.Trust(c.Models, c.Trust)}, Rules: book,
+	cfg := classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Workers: c.Workers, Trust: c.Trusted()}, Rules: book,
 		Limits: preprocess.DefaultLimits().WithMaxPixels(c.MaxPixels.N)}
 	if c.Workers == 0 && pictures == 1 {
 		cfg.Engine.Workers = 1 // all cores on the one picture

@@ -23,19 +23,18 @@ import (
 )
 
 type benchCmd struct {
-	Picture   string          `arg:"" optional:"" help:"Picture file to measure with; default: a made-up JPEG of 1280 × 960."`
-	Model     string          `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." short:"m" placeholder:"NAME|FILE" env:"VIDI_MODEL"`
-	Models    string          `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Trust     []config.Digest `help:"SHA-256 of a model file that may use operators which are not on the list, as the refusal says; repeatable. It is a program: trust who made it." env:"VIDI_TRUST" placeholder:"SHA256" sep:","`
-	Precision []string        `help:"Precisions to compare; default: fp32 and bf16, or int8 for a model of that kind." short:"p" placeholder:"fp32,bf16"`
-	Threads   []int           `help:"Threads of one inference; default: 1, 2, 4, … and all cores." placeholder:"N,…"`
-	Workers   []int           `help:"Pictures at the same time; default: 1, 2, 4, … and one per core." placeholder:"N,…"`
-	Batch     []int           `help:"Pictures in one forward pass." default:"1,4,8" placeholder:"N,…"`
-	Decode    string          `help:"exact or fast." enum:"exact,fast" default:"exact"`
-	Slice     time.Duration   `help:"How long each thing is measured in each round." default:"500ms"`
-	Rounds    int             `help:"Rounds; the median of them is reported." default:"5"`
-	Format    string          `help:"text or json." short:"f" enum:"text,json" default:"text"`
-	FindPlan  string          `help:"Write the best settings for this machine as environment variables of vidi serve to this file." placeholder:"FILE" type:"path"`
+	Picture string `arg:"" optional:"" help:"Picture file to measure with; default: a made-up JPEG of 1280 × 960."`
+	Model   string `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." short:"m" placeholder:"NAME|FILE" env:"VIDI_MODEL"`
+	config.Folder
+	Precision []string      `help:"Precisions to compare; default: fp32 and bf16, or int8 for a model of that kind." short:"p" placeholder:"fp32,bf16"`
+	Threads   []int         `help:"Threads of one inference; default: 1, 2, 4, … and all cores." placeholder:"N,…"`
+	Workers   []int         `help:"Pictures at the same time; default: 1, 2, 4, … and one per core." placeholder:"N,…"`
+	Batch     []int         `help:"Pictures in one forward pass." default:"1,4,8" placeholder:"N,…"`
+	Decode    string        `help:"exact or fast." enum:"exact,fast" default:"exact"`
+	Slice     time.Duration `help:"How long each thing is measured in each round." default:"500ms"`
+	Rounds    int           `help:"Rounds; the median of them is reported." default:"5"`
+	Format    string        `help:"text or json." short:"f" enum:"text,json" default:"text"`
+	FindPlan  string        `help:"Write the best settings for this machine as environment variables of vidi serve to this file." placeholder:"FILE" type:"path"`
 }
 
 // Run measures and prints.
@@ -49,7 +48,7 @@ func (c *benchCmd) Run(a *app) error {
 	}
 	ctx, stop := a.interruptible()
 	defer stop()
-	cfg.Trust = config.Trust(c.Models, c.Trust)
+	cfg.Trust = c.Trusted()
 	if cfg.Model, _, err = findModel(ctx, cfg.Trust, c.Model, engine.FP32, a.sayTrying); err != nil {
 		return startFailure(err)
 	}

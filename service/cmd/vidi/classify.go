@@ -16,23 +16,22 @@ import (
 )
 
 type classifyCmd struct {
-	Paths     []string        `arg:"" name:"path" help:"Picture files, folders, patterns such as '*.jpg', or - for standard input."`
-	TopK      int             `help:"How many answers for each picture." short:"k" default:"3" placeholder:"3"`
-	Parents   bool            `help:"Say the groups that the answers belong to, too: cat, where the answers are tabby and tiger cat."`
-	Rules     string          `help:"File of rules that give pictures tags of your own (docs/rules.md)." placeholder:"FILE"`
-	Model     string          `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." short:"m" placeholder:"NAME|FILE" env:"VIDI_MODEL"`
-	Models    string          `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Trust     []config.Digest `help:"SHA-256 of a model file that may use operators which are not on the list, as the refusal says; repeatable. It is a program: trust who made it." env:"VIDI_TRUST" placeholder:"SHA256" sep:","`
-	Format    string          `help:"text, csv, jsonl (a result a line), or json (for one picture only its labels and confidences; for several, or with --parents or --rules, a list of results)." short:"f" enum:"text,json,jsonl,csv" default:"text"`
-	BOM       bool            `name:"bom" help:"Begin CSV with a byte-order mark, by which Excel knows UTF-8."`
-	Lang      string          `help:"Language of the names shown: en or zh." short:"l" enum:"en,zh" default:"en"`
-	NoExif    bool            `help:"Do not turn pictures as their EXIF orientation says."`
-	Decode    string          `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures." enum:"exact,fast" default:"exact"`
-	MaxPixels config.Count    `help:"Most pixels of one picture." default:"52M" placeholder:"52M" env:"VIDI_MAX_PIXELS"`
-	Precision string          `help:"fp32, bf16, int8 (needs such a model), or auto." short:"p" default:"fp32" placeholder:"fp32"`
-	Workers   int             `help:"Pictures inferred, or sent to a server, at the same time; 0 chooses." default:"0" placeholder:"N"`
-	Server    string          `help:"Have this server answer, http://HOST:5000: no model is needed here." short:"s" placeholder:"URL"`
-	Key       string          `help:"Key for the server, where it asks for one. In VIDI_KEY no other user of this machine sees it." env:"VIDI_KEY" placeholder:"KEY"`
+	Paths   []string `arg:"" name:"path" help:"Picture files, folders, patterns such as '*.jpg', or - for standard input."`
+	TopK    int      `help:"How many answers for each picture." short:"k" default:"3" placeholder:"3"`
+	Parents bool     `help:"Say the groups that the answers belong to, too: cat, where the answers are tabby and tiger cat."`
+	Rules   string   `help:"File of rules that give pictures tags of your own (docs/rules.md)." placeholder:"FILE"`
+	Model   string   `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." short:"m" placeholder:"NAME|FILE" env:"VIDI_MODEL"`
+	config.Folder
+	Format    string       `help:"text, csv, jsonl (a result a line), or json (for one picture only its labels and confidences; for several, or with --parents or --rules, a list of results)." short:"f" enum:"text,json,jsonl,csv" default:"text"`
+	BOM       bool         `name:"bom" help:"Begin CSV with a byte-order mark, by which Excel knows UTF-8."`
+	Lang      string       `help:"Language of the names shown: en or zh." short:"l" enum:"en,zh" default:"en"`
+	NoExif    bool         `help:"Do not turn pictures as their EXIF orientation says."`
+	Decode    string       `help:"exact: the pixels that Pillow gives; fast: let the JPEG decoder shrink large pictures." enum:"exact,fast" default:"exact"`
+	MaxPixels config.Count `help:"Most pixels of one picture." default:"52M" placeholder:"52M" env:"VIDI_MAX_PIXELS"`
+	Precision string       `help:"fp32, bf16, int8 (needs such a model), or auto." short:"p" default:"fp32" placeholder:"fp32"`
+	Workers   int          `help:"Pictures inferred, or sent to a server, at the same time; 0 chooses." default:"0" placeholder:"N"`
+	Server    string       `help:"Have this server answer, http://HOST:5000: no model is needed here." short:"s" placeholder:"URL"`
+	Key       string       `help:"Key for the server, where it asks for one. In VIDI_KEY no other user of this machine sees it." env:"VIDI_KEY" placeholder:"KEY"`
 }
 
 // outcome is what became of one input.

@@ -19,18 +19,17 @@ import (
 )
 
 type evalCmd struct {
-	Dataset     string          `arg:"" help:"Folder with a sub-folder of pictures for each class, or a CSV file with the columns file and label."`
-	Model       string          `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." short:"m" placeholder:"NAME|FILE" env:"VIDI_MODEL"`
-	Against     string          `help:"A second model, to set beside the first on the same pictures." placeholder:"NAME|FILE"`
-	Models      string          `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Trust       []config.Digest `help:"SHA-256 of a model file that may use operators which are not on the list, as the refusal says; repeatable. It is a program: trust who made it." env:"VIDI_TRUST" placeholder:"SHA256" sep:","`
-	Out         string          `help:"Folder for the report, and for what an interrupted run needs to go on." short:"o" default:"evaluation" type:"path" placeholder:"DIR"`
-	Fresh       bool            `help:"Begin anew, whatever an earlier run left in the folder."`
-	SkipUnknown bool            `help:"Leave out pictures of classes that the model does not have."`
-	NoExif      bool            `help:"Do not turn pictures as their EXIF orientation says."`
-	Decode      string          `help:"exact or fast." enum:"exact,fast" default:"exact"`
-	Precision   string          `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" short:"p" placeholder:"fp32"`
-	Format      string          `help:"text or json." short:"f" enum:"text,json" default:"text"`
+	Dataset string `arg:"" help:"Folder with a sub-folder of pictures for each class, or a CSV file with the columns file and label."`
+	Model   string `help:"A model's name, or a TorchScript file; default: that of vidi models set-default, else resnet18, else the first by name." short:"m" placeholder:"NAME|FILE" env:"VIDI_MODEL"`
+	Against string `help:"A second model, to set beside the first on the same pictures." placeholder:"NAME|FILE"`
+	config.Folder
+	Out         string `help:"Folder for the report, and for what an interrupted run needs to go on." short:"o" default:"evaluation" type:"path" placeholder:"DIR"`
+	Fresh       bool   `help:"Begin anew, whatever an earlier run left in the folder."`
+	SkipUnknown bool   `help:"Leave out pictures of classes that the model does not have."`
+	NoExif      bool   `help:"Do not turn pictures as their EXIF orientation says."`
+	Decode      string `help:"exact or fast." enum:"exact,fast" default:"exact"`
+	Precision   string `help:"fp32, bf16, int8 (needs such a model), or auto." default:"fp32" short:"p" placeholder:"fp32"`
+	Format      string `help:"text or json." short:"f" enum:"text,json" default:"text"`
 }
 
 // Run measures one model, or two, and writes report.html and summary.json.
@@ -71,13 +70,13 @@ func (c *evalCmd) Run(a *app) error {
 
 // measure runs one model over the dataset; then, while the model is still loaded, after.
 func (c *evalCmd) measure(ctx context.Context, a *app, name string, precision engine.Precision, side *eval.Side, after func(*classify.Classifier, *eval.Dataset) error) error {
-	path, prepared, err := findModel(ctx, config.Trust(c.Models, c.Trust), name, precision, a.sayTrying)
+	path, prepared, err := findModel(ctx, c.Trusted(), name, precision, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
 	a.showPrinted()
 	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Alone: 1,
-		Trust: config.Trust(c.Models, c.Trust)}}) // many pictures: none is ever alone
+		Trust: c.Trusted()}}) // many pictures: none is ever alone
 	if err != nil {
 		return startFailure(err)
 	}

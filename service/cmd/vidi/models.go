@@ -18,8 +18,7 @@ import (
 )
 
 type modelsCmd struct {
-	Models string          `help:"Folder of models." default:"${models}" env:"VIDI_MODELS" type:"path" placeholder:"DIR"`
-	Trust  []config.Digest `help:"SHA-256 of a model file that may use operators which are not on the list, as the refusal says; repeatable. It is a program: trust who made it." env:"VIDI_TRUST" placeholder:"SHA256" sep:","`
+	config.Folder
 
 	List       modelsListCmd      `cmd:"" aliases:"ls" default:"withargs" help:"List the models on this machine (the default)."`
 	Add        modelsAddCmd       `cmd:"" help:"Look at a model, try it, and put it into the folder with its card."`
@@ -41,8 +40,6 @@ type modelsCmd struct {
 }
 
 func (m *modelsCmd) folder() model.Folder { return model.Folder(m.Models) }
-
-func (m *modelsCmd) trust() model.Trust { return config.Trust(m.Models, m.Trust) }
 
 // modelsTryCmd is started by trial.Run.
 type modelsTryCmd struct{}

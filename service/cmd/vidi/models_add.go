@@ -68,7 +68,7 @@ func (c *modelsAddCmd) Run(m *modelsCmd, a *app) error {
 	if err := os.MkdirAll(string(folder), 0o755); err != nil {
 		return err
 	}
-	added, err := c.add(ctx, a, m.trust())
+	added, err := c.add(ctx, a, m.Trusted())
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was added")

@@ -41,7 +41,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	}
 	ctx, stop := a.interruptible()
 	defer stop()
-	path, prepared, err := findModel(ctx, m.trust(), c.Name, engine.FP32, a.sayTrying)
+	path, prepared, err := findModel(ctx, m.Trusted(), c.Name, engine.FP32, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
@@ -51,7 +51,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	if !model.BuiltIn().Has(path) && !m.folder().Has(path) && c.Version == "" && !c.DryRun {
 		return usageError(fmt.Errorf("%s is not in the folder of models, %s; add it first with `vidi models add`, or write a version into that folder with --version", c.Name, m.folder()))
 	}
-	card, err := c.calibrated(ctx, a, m.trust(), path, prepared)
+	card, err := c.calibrated(ctx, a, m.Trusted(), path, prepared)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was changed")

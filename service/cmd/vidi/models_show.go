@@ -51,7 +51,7 @@ func (c *modelsShowCmd) Run(m *modelsCmd, a *app) error {
 	}
 	facts.Recorded = manifest.SHA256[filepath.Base(path)]
 	facts.Unlisted = file.UnlistedNames()
-	refusal := file.Permit(m.trust())
+	refusal := file.Permit(m.Trusted())
 	facts.Trusted = facts.Unlisted != nil && refusal == nil
 	if c.Format == "json" {
 		return printJSON(a, facts)
@@ -113,7 +113,7 @@ func (c *modelsVerifyCmd) Run(m *modelsCmd, a *app) error {
 		if isTerminal(a.stderr) {
 			fmt.Fprintf(a.stderr, "vidi: %d of %d: trying %s\n", i+1, len(paths), path)
 		}
-		says, err := c.verify(ctx, m.trust(), path)
+		says, err := c.verify(ctx, m.Trusted(), path)
 		if ctx.Err() != nil {
 			return errors.New("interrupted")
 		}
