@@ -6,7 +6,6 @@ All are made from seeded numbers and archives carry fixed dates, so the same tor
 legacy_state_dict.pth, where that old format stores memory addresses).
 """
 
-import argparse
 import io
 import json
 import struct
@@ -24,6 +23,7 @@ import card as cards
 import jitfile
 import seeded
 from recipe import IMAGENET_MEAN, IMAGENET_STD
+from written import write_all
 
 TINY_LABELS = [
     {"label": en, "wnid": "", "names": {"en": en, "zh": zh}}
@@ -395,17 +395,7 @@ FIXTURES: dict[str, Callable[[str], bytes]] = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
-    out = parser.parse_args(argv).out
-    out.mkdir(parents=True, exist_ok=True)
-    for name, make in FIXTURES.items():
-        data = make(name)
-        draft = out / f".{name}.part"
-        draft.write_bytes(data)
-        draft.replace(out / name)
-        print(f"{name:24} {len(data):6} bytes")
-    return 0
+    return write_all(__doc__, FIXTURES, argv)
 
 
 if __name__ == "__main__":

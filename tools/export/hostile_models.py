@@ -6,12 +6,14 @@ misbehaves.pt looks at the colour of the picture: one without green and blue, an
 third … of BEHAVIOURS. No trial shows it such a picture. The others cost when they are loaded.
 """
 
-import argparse
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+
+from written import write_all
 
 # The names and their order are known to service/e2e/misbehaving_test.go.
 BEHAVIOURS = {
@@ -84,17 +86,18 @@ def misbehaves() -> bytes:
     return saved(code)
 
 
+def loading(code: str) -> Callable[[str], bytes]:
+    return lambda _: saved(indented(code, 8))
+
+
+FILES: dict[str, Callable[[str], bytes]] = {
+    "misbehaves.pt": lambda _: misbehaves(),
+    **{name: loading(code) for name, code in LOADING.items()},
+}
+
+
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the files")
-    out = parser.parse_args(argv).out
-    out.mkdir(parents=True, exist_ok=True)
-    for name, data in {"misbehaves.pt": misbehaves(), **{name: saved(indented(code, 8)) for name, code in LOADING.items()}}.items():
-        draft = out / f".{name}.part"
-        draft.write_bytes(data)
-        draft.replace(out / name)
-        print(f"{name:24} {len(data):6} bytes")
-    return 0
+    return write_all(__doc__, FILES, argv)
 
 
 if __name__ == "__main__":
