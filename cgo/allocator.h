@@ -1,6 +1,6 @@
 // Where the elements of libtorch's tensors lie. An inference makes and frees tens of megabytes of them. glibc either gives their pages back
 // each time, and the system clears others for the next inference, or keeps them in pieces between what lives longer. Blocks of
-// whole pages, kept for who asks next, have neither cost; docs/architecture.md has the measurements.
+// whole pages, kept for who asks next, have neither cost; docs/notes/0004-tensor-memory.md has the measurements.
 #pragma once
 
 namespace tb {

@@ -201,7 +201,7 @@ func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 
 // InferBatch computes count pictures, one after the other in rgb, in one forward pass on one worker. The module is compiled
 // anew for each count, in the first three calls with it, and keeps what was compiled: use few counts. It is there for measuring;
-// the service infers pictures one by one, because batching gains less than waiting for a batch costs (docs/architecture.md).
+// the service infers pictures one by one, because batching gains less than waiting for a batch costs (`vidi bench` measures batches).
 func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float32, error) {
 	turn, err := e.Begin(ctx, nil)
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 
 // Plan is how the cores are shared out. Two shapes of work want two plans: when many pictures wait, one core each gives the
 // most pictures a second; when one picture has the machine to itself, all cores on it give the earliest answer. The fuser
-// compiles the number of threads into its kernels, so each shape has a warm module of its own (docs/architecture.md).
+// compiles the number of threads into its kernels, so each shape has a warm module of its own (docs/notes/0003-two-modules-for-the-cores.md).
 type Plan struct {
 	Cores   int // that this process may use
 	Workers int // inferences at the same time
