@@ -120,17 +120,36 @@ func (l *Listener) admit(from netip.Prefix) Reason {
 // dropOldest closes the connection that has been sending its header for the longest time, of those that are in the way.
 func (l *Listener) dropOldest(from netip.Prefix, reason Reason) bool {
 	l.mu.Lock()
-	at := l.unfinished.Front()
-	for at != nil && reason == Share && at.Value.(*connection).from != from {
-		at = at.Next()
+	oldest := l.oldest(func(c *connection) bool { return reason != Share || c.from == from })
+	if oldest != nil {
+		l.drop(oldest)
 	}
 	l.mu.Unlock()
-	if at == nil {
+	if oldest == nil {
 		return false
 	}
 	l.limits.Refused(Header)
-	at.Value.(*connection).Close()
+	oldest.Close()
 	return true
+}
+
+// oldest is the connection that has been sending its header for the longest time, of those that
+// count; nil where there is none. A header that has come whole is not unfinished, although
+// net/http may not have read it to its end yet. l.mu is locked.
+func (l *Listener) oldest(counts func(*connection) bool) *connection {
+	for at := l.unfinished.Front(); at != nil; at = at.Next() {
+		if c := at.Value.(*connection); !c.header.ended && counts(c) {
+			return c
+		}
+	}
+	return nil
+}
+
+// drop ends c for its reader: what comes of its header before c is closed makes no request of it,
+// whose answer would be cut off. l.mu is locked.
+func (l *Listener) drop(c *connection) {
+	c.dropped = true
+	l.forget(c)
 }
 
 // connection gives its place back when it is closed.
@@ -142,6 +161,7 @@ type connection struct {
 
 	// Under of.mu.
 	inHeader bool // what is read belongs to a header, not to a body
+	dropped  bool // it is about to be closed
 	header   header
 	place    *list.Element // among the unfinished; nil where none of it has come
 }
@@ -150,13 +170,22 @@ type connection struct {
 // times their length, before anybody could count.
 func (c *connection) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if n > 0 && !c.of.came(c, p[:n]) {
+	if n == 0 {
+		return n, err
+	}
+	switch came := c.of.came(c, p[:n]); came {
+	case nil:
+		return n, err
+	case errTooManyFields:
 		c.of.limits.Refused(Header)
 		tellTooManyFields(c.Conn)
 		return 0, io.EOF // net/http closes without a word of its own
+	default:
+		return 0, came
 	}
-	return n, err
 }
+
+var errTooManyFields = errors.New("a header with too many fields")
 
 // Close closes the connection, once.
 func (c *connection) Close() error {
@@ -173,13 +202,18 @@ func (c *connection) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// came counts what came of a header, and reports whether it has not too many fields. It closes the connections that have been
-// sending theirs for the longest time if all of them are too much. An honest header comes in one packet, and is read at once.
-func (l *Listener) came(c *connection, data []byte) bool {
+// came counts what came of a header. The error is errTooManyFields, or that c was dropped. It closes the connections that have
+// been sending their headers for the longest time if all of them are too much. An honest header comes in one packet, and is read
+// at once.
+func (l *Listener) came(c *connection, data []byte) error {
 	l.mu.Lock()
+	if c.dropped {
+		l.mu.Unlock()
+		return net.ErrClosed
+	}
 	if !c.inHeader {
 		l.mu.Unlock()
-		return true
+		return nil
 	}
 	if c.place == nil {
 		c.place = l.unfinished.PushBack(c)
@@ -193,16 +227,26 @@ func (l *Listener) came(c *connection, data []byte) bool {
 	}
 	var late []*connection
 	for l.bytes > unfinishedBytes {
-		oldest := l.unfinished.Front().Value.(*connection)
-		l.forget(oldest)
+		oldest := l.oldest(func(*connection) bool { return true })
+		if oldest == nil {
+			break // all have come whole, and are being read
+		}
+		l.drop(oldest)
 		late = append(late, oldest)
 	}
+	gone := c.dropped
 	l.mu.Unlock()
 	for _, c := range late {
 		l.limits.Refused(Header)
 		c.Close()
 	}
-	return few
+	switch {
+	case !few:
+		return errTooManyFields
+	case gone:
+		return net.ErrClosed
+	}
+	return nil
 }
 
 // headerEnds is told by the server when c's header was read to its end, and headerBegins when the next request may come.

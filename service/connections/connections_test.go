@@ -357,3 +357,106 @@ func TestUnfinishedHeadersGiveWay(t *testing.T) {
 		t.Errorf("refused: %v", refused.count)
 	}
 }
+
+// A header that has come whole does not give way, although net/http has not read it to its end
+// yet; and one that gave way makes no request any more, whatever comes of it before it is closed.
+func TestOnlyUnfinishedHeadersGiveWay(t *testing.T) {
+	l := Limit(nil, Limits{Most: 2})
+	open := func() (*connection, net.Conn) {
+		t.Helper()
+		if reason := l.admit(netip.Prefix{}); reason != "" {
+			t.Fatal(reason)
+		}
+		inner, client := net.Pipe()
+		t.Cleanup(func() { client.Close() })
+		return &connection{Conn: inner, of: l, inHeader: true}, client
+	}
+	read := func(c *connection, client net.Conn, sent string) error {
+		go io.WriteString(client, sent)
+		_, err := c.Read(make([]byte, 100))
+		return err
+	}
+	whole, wholeClient := open()
+	if err := read(whole, wholeClient, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if l.dropOldest(netip.Prefix{}, AllTaken) {
+		t.Error("a whole header gave way")
+	}
+	half, halfClient := open()
+	if err := read(half, halfClient, "GET / HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	l.limits.Refused = func(Reason) { // it has given way, and is not closed yet
+		if err := read(half, halfClient, "Host: x\r\n\r\n"); err != net.ErrClosed {
+			t.Errorf("a header that gave way is read: %v", err)
+		}
+	}
+	if !l.dropOldest(netip.Prefix{}, AllTaken) {
+		t.Error("an unfinished header did not give way")
+	}
+	if l.open != 1 || l.unfinished.Len() != 1 {
+		t.Errorf("%d connections are open, %d headers unfinished", l.open, l.unfinished.Len())
+	}
+}
+
+// Where everything is taken all the time, whoever sends a whole header is answered, or told that
+// there is no room: no answer is cut off.
+func TestNoAnswerIsCutOff(t *testing.T) {
+	const most = 8
+	addr, _ := serve(t, Limits{Most: most}, echo)
+	stop := make(chan struct{})
+	var slow, whole sync.WaitGroup
+	for range most {
+		slow.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nX: ")
+				_ = c.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+				_, _ = c.Read(make([]byte, 1))
+				c.Close()
+			}
+		})
+	}
+	answered := make(chan int, 400)
+	for range 4 {
+		whole.Go(func() {
+			for range 100 {
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+				if response, err := http.ReadResponse(bufio.NewReader(c), nil); err != nil {
+					t.Errorf("no answer: %v", err)
+				} else {
+					response.Body.Close()
+					answered <- response.StatusCode
+				}
+				c.Close()
+			}
+		})
+	}
+	whole.Wait()
+	close(stop)
+	slow.Wait()
+	close(answered)
+	count := map[int]int{}
+	for status := range answered {
+		count[status]++
+	}
+	t.Log(count)
+	if count[http.StatusOK] == 0 {
+		t.Error("nobody was answered")
+	}
+}
