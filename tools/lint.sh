@@ -5,6 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Pinned, because a new release may find new things on any day.
 staticcheck=honnef.co/go/tools/cmd/staticcheck@v0.7.0
+actionlint=github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 go=$(third_party/find-go.sh)
 gofmt=$("$go" env GOROOT)/bin/gofmt
 
@@ -23,5 +24,11 @@ shellcheck -x "${scripts[@]}" || failed=1
 "$go" run "$staticcheck" ./... || failed=1
 (cd deploy/check && "$go" vet ./... && "$go" run "$staticcheck" ./...) || failed=1 # a module of its own
 check "import \"C\" outside torchbind/bind.go" "$(git grep -lE '^import "C"' -- '*.go' ':!torchbind/bind.go' || true)"
+if "$go" run "$actionlint" -version >/dev/null 2>&1; then
+  "$go" run "$actionlint" || failed=1
+else
+  echo "lint: $actionlint cannot be fetched, so .github/workflows is not checked"
+fi
+check "versions that differ" "$(/usr/bin/python3 tools/lint/versions.py || true)"
 [ $failed = 0 ] && echo "lint: clean"
 exit $failed

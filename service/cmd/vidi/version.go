@@ -8,9 +8,10 @@ import (
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// The release, and the commit where Go cannot read it from a repository; the build may set both: -ldflags "-X main.version=…".
+// The release, which make lint holds every other part of the tree to, and the commit where Go cannot read it from a repository; the
+// build may set both: -ldflags "-X main.version=…".
 var (
-	version = "0.1.0-dev"
+	version = "0.1.0"
 	commit  = ""
 )
 
