@@ -29,6 +29,8 @@ if "$go" run "$actionlint" -version >/dev/null 2>&1; then
 else
   echo "lint: $actionlint cannot be fetched, so .github/workflows is not checked"
 fi
-check "versions that differ" "$(/usr/bin/python3 tools/lint/versions.py || true)"
+/usr/bin/python3 tools/lint/names.py || failed=1
+"$go" list -f '{{.ImportPath}}{{range .Imports}} {{.}}{{end}}' ./... | /usr/bin/python3 tools/lint/layers.py || failed=1
+/usr/bin/python3 tools/lint/versions.py || failed=1
 [ $failed = 0 ] && echo "lint: clean"
 exit $failed
