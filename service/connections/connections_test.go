@@ -403,11 +403,11 @@ func TestOnlyUnfinishedHeadersGiveWay(t *testing.T) {
 // Where everything is taken all the time, whoever sends a whole header is answered, or told that
 // there is no room: no answer is cut off.
 func TestNoAnswerIsCutOff(t *testing.T) {
-	const most = 8
+	const most = 40 // of which one address gets three quarters; the rest can be told at the same time
 	addr, _ := serve(t, Limits{Most: most}, echo)
 	stop := make(chan struct{})
 	var slow, whole sync.WaitGroup
-	for range most {
+	for range most * 3 / 4 {
 		slow.Go(func() {
 			for {
 				select {
