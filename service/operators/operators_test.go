@@ -169,7 +169,11 @@ func TestFindingsAreBoundedAndPrintable(t *testing.T) {
 		t.Errorf("%d findings", len(found))
 	}
 	found = Check(Code{Globals: map[string][]string{"data\x1b[31m.pkl": {"os.\x1b]" + strings.Repeat("x", 1000)}}})
-	if text := found[0].String(); len(text) > 400 || strings.ContainsAny(text, "\x1b\n") {
+	if text := found[0].String(); len(text) > 400 || strings.ContainsAny(text, "\x1b\n") ||
+		!strings.Contains(text, `data\x1b[31m.pkl`) {
+		t.Errorf("%q", text)
+	}
+	if text := printable("a" + strings.Repeat("é", 100)); text != "a"+strings.Repeat("é", 59)+"…" {
 		t.Errorf("%q", text)
 	}
 }

@@ -4,7 +4,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
+	"unicode/utf8"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // globals are what libtorch's own reader of pickles makes values with; it knows no others but classes (serialization/unpickler.cpp).
@@ -38,14 +40,12 @@ func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys
 // printable is a name out of a file as it may be shown: short, and without control characters.
 func printable(name string) string {
 	const longest = 120
-	name = strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, name)
-	if len(name) > longest {
-		name = strings.ToValidUTF8(name[:longest], "") + "…"
+	if len(name) <= longest {
+		return userfile.Printable(name)
 	}
-	return name
+	end := longest
+	for end > longest-utf8.UTFMax && !utf8.RuneStart(name[end]) { // not within a character
+		end--
+	}
+	return userfile.Printable(name[:end]) + "…"
 }
