@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/model"
+	"github.com/vidi-vision/vidi/service/sandbox"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
 
@@ -55,6 +56,22 @@ func (p *logPipe) read() {
 func (p *logPipe) hold() {
 	p.r.SetReadDeadline(time.Now())
 	<-p.done
+}
+
+// fill leaves no room in the pipe.
+func (p *logPipe) fill(t *testing.T) {
+	t.Helper()
+	w, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", p.w.Fd()), os.O_WRONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	for _, size := range []int{4096, 1} { // pages, and what is left of the last one
+		for err = nil; err == nil; {
+			_ = w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond))
+			_, err = w.Write(bytes.Repeat([]byte("\n"), size))
+		}
+	}
 }
 
 // longest is the longest line of a text.
@@ -364,5 +381,24 @@ func TestACrashLeavesItsReport(t *testing.T) {
 	log := s.stderr.String()
 	if at := strings.Index(log, "SIGABRT: abort"); at < strings.Index(log, "path=/predict") || !strings.Contains(log[max(at, 0):], "goroutine 1 ") {
 		t.Errorf("no report: %s", lastLines(log, 20))
+	}
+}
+
+// R3: where nobody reads the log a crash ends the process all the same, so that it can be started
+// again.
+func TestACrashEndsWhereNobodyReads(t *testing.T) {
+	for _, mode := range []sandbox.Mode{sandbox.Auto, sandbox.Off} {
+		t.Setenv(sandbox.Variable, string(mode))
+		s, pipe := startWithPipe(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt"))
+		s.ready(t)
+		pipe.hold()
+		pipe.fill(t)
+		begun := time.Now()
+		s.cmd.Process.Signal(syscall.SIGABRT)
+		code := s.exitCode(t)
+		t.Logf("%s: it ended with %d after %v", mode, code, time.Since(begun))
+		if code != 2 {
+			t.Errorf("%s: code %d", mode, code)
+		}
 	}
 }

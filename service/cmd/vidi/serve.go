@@ -78,6 +78,11 @@ func openConnections(s config.Serve) int { return s.Connections(memoryLimit().by
 // Run serves until a signal. Signals are caught before anything that takes time: one that comes while
 // the model loads would kill.
 func (c *serveCmd) Run(program *kong.Kong, a *app) error {
+	if raw(a.stderr) == os.Stderr {
+		if stderr := logs.UnblockStderr(); stderr != nil {
+			os.Stderr, a.stderr = stderr, forPeople(stderr)
+		}
+	}
 	if c.held = a.held; c.held == 0 {
 		if err := c.confine(); err != nil {
 			return startFailure(err)
