@@ -135,3 +135,48 @@ func TestAHeldServerSeesChanges(t *testing.T) {
 	put(t, folder, "tiny-2.pt", read(t, filepath.Join(elsewhere, "tiny-2.pt")))
 	mustOperate(t, admin, "swap", "tiny@2")
 }
+
+// A folder of models that is a link is switched below a running server, as deployments do.
+func TestAHeldServerFollowsItsSwitchedFolder(t *testing.T) {
+	if sandbox.ABI() == 0 {
+		t.Skip("this kernel has no Landlock: nothing holds the server")
+	}
+	at := t.TempDir()
+	for _, version := range []string{"1", "2"} {
+		release := filepath.Join(at, "releases", version)
+		if err := os.MkdirAll(release, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		tiny := torchtest.File(t, "build/fixtures/tiny.pt")
+		r := vidi(t, nil, "models", "--models", release, "add", tiny, "--name=tiny", "--version="+version)
+		if r.code != 0 {
+			t.Fatalf("%+v", r)
+		}
+	}
+	outside := filepath.Join(at, "outside")
+	if err := os.Rename(filepath.Join(at, "releases/2"), outside); err != nil {
+		t.Fatal(err)
+	}
+	models := filepath.Join(at, "models")
+	point := func(to string) {
+		t.Helper()
+		if err := os.Symlink(to, models+".new"); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(models+".new", models); err != nil {
+			t.Fatal(err)
+		}
+	}
+	point("releases/1")
+	s, admin := startAdmin(t, "--models="+models)
+	s.ready(t)
+	point("outside")
+	if r := operator(t, admin, "swap", "tiny@2"); r.code == 0 {
+		t.Errorf("a folder beside the link was read: %+v", r)
+	}
+	if err := os.Rename(outside, filepath.Join(at, "releases/2")); err != nil {
+		t.Fatal(err)
+	}
+	point("releases/2")
+	mustOperate(t, admin, "swap", "tiny@2")
+}

@@ -330,3 +330,40 @@ func TestFlagsOfOpenat(t *testing.T) {
 		}
 	}
 }
+
+// A link may be switched within a folder of releases, and opens no folder that holds other things.
+func TestSwitchedFolders(t *testing.T) {
+	at, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range []string{"site/releases/1", "site/models-1"} {
+		if err := os.MkdirAll(filepath.Join(at, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for n, c := range []struct{ to, want string }{
+		{"releases/1", "site/releases"},
+		{"../site/releases/1", "site/releases"},
+		{at + "/site/releases/1", "site/releases"},
+		{"models-1", ""}, // keys may lie there
+		{"../site", ""},  // more than that
+		{"/", ""},
+		{"nothing", ""},
+	} {
+		link := filepath.Join(at, "site", fmt.Sprint("link-", n))
+		if err := os.Symlink(c.to, link); err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if c.want != "" {
+			want = []string{filepath.Join(at, c.want)}
+		}
+		if got := sandbox.Switched(link); !slices.Equal(got, want) {
+			t.Errorf("a link to %s: %q, want %q", c.to, got, want)
+		}
+	}
+	if got := sandbox.Switched(filepath.Join(at, "site/releases")); got != nil {
+		t.Errorf("no link: %q", got)
+	}
+}

@@ -3,6 +3,7 @@ package sandbox
 import (
 	"debug/elf"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -68,6 +69,33 @@ func Watched(file string) []string {
 		}
 	}
 	return paths
+}
+
+// Switched are the folders that another folder, if it is a symbolic link, may lead to later: all
+// beside the one that it leads to now. Those beside the link itself do not count, because anything
+// may lie there, and the root is left out.
+func Switched(folder string) []string {
+	info, err := os.Lstat(folder)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return nil
+	}
+	target, err := filepath.EvalSymlinks(folder)
+	if err != nil {
+		return nil
+	}
+	own, err := filepath.Abs(filepath.Dir(folder))
+	if err != nil {
+		return nil
+	}
+	if own, err = filepath.EvalSymlinks(own); err != nil {
+		return nil
+	}
+	around := filepath.Dir(target)
+	// A folder that the link's own lies in holds that as well.
+	if within, err := filepath.Rel(around, own); err != nil || !strings.HasPrefix(within, "..") {
+		return nil
+	}
+	return []string{around}
 }
 
 // Program is the rules' Execute for starting this program: itself, and the loader that the kernel

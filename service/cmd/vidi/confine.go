@@ -60,6 +60,7 @@ func (c *serveCmd) needs() (sandbox.Rules, error) {
 		links, _ := filepath.Glob(filepath.Join(folder, "*"))
 		read(links...) // what they point to may lie elsewhere
 	}
+	read(sandbox.Switched(c.Models)...)
 	for _, name := range c.ModelNames() {
 		if path, err := locateModel(c.Models, name, c.Engine().Precision); err == nil {
 			read(path)
