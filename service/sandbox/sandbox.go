@@ -21,6 +21,8 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -96,32 +98,43 @@ func restrictFor(mode Mode, rules Rules) error {
 }
 
 // marker is the variable by which Enter tells the program that it runs again, restricted: the
-// number of the process, Landlock's ABI, and the descriptor of [scoreFile]. The first keeps a
-// process that inherits it from believing it.
+// number of the process, Landlock's ABI, the descriptor of [scoreFile], and those of the files that
+// are kept. The first keeps a process that inherits it from believing it.
 const marker = "VIDI_SANDBOX_ENTERED"
 
-// Entered is the version of Landlock's ABI that holds this whole process, 0 for none. It must be
-// called first at the start of the program, and only once: it takes the variable by which it knows
-// out of the environment.
-func Entered() int {
-	var pid, abi, descriptor int
-	_, err := fmt.Sscan(os.Getenv(marker), &pid, &abi, &descriptor)
+// Entered is the version of Landlock's ABI that holds this whole process, 0 for none, and the files
+// that [Enter] has kept open. It must be called first at the start of the program, and only once: it
+// takes the variable by which it knows out of the environment.
+func Entered() (abi int, kept []*os.File) {
+	told := strings.Fields(os.Getenv(marker))
 	os.Unsetenv(marker)
-	if err != nil || pid != os.Getpid() {
-		return 0
+	var numbers []int
+	for _, word := range told {
+		n, err := strconv.Atoi(word)
+		if err != nil {
+			return 0, nil
+		}
+		numbers = append(numbers, n)
 	}
-	if descriptor > 0 {
+	if len(numbers) < 3 || numbers[0] != os.Getpid() {
+		return 0, nil
+	}
+	if descriptor := numbers[2]; descriptor > 0 {
 		unix.CloseOnExec(descriptor)
 		score.file = os.NewFile(uintptr(descriptor), scoreFile)
 	}
-	return abi
+	for _, descriptor := range numbers[3:] {
+		unix.CloseOnExec(descriptor)
+		kept = append(kept, os.NewFile(uintptr(descriptor), "kept by sandbox.Enter"))
+	}
+	return numbers[1], kept
 }
 
 // Enter holds this process to the rules by starting the program again in its place, with the same
-// process number, arguments and standard streams: whatever else was open or running is gone. It
-// returns only where that is not so: nil where the mode is [Off] or the kernel has no Landlock. Who
-// calls it must not call it again once [Entered] is not 0.
-func Enter(mode Mode, rules Rules) error {
+// process number, arguments and standard streams: of whatever else was open or running only the
+// files to keep are left. It returns only where that is not so: nil where the mode is [Off] or the
+// kernel has no Landlock. Who calls it must not call it again once [Entered] is not 0.
+func Enter(mode Mode, rules Rules, keep ...*os.File) error {
 	if mode == Off || mode != Required && ABI() == 0 {
 		return nil
 	}
@@ -141,7 +154,15 @@ func Enter(mode Mode, rules Rules) error {
 			return
 		}
 		told := fmt.Sprintf("%s=%d %d %d", marker, os.Getpid(), ABI(), descriptor)
+		for _, file := range keep {
+			if _, err := unix.FcntlInt(file.Fd(), unix.F_SETFD, 0); err != nil {
+				failed <- fmt.Errorf("keeping %s open: %w", file.Name(), err)
+				return
+			}
+			told += fmt.Sprintf(" %d", file.Fd())
+		}
 		err = unix.Exec(program, os.Args, append(os.Environ(), told))
+		runtime.KeepAlive(keep)
 		failed <- fmt.Errorf("starting %s again under Landlock: %w", program, err)
 	}()
 	return <-failed

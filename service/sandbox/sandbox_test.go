@@ -23,12 +23,12 @@ import (
 const deed = "SANDBOX_TEST_DEED"
 
 func TestMain(m *testing.M) {
-	abi := sandbox.Entered()
+	abi, kept := sandbox.Entered()
 	name, argument, _ := strings.Cut(os.Getenv(deed), " ")
 	if name == "" {
 		os.Exit(m.Run())
 	}
-	if err := do(name, argument, abi); err != nil {
+	if err := do(name, argument, abi, kept...); err != nil {
 		fmt.Println(err)
 	} else {
 		fmt.Println("done")
@@ -36,8 +36,24 @@ func TestMain(m *testing.M) {
 }
 
 // do tries something; the error is what the kernel says to it.
-func do(name, argument string, abi int) error {
+func do(name, argument string, abi int, kept ...*os.File) error {
 	switch name {
+	case "listening": // the port is the same one, and was never anybody else's
+		if len(kept) != 1 {
+			return fmt.Errorf("%d files were kept", len(kept))
+		}
+		l, err := net.FileListener(kept[0])
+		if err != nil {
+			return err
+		}
+		if got := l.Addr().String(); got != os.Getenv("LISTENING") {
+			return fmt.Errorf("%s was kept", got)
+		}
+		c, err := l.Accept() // who called before
+		if err != nil {
+			return err
+		}
+		return c.Close()
 	case "open": // FLAGS PATH
 		var flags int
 		var path string
@@ -77,10 +93,26 @@ func do(name, argument string, abi int) error {
 			rules := sandbox.Rules{Execute: programs,
 				Read: slices.Concat([]string{folder}, sandbox.Libraries(),
 					sandbox.Kernel())}
-			return sandbox.Enter(sandbox.Auto, rules)
+			var keep []*os.File
+			if rest == "listening" {
+				l, err := net.Listen("tcp", "127.0.0.1:0")
+				if err != nil {
+					return err
+				}
+				file, err := l.(*net.TCPListener).File()
+				if err != nil {
+					return err
+				}
+				if _, err := net.Dial("tcp", l.Addr().String()); err != nil {
+					return err
+				}
+				os.Setenv("LISTENING", l.Addr().String())
+				keep = append(keep, file)
+			}
+			return sandbox.Enter(sandbox.Auto, rules, keep...)
 		}
 		name, argument, _ := strings.Cut(rest, " ")
-		return do(name, argument, abi)
+		return do(name, argument, abi, kept...)
 	case "forbidden": // NUMBER of a system call, and two arguments; or open and its flags
 		torchbind.NameTrappedCalls()
 		if err := sandbox.ForbidCalls(); err != nil {
@@ -265,8 +297,11 @@ func TestEnterHoldsTheWholeProcess(t *testing.T) {
 			t.Errorf("%s: %q, want %q; %s", path, said, want, stderr)
 		}
 	}
+	if said, stderr, _ := again(t, nil, "enter listening|"+mine); said != "done" {
+		t.Errorf("a port that was kept: %q; %s", said, stderr)
+	}
 	// What another process was told is not believed.
-	t.Setenv("VIDI_SANDBOX_ENTERED", "1 7")
+	t.Setenv("VIDI_SANDBOX_ENTERED", "1 7 0")
 	what := fmt.Sprintf("enter open 0 %s|%s", secret, mine)
 	if said, _, _ := again(t, nil, what); said != "permission denied" {
 		t.Errorf("an inherited variable was believed: %s", said)

@@ -22,20 +22,20 @@ func (c *serveCmd) confine() error {
 		return err
 	}
 	// Who has a port that is taken is told by other processes' files, which nobody sees from
-	// inside.
+	// inside. The ports stay open meanwhile, so that nobody else can take them.
 	ports, err := c.listen()
 	if err != nil {
 		return err
 	}
-	ports.public.Close()
-	if ports.admin != nil {
-		ports.admin.Close()
+	files, err := ports.files()
+	if err != nil {
+		return err
 	}
 	rules, err := c.needs()
 	if err != nil {
 		return err
 	}
-	return sandbox.Enter(mode, rules)
+	return sandbox.Enter(mode, rules, files...)
 }
 
 // needs is everything that a server with these settings reads, writes, starts and connects to.

@@ -57,8 +57,9 @@ type app struct {
 
 	lines *logs.Writer // what stderr is while a server runs; nil elsewhere
 
-	held        int      // the ABI of Landlock that holds this process, 0 for none
-	environment []string // where misspelt variables are looked for, as os.Environ has it
+	held        int        // the ABI of Landlock that holds this process, 0 for none
+	kept        []*os.File // what was opened before it was held: a server's ports
+	environment []string   // where misspelt variables are looked for, as os.Environ has it
 }
 
 // interruptible is a context that ends with the first SIGINT or SIGTERM. The second one ends the process: what waits for standard
@@ -88,10 +89,10 @@ func startFailure(err error) error { return &exitError{code: exitNoStart, err: e
 func usageError(err error) error   { return &exitError{code: exitWrongUse, err: err} }
 
 func main() {
-	held := sandbox.Entered()
+	held, kept := sandbox.Entered()
 	followQuota()
 	os.Exit(run(os.Args[1:], &app{ctx: context.Background(), stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		held: held, environment: os.Environ()}))
+		held: held, kept: kept, environment: os.Environ()}))
 }
 
 // followQuota makes GOMAXPROCS the whole cores of a container's CPU quota, at least one. Go alone rounds the quota up, and

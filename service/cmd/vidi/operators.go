@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -36,8 +37,39 @@ type operators struct {
 // listeners are the ports of a server; admin is nil where it is turned off.
 type listeners struct{ public, admin net.Listener }
 
+// files are the open ports as [sandbox.Enter] can keep them, and keptListeners turns them back.
+func (l listeners) files() (files []*os.File, err error) {
+	for _, port := range []net.Listener{l.public, l.admin} {
+		if port == nil {
+			continue
+		}
+		file, err := port.(*net.TCPListener).File()
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file)
+	}
+	return files, nil
+}
+
+func keptListeners(files []*os.File) (l listeners, err error) {
+	for i, port := range []*net.Listener{&l.public, &l.admin} {
+		if i >= len(files) {
+			break
+		}
+		if *port, err = net.FileListener(files[i]); err != nil {
+			return l, err
+		}
+		files[i].Close() // the listener has its own
+	}
+	return l, nil
+}
+
 // listen opens both ports, and reports both where neither is free.
 func (c *serveCmd) listen() (l listeners, err error) {
+	if len(c.kept) > 0 {
+		return keptListeners(c.kept)
+	}
 	l.public, err = net.Listen("tcp", c.Addr)
 	if err != nil {
 		err = listenFailure("--addr", c.Addr, err)

@@ -26,7 +26,8 @@ import (
 
 type serveCmd struct {
 	config.Serve
-	held int // the ABI of Landlock that holds this process, 0 for none
+	held int        // the ABI of Landlock that holds this process, 0 for none
+	kept []*os.File // the ports, where they were opened before it was held
 }
 
 // boundHeap makes Go collect garbage long before the heap has what decoding may use: pictures of 200 MB come and go, and the
@@ -83,7 +84,7 @@ func (c *serveCmd) Run(program *kong.Kong, a *app) error {
 			os.Stderr, a.stderr = stderr, forPeople(stderr)
 		}
 	}
-	if c.held = a.held; c.held == 0 {
+	if c.held, c.kept = a.held, a.kept; c.held == 0 {
 		if err := c.confine(); err != nil {
 			return startFailure(err)
 		}
