@@ -130,6 +130,15 @@ func TestModelsThatMisbehave(t *testing.T) {
 	}
 }
 
+// TestModelsThatLoopWhileTheyLoad: nothing could end those but the trial, so the loop alone is reason enough to refuse them.
+func TestModelsThatLoopWhileTheyLoad(t *testing.T) {
+	loops := torchtest.File(t, "build/fixtures/loops_in_setstate.pt")
+	ran := vidi(t, nil, "classify", "-m", loops, torchtest.File(t, "examples/cat.png"))
+	if ran.code == 0 || !strings.Contains(ran.stderr, "while (code/__torch__/") || !strings.Contains(ran.stderr, "runs while the file is loaded") {
+		t.Errorf("code %d:\n%s", ran.code, ran.stderr)
+	}
+}
+
 // TestStuckWorkers: nothing can end one operator that takes hours. Its client is answered, the server says that it is of no use any more,
 // and it ends when it is told to.
 func TestStuckWorkers(t *testing.T) {

@@ -75,6 +75,10 @@ var elsewhere = map[string][]string{
 	"R6a": {"service/e2e TestModelsThatMisbehave", "cgo Budget.MemoryIsBounded", "cgo Budget.ConstantsAreNotComputedAheadBeyondTheLimit", "cgo Budget.OthersAreNotCharged"},
 	"R6b": {"service/e2e TestModelsThatMisbehave", "service/e2e TestStuckWorkers", "cgo Budget.LoopsThatNeverEndAreEnded", "torchbind TestRunUntilLeaves"},
 	"R6c": {"service/e2e TestModelsThatMisbehave"},
+	"R6d": {
+		"service/e2e TestModelsThatLoopWhileTheyLoad", "service/operators TestWhatRunsWhileLoading", "service/trial TestATrialEndsWhileLoading",
+		"service/engine TestLoadIsGivenUp", "service/registry TestALoadThatIsGivenUp",
+	},
 	"R5c": {
 		"service/e2e TestTheServerHoldsAHostileModel", "service/e2e TestAHeldServerSeesChanges",
 		"service/sandbox TestEnterHoldsTheWholeProcess",

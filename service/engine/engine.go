@@ -32,7 +32,7 @@ type Engine struct {
 func (e *Engine) Fork(ctx context.Context, cfg Config) (*Engine, error) {
 	return onOwnPool(cfg, func(p *Pool) (*Engine, error) {
 		fork := &Engine{pool: p, card: e.card, precision: e.precision, prepared: e.prepared}
-		err := fork.start(ctx, func(w *torchbind.Worker) (err error) {
+		err := fork.start(ctx, loadTime(0), func(w *torchbind.Worker) (err error) {
 			if fork.module, err = e.module.Fork(); err != nil {
 				return err
 			}
@@ -65,14 +65,33 @@ func onOwnPool(cfg Config, open func(*Pool) (*Engine, error)) (*Engine, error) {
 }
 
 // start has makeModule make the module, inside the Do of one more worker like the pool's: the module still changes while it is
-// being compiled, so nobody else may run it. On an error nothing is left.
-func (e *Engine) start(ctx context.Context, makeModule func(*torchbind.Worker) error) error {
+// being compiled, so nobody else may run it. On an error nothing is left, but for a [*LoadTimeError].
+func (e *Engine) start(ctx context.Context, limit time.Duration, makeModule func(*torchbind.Worker) error) error {
 	worker, err := e.pool.newWorker(e.pool.plan.Threads)
 	if err != nil {
 		return err
 	}
-	err = worker.Do(ctx, func() error { return makeModule(worker) })
-	worker.Close()
+	made := make(chan error) // without room: what nobody takes is given up
+	tooLate, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		err := worker.Do(ctx, func() error { return makeModule(worker) })
+		worker.Close()
+		select {
+		case made <- err:
+		case <-tooLate:
+			e.module.Close()
+			torchbind.TrimMemory()
+		}
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case err = <-made:
+	case <-timer.C:
+		close(tooLate)
+		return &LoadTimeError{limit: limit, ended: ended}
+	}
 	if err != nil {
 		e.module.Close()
 		return err

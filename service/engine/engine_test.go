@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -124,6 +125,41 @@ func TestLoadRefusesWithTheReason(t *testing.T) {
 	if _, err := Load(stopped, torchtest.File(t, "build/fixtures/tiny.pt"), Config{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
+}
+
+// A model that takes too long to load is given up, and freed when it is there; a trusted one may.
+func TestLoadIsGivenUp(t *testing.T) {
+	torchtest.NoLeaks(t)
+	path := torchtest.File(t, "build/fixtures/slow_in_setstate.pt")
+	var refused *model.OperatorError
+	if _, err := Load(t.Context(), path, Config{}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "for (code/") {
+		t.Fatalf("without trust: %v", err)
+	}
+	pool, err := NewPool(Config{Workers: 1, Threads: 1, Alone: 1, Trust: model.Trust{SHA256: []string{refused.SHA256}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	pool.loadTime = func(int64) time.Duration { return 100 * time.Millisecond }
+	begun := time.Now()
+	_, err = pool.Load(t.Context(), path, FP32, model.Plain)
+	var late *LoadTimeError
+	if !errors.As(err, &late) || !strings.Contains(err.Error(), "not loaded in 100ms") {
+		t.Fatalf("%v after %v", err, time.Since(begun))
+	}
+	select {
+	case <-late.Ended():
+		t.Fatalf("it took %v, and the test proves nothing", time.Since(begun))
+	default:
+	}
+	// Others are loaded meanwhile.
+	pool.loadTime = loadTime
+	e, err := pool.Load(t.Context(), torchtest.File(t, "build/fixtures/tiny.pt"), FP32, model.Plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+	<-late.Ended()
 }
 
 func TestPrecision(t *testing.T) {

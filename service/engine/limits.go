@@ -14,6 +14,28 @@ func loadLimits(fileBytes int64) torchbind.Limits {
 	return torchbind.Limits{Bytes: 1<<30 + 8*fileBytes}
 }
 
+// loadTime is how long a file of that many bytes may take to be loaded and warmed: twice what its
+// trial may. Nothing can interrupt libtorch there.
+func loadTime(fileBytes int64) time.Duration {
+	return 4*time.Minute + time.Duration(fileBytes>>20)*100*time.Millisecond
+}
+
+// LoadTimeError tells that a model was not loaded in the time that it may take. Loading goes on: what
+// it has made is freed at its end.
+type LoadTimeError struct {
+	limit time.Duration
+	ended <-chan struct{}
+}
+
+// Error says so.
+func (e *LoadTimeError) Error() string {
+	return fmt.Sprintf("the model was not loaded in %v, and was given up. Loading cannot be interrupted: it keeps a thread and its "+
+		"memory until it ends, or the server is started again without this model", e.limit)
+}
+
+// Ended is closed when loading has ended all the same.
+func (e *LoadTimeError) Ended() <-chan struct{} { return e.ended }
+
 // runLimits are what an inference may cost of a model that needed that much for the runs which warmed it, all together: networks
 // take about as much for any picture.
 func runLimits(peak int64, warming time.Duration) torchbind.Limits {

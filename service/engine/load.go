@@ -34,7 +34,11 @@ func (p *Pool) Load(ctx context.Context, path string, precision Precision, wante
 		wanted = file.Card.Trial.Engine
 	}
 	e := &Engine{pool: p, unlisted: file.UnlistedNames()}
-	err = e.start(ctx, func(w *torchbind.Worker) error { return e.load(w, file, precision, wanted) })
+	err = e.start(ctx, p.loadTime(file.Bytes), func(w *torchbind.Worker) error { return e.load(w, file, precision, wanted) })
+	var late *LoadTimeError
+	if errors.As(err, &late) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
 	if err != nil {
 		return nil, err
 	}

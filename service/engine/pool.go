@@ -47,11 +47,12 @@ type Pool struct {
 	aloneLeft atomic.Bool // alone still computes what nobody waits for any more
 	// Inferences that have taken longer than they may, and go on.
 	stuckWorkers, stuckAlone atomic.Int64
+	loadTime                 func(fileBytes int64) time.Duration // for tests to shorten
 }
 
 // NewPool starts the workers; the config's precision and engine have no meaning here.
 func NewPool(cfg Config) (*Pool, error) {
-	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, trust: cfg.Trust, measuresAlone: cfg.Alone == 0}
+	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, trust: cfg.Trust, measuresAlone: cfg.Alone == 0, loadTime: loadTime}
 	p.free = make(chan *torchbind.Worker, p.plan.Workers)
 	p.turns = admission.NewTurns(p.plan.Images, p.plan.Workers)
 	for range p.plan.Workers {

@@ -34,6 +34,7 @@ func Check(c Code) []Finding {
 		k.record, k.list = name, lists[name]
 		k.check()
 	}
+	k.checkLoading(names, lists)
 	for _, name := range sortedKeys(c.Globals) {
 		for _, global := range c.Globals[name] {
 			if why := lookGlobal(global); why != "" {

@@ -1,6 +1,8 @@
 package operators
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -122,6 +124,45 @@ func TestEverySpellingIsFound(t *testing.T) {
 		if !right {
 			t.Errorf("%q\nfound %v, want %q because of %q", c.body, found, c.name, c.why)
 		}
+	}
+}
+
+// What libtorch runs while it reads the file has to end by itself, and to be the same each time.
+func TestWhatRunsWhileLoading(t *testing.T) {
+	const begin, helper = "  def __setstate__(self: __torch__.M, state: int) -> NoneType:\n    ", "  def help(self: __torch__.M) -> int:\n    "
+	doubling := "    return 1\n"
+	for i := range 12 {
+		doubling += fmt.Sprintf("  def f%d(self: __torch__.M) -> int:\n    return (self).f%d() + (self).f%d()\n", i, i+1, i+1)
+	}
+	for _, c := range []struct{ code, name, why string }{
+		{begin + "while True:\n      pass\n", "while", "loop"},
+		{begin + "for i in range(state):\n      pass\n", "for", "loop"},
+		{begin + "_1 = (self).help()\n" + helper + "while True:\n      pass\n", "while", "loop"},
+		{begin + "_1 = getattr(self, \"help\")()\n" + helper + "while True:\n      pass\n", "while", "loop"},
+		{begin + "_1 = __torch__.M.help(self)\n" + helper + "while True:\n      pass\n", "while", "loop"},
+		{begin + "self.n = len(self)\n  def __len__(self: __torch__.M) -> int:\n    while True:\n      pass\n", "while", "loop"},
+		{begin + "f = fork(__torch__.M.help, self)\n" + helper + "return 1\n", "fork", "thread"},
+		{begin + "self.n = torch.rand([1])\n", "rand", "another result"},
+		{begin + "self.n = torch.empty([1])\n", "empty", "another result"},
+		{begin + "self.n = self + self\n  def __add__(self: __torch__.M, o: __torch__.M) -> int:\n    return 1\n", "__add__", "without being called"},
+		{begin + "_1 = (self).help()\n" + helper + "return (self).help()\n", "help", "itself"},
+		{begin + "_1 = __torch__.M(1)\n  def __init__(self: __torch__.M, n: int) -> NoneType:\n    self.m = __torch__.M(n)\n", "__init__", "itself"},
+		{begin + "_1 = (self).f0()\n" + "  def f12(self: __torch__.M) -> int:\n" + doubling, "f2", "1000 calls"},
+	} {
+		found := Check(Code{Sources: map[string][]byte{"code/__torch__.py": []byte("class M(Module):\n" + c.code)}})
+		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Name == c.name && strings.Contains(f.Why, c.why) }) {
+			t.Errorf("%s\nfound %v, want %s", c.code, found, c.name)
+		}
+		// The same is allowed where a budget of time holds.
+		later := strings.ReplaceAll(c.code, "__setstate__", "forward")
+		if found := Check(Code{Sources: map[string][]byte{"code/__torch__.py": []byte("class M(Module):\n" + later)}}); found != nil {
+			t.Errorf("%s\nfound %v", later, found)
+		}
+	}
+	quantised := begin + "self.n = state\n    _1 = (self).set_weight(state)\n  def set_weight(self: __torch__.M, n: int) -> NoneType:\n" +
+		"    self.p = ops.quantized.conv2d_prepack(self.w, None, [1, 1], [0, 0], [1, 1], 1)\n"
+	if found := Check(Code{Sources: map[string][]byte{"code/__torch__.py": []byte("class M(Module):\n" + quantised)}}); found != nil {
+		t.Errorf("a quantised layer: %v", found)
 	}
 }
 

@@ -267,7 +267,16 @@ func (r *Registry) open(ctx context.Context, path, wanted string) (*version, err
 		}
 		err = errors.Join(err, opened.Close())
 	}
-	r.estimated.Add(-need.Loaded)
+	var going interface{ Ended() <-chan struct{} }
+	if errors.As(err, &going) { // it keeps the memory that loading takes
+		r.estimated.Add(need.Loading - need.Loaded)
+		go func() {
+			<-going.Ended()
+			r.estimated.Add(-need.Loading)
+		}()
+	} else {
+		r.estimated.Add(-need.Loaded)
+	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}

@@ -297,3 +297,34 @@ func TestTheServersStop(t *testing.T) {
 		t.Errorf("after the end: %v", err)
 	}
 }
+
+// givenUp is the error of a model that is still being loaded when nobody waits for it any more.
+type givenUp chan struct{}
+
+func (givenUp) Error() string            { return "not loaded in time" }
+func (g givenUp) Ended() <-chan struct{} { return g }
+
+// A load that was given up has its memory until it ends, and others are loaded meanwhile.
+func TestALoadThatIsGivenUp(t *testing.T) {
+	w := serving(t)
+	before := w.registry.estimated.Load()
+	ended := make(givenUp)
+	w.during = func(path string) error {
+		if strings.Contains(path, "pets-2") {
+			return ended
+		}
+		return nil
+	}
+	var refused *Error
+	if err := w.registry.Do(t.Context(), Swap, "pets@2", 0); !errors.As(err, &refused) || refused.Code != Rejected {
+		t.Errorf("%v", err)
+	}
+	if w.ask("pets") != "pets@1" || w.registry.estimated.Load() <= before {
+		t.Errorf("%s answers; %d bytes are counted, and %d before", w.ask("pets"), w.registry.estimated.Load(), before)
+	}
+	w.place("pets", "3")
+	w.do(Load, "pets@3", 0)
+	w.do(Unload, "pets@3", 0)
+	close(ended)
+	w.settles("its memory to be given back", func() bool { return w.registry.estimated.Load() == before })
+}

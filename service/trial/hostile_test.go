@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/vidi-vision/vidi/service/sandbox"
 )
@@ -70,5 +71,14 @@ func TestTheTrialHoldsAHostileModel(t *testing.T) {
 	_, err = examined(t, hostile(t, "empties", saves(victim), "_6"), unknown(), patient)
 	if said, _ := os.ReadFile(victim); len(said) > 0 {
 		t.Errorf("without the walls the file is still %q: %v", said, err)
+	}
+}
+
+// What runs while libtorch reads the file has no limit of its own, so that of the process counts.
+func TestATrialEndsWhileLoading(t *testing.T) {
+	limits := Limits{Memory: patient.Memory, Time: 3 * time.Second}
+	_, err := examined(t, fixture(t, "loops_in_setstate.pt"), unknown(), limits)
+	if err == nil || !strings.Contains(err.Error(), "it was not done in 3s, and was ended, while it was being loaded") {
+		t.Errorf("%v", err)
 	}
 }

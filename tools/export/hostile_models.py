@@ -54,6 +54,11 @@ LOADING = {
     "folds_300mb.pt": "y = y + torch.ones([75000000])[:5]",
 }
 
+# What runs while libtorch reads the file, before anything can be changed in it: for ever, and for some seconds.
+SETSTATE = {
+    "loops_in_setstate.pt": "i = 0\nwhile i >= 0:\n    i = (i + 1) % 7",
+    "slow_in_setstate.pt": "i = 0\nfor j in range(60000000):\n    i = (i + j) % 7",
+}
 
 # Uses of a thread within a thread.
 INNER = "def inner(y: torch.Tensor) -> torch.Tensor:\n    return torch.jit.fork(torch.relu, y).wait() + 1.0\n\n"
@@ -63,10 +68,34 @@ def indented(code: str, by: int) -> str:
     return "".join(f"{' ' * by}{line}\n" for line in code.splitlines())
 
 
-def saved(code: str) -> bytes:
+PART = """class Part(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.n = 1
+
+    @torch.jit.export
+    def __getstate__(self):
+        return (self.n, self.training)
+
+    @torch.jit.export
+    def __setstate__(self, state: Tuple[int, bool]):
+CODE        self.n = state[0]
+        self.training = state[1]
+
+    def forward(self, y):
+        return y * self.n
+
+"""
+
+
+def saved(code: str, while_loading: str = "") -> bytes:
     source = "    def forward(self, x):\n        y = self.fc(x.mean([2, 3]))\n" + code + "        return y\n"
-    text = "import torch\n\n" + INNER + "class Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
-    text += "        torch.manual_seed(1)\n        self.fc = torch.nn.Linear(3, 5)\n\n" + source
+    text = "from typing import Tuple\n\nimport torch\n\n" + INNER
+    if while_loading:
+        text += PART.replace("CODE", indented(while_loading, 8))
+    text += "class Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    text += "        torch.manual_seed(1)\n        self.fc = torch.nn.Linear(3, 5)\n"
+    text += f"        {'self.part = Part()' if while_loading else 'pass'}\n\n" + source
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.py"
         path.write_text(text)
@@ -90,9 +119,14 @@ def loading(code: str) -> Callable[[str], bytes]:
     return lambda _: saved(indented(code, 8))
 
 
+def in_setstate(code: str) -> Callable[[str], bytes]:
+    return lambda _: saved("        y = self.part(y)\n", code)
+
+
 FILES: dict[str, Callable[[str], bytes]] = {
     "misbehaves.pt": lambda _: misbehaves(),
     **{name: loading(code) for name, code in LOADING.items()},
+    **{name: in_setstate(code) for name, code in SETSTATE.items()},
 }
 
 
