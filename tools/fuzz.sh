@@ -13,8 +13,8 @@ longest=300 # seconds of one round; a busy machine gives less CPU time than that
 
 # Share of the time, kind, where, target.
 targets='
-14 shim cgo                 fuzz_jpeg
-10 shim cgo                 fuzz_png
+14 shim cgo/image           fuzz_jpeg
+10 shim cgo/image           fuzz_png
 3  go   service/preprocess  FuzzJPEG
 3  go   service/preprocess  FuzzPNG
 5  go   service/preprocess  FuzzGIF
@@ -50,7 +50,7 @@ prepare() {
   if [ "$kind" = shim ]; then
     format=${target#fuzz_}
     [ -z "$(ls "build/fuzz/$format")" ] || return 0
-    build/shim-fuzz/"$target" -merge=1 -max_len=8192 -timeout=60 "build/fuzz/$format" "cgo/testdata/fuzz/$format" ${shared:+"$shared"} >build/fuzz/log 2>&1
+    build/shim-fuzz/"$target" -merge=1 -max_len=8192 -timeout=60 "build/fuzz/$format" "cgo/image/testdata/fuzz/$format" ${shared:+"$shared"} >build/fuzz/log 2>&1
     return
   fi
   binary=$PWD/build/fuzz/${where//\//-}.test

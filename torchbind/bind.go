@@ -5,7 +5,7 @@ package torchbind
 // caller.
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../cgo -std=c11
+#cgo CFLAGS: -I${SRCDIR}/../cgo/torch -std=c11
 #cgo LDFLAGS: -ldl
 #include <stdlib.h>
 #include <string.h>

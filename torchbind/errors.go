@@ -6,7 +6,7 @@ import (
 )
 
 // Code says what kind of failure an [Error] is. Codes are errors themselves, so that
-// errors.Is(err, torchbind.CorruptImage) works through any wrapping. The numbers are those of tb_code in cgo/shim.h.
+// errors.Is(err, torchbind.CorruptImage) works through any wrapping. The numbers are those of tb_code in cgo/torch/shim.h.
 type Code int
 
 // The codes an [Error] can have.

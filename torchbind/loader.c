@@ -90,7 +90,7 @@ static void forget_compiled(void) { setenv("DNNL_GRAPH_COMPILED_PARTITION_CACHE_
 
 // glibc gives threads heaps of their own, eight for each core, and each keeps some pages that are in use in part. A module is loaded
 // on a fresh thread, so that another heap gets them each time: a server that exchanged a model of 19 MB 120 times grew by 50 MB with 16
-// heaps, by 28 with two. What an inference makes is not there (cgo/allocator.cc), so that sharing costs nothing that could be measured.
+// heaps, by 28 with two. What an inference makes is not there (cgo/torch/allocator.cc), so that sharing costs nothing that could be measured.
 //
 // It runs when the program is started, because the heaps that threads already have stay: Go's had eight when libtorch was opened.
 __attribute__((constructor)) static void bound_heaps(void) {

@@ -26,7 +26,7 @@ var elsewhere = map[string][]string{
 	"A9":  {"service/httpapi TestBodyLimit", "service/httpapi TestRefusalReachesAClientThatSendsEverythingFirst"},
 	"A14": {"service/preprocess TestRowsA/A14"},
 	"A15": {"service/e2e TestBombsAtOnce"},
-	"B10": {"service/preprocess TestRowsB/B10", "service/e2e TestEveryHostileFileThroughTheServer", "cgo Hostile.MutantsOfGoodFiles"},
+	"B10": {"service/preprocess TestRowsB/B10", "service/e2e TestEveryHostileFileThroughTheServer", "cgo/image Hostile.MutantsOfGoodFiles"},
 	"C2":  {"service/preprocess TestRowsC/C2"},
 	"C13": {"service/preprocess TestRowsC/C13"},
 	"C14": {"service/preprocess TestC14Orientations", "service/preprocess TestC14Upright", "service/e2e TestEightOrientationsAreOnePicture"},
@@ -56,7 +56,7 @@ var elsewhere = map[string][]string{
 
 	"R1": {
 		"service/e2e TestPNGsThatGoOnDelayNobody", "service/preprocess TestEveryDecoderKeepsTheClock", "service/preprocess TestCodeGroupsAreCharged",
-		"cgo Png.PixelsBehindTheLastRowAreNotInflated", "cgo Png.TheClockIsReadBeforeTheFirstRowToo",
+		"cgo/image Png.PixelsBehindTheLastRowAreNotInflated", "cgo/image Png.TheClockIsReadBeforeTheFirstRowToo",
 	},
 	"R2": {"service/e2e TestNoRequestFillsTheLog", "service/logs TestLinesAreBounded"},
 	"R3": {"service/e2e TestALogThatNobodyReads", "service/e2e TestALogWhoseReaderEnds", "service/logs TestAWriterThatFails", "service/e2e TestAModelThatPrints", "service/e2e TestWhatAModelPrintsIsNoResult"},
@@ -72,8 +72,8 @@ var elsewhere = map[string][]string{
 		"service/trial TestTheTrialHoldsAHostileModel", "service/sandbox TestForbiddenCallsAreNamed",
 		"service/sandbox TestFlagsOfOpenat", "service/sandbox TestStartHoldsToTheRules",
 	},
-	"R6a": {"service/e2e TestModelsThatMisbehave", "cgo Budget.MemoryIsBounded", "cgo Budget.ConstantsAreNotComputedAheadBeyondTheLimit", "cgo Budget.OthersAreNotCharged"},
-	"R6b": {"service/e2e TestModelsThatMisbehave", "service/e2e TestStuckWorkers", "cgo Budget.LoopsThatNeverEndAreEnded", "torchbind TestRunUntilLeaves"},
+	"R6a": {"service/e2e TestModelsThatMisbehave", "cgo/torch Budget.MemoryIsBounded", "cgo/torch Budget.ConstantsAreNotComputedAheadBeyondTheLimit", "cgo/torch Budget.OthersAreNotCharged"},
+	"R6b": {"service/e2e TestModelsThatMisbehave", "service/e2e TestStuckWorkers", "cgo/torch Budget.LoopsThatNeverEndAreEnded", "torchbind TestRunUntilLeaves"},
 	"R6c": {"service/e2e TestModelsThatMisbehave"},
 	"R6d": {
 		"service/e2e TestModelsThatLoopWhileTheyLoad", "service/operators TestWhatRunsWhileLoading", "service/trial TestATrialEndsWhileLoading",
@@ -374,7 +374,8 @@ func proved(t *testing.T, tests map[string][]string) {
 			}
 			test, part, _ := strings.Cut(test, "/")
 			declared := `func ` + test + `\(`
-			if where == "cgo" {
+			isCpp := strings.HasPrefix(where, "cgo/")
+			if isCpp {
 				declared = regexp.MustCompile(`(\w+)\.(\w+)`).ReplaceAllString(test, `TEST(_F)?\($1, $2`)
 			}
 			if part != "" {
@@ -383,7 +384,7 @@ func proved(t *testing.T, tests map[string][]string) {
 			if !inFiles(t, filepath.Join(root, where), regexp.MustCompile(declared)) {
 				t.Errorf("row %s: there is no test %s", row, name)
 			}
-			if where != "service/e2e" && where != "cgo" {
+			if where != "service/e2e" && !isCpp {
 				byPackage[where] = append(byPackage[where], test)
 			}
 		}

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes turn.txt: what Pillow gives for stored pictures that are turned upright, cut to a box and resized (turn_test.cc).
 
-    /usr/bin/python3 cgo/testdata/make_turn.py > cgo/testdata/turn.txt
+    /usr/bin/python3 cgo/image/testdata/make_turn.py > cgo/image/testdata/turn.txt
 
 One case a line: pattern, stored size, EXIF orientation, box in the stored picture (zeros for the whole), resized size, window,
 filter, FNV-1a of the window's RGB bytes.

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes jpeg.txt: small JPEG files and the pixels that Pillow shows for them.
 
-    /usr/bin/python3 cgo/testdata/make_jpeg.py > cgo/testdata/jpeg.txt
+    /usr/bin/python3 cgo/image/testdata/make_jpeg.py > cgo/image/testdata/jpeg.txt
 
 One file a line: name, width, height, FNV-1a of the RGB bytes of Image.open(file).convert("RGB"), the file in hexadecimal.
 """

@@ -1,6 +1,6 @@
 """Writes the seeds of the fuzz targets, fuzz/jpeg and fuzz/png: small files, each of which takes another way through the decoder.
 
-    build/venv/bin/python cgo/testdata/make_fuzz.py
+    build/venv/bin/python cgo/image/testdata/make_fuzz.py
 """
 
 import io

@@ -86,7 +86,7 @@ inline uint64_t fnv(const uint8_t* data, size_t size) {
 // write it or to skip: the scripts beside the files make them.
 inline std::vector<std::string> testdata(const char* name) {
   std::ifstream in(std::string(TB_TESTDATA) + "/" + name);
-  EXPECT_TRUE(in) << "cgo/testdata/" << name << " is missing";
+  EXPECT_TRUE(in) << "cgo/image/testdata/" << name << " is missing";
   std::vector<std::string> lines;
   for (std::string line; std::getline(in, line);)
     if (!line.empty() && line[0] != '#') lines.push_back(line);

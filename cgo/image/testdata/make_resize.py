@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes resize.txt: what Pillow's Image.resize gives for small pictures made by formula (resize_test.cc makes the same ones).
 
-    /usr/bin/python3 cgo/testdata/make_resize.py > cgo/testdata/resize.txt
+    /usr/bin/python3 cgo/image/testdata/make_resize.py > cgo/image/testdata/resize.txt
 
 One case a line: pattern, size, resized size, window (x, y, width, height), filter, FNV-1a of the window's RGB bytes.
 """
