@@ -59,10 +59,12 @@ var elsewhere = map[string][]string{
 		"cgo/image Png.PixelsBehindTheLastRowAreNotInflated", "cgo/image Png.TheClockIsReadBeforeTheFirstRowToo",
 	},
 	"R2": {"service/e2e TestNoRequestFillsTheLog", "service/logs TestLinesAreBounded"},
-	"R3": {"service/e2e TestALogThatNobodyReads", "service/e2e TestALogWhoseReaderEnds", "service/logs TestAWriterThatFails", "service/e2e TestAModelThatPrints", "service/e2e TestWhatAModelPrintsIsNoResult"},
+	"R3": {"service/e2e TestALogThatNobodyReads", "service/e2e TestALogWhoseReaderEnds",
+		"service/e2e TestACrashEndsWhereNobodyReads", "service/logs TestAWriterThatFails", "service/e2e TestAModelThatPrints", "service/e2e TestWhatAModelPrintsIsNoResult"},
 	"R4": {
 		"service/e2e TestHeadersBeforeAnyKey", "service/connections TestUnfinishedHeadersAreDroppedOldestFirst",
-		"service/connections TestHeadersAreBounded", "service/connections TestNoAddressTakesAll", "service/connections TestCosts",
+		"service/connections TestHeadersAreBounded", "service/connections TestNoAddressTakesAll",
+		"service/connections TestOnlyUnfinishedHeadersGiveWay", "service/connections TestCosts",
 	},
 	"R5a": {
 		"service/e2e TestModelsThatDoMoreThanCompute", "service/e2e TestTrustedModelsDoWhatTheyDo", "service/e2e TestTrustIsAskedForOnce", "service/operators TestEverySpellingIsFound",
@@ -81,6 +83,7 @@ var elsewhere = map[string][]string{
 	},
 	"R5c": {
 		"service/e2e TestTheServerHoldsAHostileModel", "service/e2e TestAHeldServerSeesChanges",
+		"service/e2e TestAHeldServerFollowsItsSwitchedFolder",
 		"service/sandbox TestEnterHoldsTheWholeProcess",
 	},
 	"R7": {
