@@ -11,8 +11,9 @@
 //     most work waiting gives way to one that has less.
 //   - Turns. [Turns] gives the workers to clients, and to the requests of each, in the order of the CPU time that they have
 //     used (start-time fair queueing), and keeps one turn free of pictures that take long to decode.
+//     The memory for decoding is given out with them, in the same order.
 //
-// Estimates come from pictures' headers; [Turns] charges what a picture really took, where that was more.
+// Estimates come from pictures' headers; [Turns] charges how long a picture was really worked on, where that was more.
 //
 // Locks: a Room has one, a Turns has one. While it holds it neither calls out, but for the end of a transfer ([Visit.Begin]).
 package admission

@@ -21,9 +21,13 @@ const (
 //
 // Pictures that take long to decode never have all turns: a decoder of lossless WebP cannot be interrupted, and with one in each turn
 // everybody else would wait for seconds. Where nothing else has come for a minute, they may.
+//
+// With its turn a picture gets the memory that it is decoded in, see [Turns.BoundMemory]. So nobody
+// has a turn and waits for memory, or has memory and waits for a turn.
 type Turns struct {
 	mu        sync.Mutex
 	all, free int
+	memory    memory
 	mostHeavy int
 	heavy     int       // turns of heavy pictures
 	light     time.Time // when the last light picture came
@@ -34,27 +38,43 @@ type Turns struct {
 type waiter struct {
 	place *Place
 	heavy bool
+	bytes int64
+	lot   lot           // what it got of the memory
 	ready chan struct{} // closed when it has a turn
 }
 
 // NewTurns returns so many turns, for so many workers, which are fewer.
 func NewTurns(turns, workers int) *Turns {
-	return &Turns{all: turns, free: turns, mostHeavy: max(1, workers-1)}
+	return &Turns{all: turns, free: turns, mostHeavy: max(1, workers-1), memory: unbounded()}
+}
+
+// BoundMemory says how many bytes all pictures that have turns may be decoded in together. Without
+// it there is no bound.
+func (t *Turns) BoundMemory(bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.memory.bound(bytes)
+	t.dispatch()
 }
 
 // Turn is the right to work on a picture. Give it back.
 type Turn struct {
+	// Waited is how long the turn's picture has waited for something while it had it. It is not
+	// charged for.
+	Waited time.Duration
+
 	place *Place
 	heavy bool
+	lot   lot
 	begun time.Time
 }
 
-// Take waits for a turn until ctx ends, whose error it then returns.
-func (t *Turns) Take(ctx context.Context, place *Place) (Turn, error) {
+// Take waits for a turn, and for so many bytes to decode in, until ctx ends, whose error it then returns.
+func (t *Turns) Take(ctx context.Context, place *Place, bytes int64) (Turn, error) {
 	if err := ctx.Err(); err != nil {
 		return Turn{}, err
 	}
-	w := &waiter{place: place, heavy: place.isHeavy(), ready: make(chan struct{})}
+	w := &waiter{place: place, heavy: place.isHeavy(), bytes: bytes, ready: make(chan struct{})}
 	t.mu.Lock()
 	if !w.heavy {
 		t.light = time.Now()
@@ -69,18 +89,41 @@ func (t *Turns) Take(ctx context.Context, place *Place) (Turn, error) {
 		at := slices.Index(t.waiting, w)
 		if at >= 0 {
 			t.waiting = slices.Delete(t.waiting, at, at+1)
+			t.dispatch() // others may have waited for the memory that it was to get
 			t.mu.Unlock()
 			return Turn{}, ctx.Err()
 		}
 		t.mu.Unlock()
 	}
-	turn := Turn{place: place, heavy: w.heavy, begun: time.Now()}
+	turn := Turn{place: place, heavy: w.heavy, lot: w.lot, begun: time.Now()}
 	if err := ctx.Err(); err != nil { // both had come: no work for the dead
 		t.Give(turn)
 		return Turn{}, err
 	}
 	place.work()
 	return turn, nil
+}
+
+// TakeIdle takes a turn and memory for work that can be left out: only where nobody waits, and one
+// more turn is free for whoever comes.
+func (t *Turns) TakeIdle(bytes int64) (Turn, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	const withOneLeft = 2
+	if len(t.waiting) > 0 || t.free < withOneLeft || !t.memory.has(bytes) {
+		return Turn{}, false
+	}
+	t.free--
+	return Turn{lot: t.memory.take(bytes), begun: time.Now()}, true
+}
+
+// Decoded gives the turn's memory back, as [Turns.Give] does.
+func (t *Turns) Decoded(turn *Turn) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.memory.give(turn.lot)
+	turn.lot = lot{}
+	t.dispatch()
 }
 
 // TakeFree takes so many turns if nobody waits for them, or none; GiveFree gives them back.
@@ -102,12 +145,13 @@ func (t *Turns) GiveFree(count int) {
 	t.dispatch()
 }
 
-// Give gives a turn back. What the picture took longer than it was estimated to is charged now.
+// Give gives a turn back. What the picture was worked on for longer than was estimated is charged now.
 func (t *Turns) Give(turn Turn) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.memory.give(turn.lot)
 	if p := turn.place; p != nil {
-		took := time.Since(turn.begun)
+		took := time.Since(turn.begun) - turn.Waited
 		if took > p.cost {
 			t.accounts.charge(p, took-p.cost)
 		}
@@ -146,6 +190,7 @@ func (t *Turns) dispatch() {
 		w := t.waiting[at]
 		t.waiting = slices.Delete(t.waiting, at, at+1)
 		t.free--
+		w.lot = t.memory.take(w.bytes)
 		if w.heavy {
 			t.heavy++
 		}
@@ -161,11 +206,22 @@ func (t *Turns) dispatch() {
 
 // next is the index of who gets the next turn, -1 if nobody may. t is locked.
 func (t *Turns) next() int {
-	const none = -1
 	heavies := t.heavy < t.mostHeavy || time.Since(t.light) > lightTime
+	at := t.least(func(w *waiter) bool { return !w.heavy || heavies })
+	if at >= 0 && !t.memory.has(t.waiting[at].bytes) {
+		// What becomes free is for that one: small pictures without end would keep a large one
+		// from ever getting it. But they have some of their own.
+		at = t.least(func(w *waiter) bool { return (!w.heavy || heavies) && t.memory.hasSmall(w.bytes) })
+	}
+	return at
+}
+
+// least is the index of who has used the least, of those who may; the first of several, -1 for nobody. t is locked.
+func (t *Turns) least(may func(*waiter) bool) int {
+	const none = -1
 	found, least := none, [2]float64{}
 	for i, w := range t.waiting {
-		if w.heavy && !heavies {
+		if !may(w) {
 			continue
 		}
 		var used [2]float64

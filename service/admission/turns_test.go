@@ -23,7 +23,7 @@ type worked struct {
 func (w *worked) add(t *testing.T, name string, p *Place, takes time.Duration) {
 	w.group.Go(func() {
 		begun := time.Now()
-		turn, err := w.turns.Take(t.Context(), p)
+		turn, err := w.turns.Take(t.Context(), p, 0)
 		if err != nil {
 			t.Error(err)
 			return
@@ -151,7 +151,7 @@ func TestTurnsOfThoseWhoLeave(t *testing.T) {
 		group.Go(func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rand.IntN(1000))*time.Microsecond)
 			defer cancel()
-			if turn, err := turns.Take(ctx, p); err == nil {
+			if turn, err := turns.Take(ctx, p, 0); err == nil {
 				time.Sleep(50 * time.Microsecond)
 				turns.Give(turn)
 			}

@@ -106,6 +106,7 @@ func NewHost(cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
+	pool.BoundMemory(cfg.Limits.MaxMemory)
 	return &Host{pool: pool, preparer: preparer, precision: cfg.Engine.Precision, rules: cfg.Rules}, nil
 }
 
@@ -153,12 +154,14 @@ func (h *Host) Open(ctx context.Context, path string, prepared model.Engine) (*C
 	return newClassifier(e, h.preparer, h.rules), nil
 }
 
-// New puts a picture pipeline before an engine, which then belongs to the classifier.
+// New puts a picture pipeline before an engine, which then belongs to the classifier. The limits' memory bounds all that is on the
+// engine's pool.
 func New(e *engine.Engine, limits preprocess.Limits) (*Classifier, error) {
 	preparer, err := preprocess.New(limits)
 	if err != nil {
 		return nil, err
 	}
+	e.Pool().BoundMemory(limits.MaxMemory)
 	return newClassifier(e, preparer, nil), nil
 }
 
@@ -169,11 +172,15 @@ func newClassifier(e *engine.Engine, preparer *preprocess.Preparer, book *rules.
 
 // Classify says what is in the picture whose file content is data. A picture that cannot be used is a [*preprocess.Error].
 func (c *Classifier) Classify(ctx context.Context, data []byte, o Options) (*Result, error) {
-	turn, err := c.engine.Begin(ctx, o.Place)
+	seen, err := c.preparer.Look(data, c.spec, o.Image)
 	if err != nil {
 		return nil, err
 	}
-	return c.classify(ctx, turn, data, o)
+	turn, err := c.engine.Begin(ctx, o.Place, seen.Memory())
+	if err != nil {
+		return nil, err
+	}
+	return c.classify(ctx, turn, seen, o)
 }
 
 // ErrBusy is returned by ClassifyIdle where no worker is idle.
@@ -181,20 +188,25 @@ var ErrBusy = errors.New("every worker is busy")
 
 // ClassifyIdle is Classify for work that can be left out: it takes a turn that nobody waits for, or fails with [ErrBusy].
 func (c *Classifier) ClassifyIdle(ctx context.Context, data []byte, o Options) (*Result, error) {
-	turn := c.engine.BeginIdle()
-	if turn == nil {
-		return nil, ErrBusy
-	}
-	return c.classify(ctx, turn, data, o)
-}
-
-// classify works on one picture, and ends the turn.
-func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, data []byte, o Options) (*Result, error) {
-	defer turn.End()
-	picture, err := c.preparer.Prepare(ctx, data, c.spec, o.Image)
+	seen, err := c.preparer.Look(data, c.spec, o.Image)
 	if err != nil {
 		return nil, err
 	}
+	turn := c.engine.BeginIdle(seen.Memory())
+	if turn == nil {
+		return nil, ErrBusy
+	}
+	return c.classify(ctx, turn, seen, o)
+}
+
+// classify works on one picture, and ends the turn.
+func (c *Classifier) classify(ctx context.Context, turn *engine.Turn, seen *preprocess.Seen, o Options) (*Result, error) {
+	defer turn.End()
+	picture, err := c.preparer.Decode(ctx, seen)
+	if err != nil {
+		return nil, err
+	}
+	turn.Decoded()
 	defer c.preparer.Release(picture)
 	begun, waited := time.Now(), turn.Waited
 	output, err := turn.Infer(ctx, picture.RGB)
@@ -284,7 +296,16 @@ func likeliest(p []float64, k int, threshold float64) []int {
 
 // Input is what the network would see of the picture: rows of RGB, crop × crop × 3 bytes by the model's card.
 func (c *Classifier) Input(ctx context.Context, data []byte, o preprocess.Options) ([]byte, error) {
-	picture, err := c.preparer.Prepare(ctx, data, c.spec, o)
+	seen, err := c.preparer.Look(data, c.spec, o)
+	if err != nil {
+		return nil, err
+	}
+	turn, err := c.engine.Begin(ctx, nil, seen.Memory())
+	if err != nil {
+		return nil, err
+	}
+	defer turn.End()
+	picture, err := c.preparer.Decode(ctx, seen)
 	if err != nil {
 		return nil, err
 	}

@@ -97,7 +97,7 @@ func inferBothWays(t *testing.T, e *engine.Engine, rgb []byte) (alone, shared []
 	if e.Plan().Workers < 2 {
 		return alone, alone
 	}
-	other, err := e.Begin(context.Background(), nil)
+	other, err := e.Begin(context.Background(), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -91,10 +91,12 @@ var elsewhere = map[string][]string{
 		"service/admission TestAClientsShareOfTheBytes", "service/admission TestPace",
 	},
 	"R8": {
-		"service/e2e TestBombsLeaveTurnsToOthers", "service/admission TestTheMostWorkGivesWay",
+		"service/e2e TestBombsLeaveTurnsToOthers",
+		"service/e2e TestLargePicturesWaitWithoutTurns", "service/admission TestTheMostWorkGivesWay",
 		"service/admission TestTurnsAreShared", "service/admission TestHeavyPicturesLeaveATurn",
 		"service/admission TestNobodyStarves", "service/keys TestChargeIsPaidBack",
-		"service/preprocess TestSmallPicturesWaitForNoLargeOnes",
+		"service/admission TestSmallPicturesWaitForNoLargeOnes",
+		"service/admission TestALargePictureIsNotPassedBy", "service/admission TestOnlyWorkIsCharged",
 	},
 	"R9": {
 		"service/e2e TestUnreadAnswersAreBounded", "service/httpapi TestAnswersAreHeldToAPace",

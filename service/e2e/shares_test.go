@@ -1,9 +1,13 @@
 package e2e
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
 	"io"
 	"net"
 	"net/http"
@@ -155,6 +159,51 @@ func TestBombsLeaveTurnsToOthers(t *testing.T) {
 	attack("R8, two requests of 64", 2, "application/json", strings.Replace(string(request), `"deadline_ms":3600000,`, "", 1))
 	attack("R8, 128 requests of one", 128, "image/webp", string(bomb))
 	wantCounted(t, admin, "work", "pictures", "displaced")
+}
+
+// Row R8: pictures of 50 MB where only one finds memory to be decoded in: the others wait without a
+// turn, and small ones go on.
+func TestLargePicturesWaitWithoutTurns(t *testing.T) {
+	s, admin := startAdmin(t, "--model="+torchtest.File(t, "build/fixtures/tiny.pt"), "--workers=8", "--decode-memory=64MiB")
+	o := newOthers(t, s)
+	var large bytes.Buffer
+	picture := image.NewPaletted(image.Rect(0, 0, 4000, 2500), color.Palette{color.Black, color.White})
+	if err := gif.Encode(&large, picture, nil); err != nil {
+		t.Fatal(err)
+	}
+	stop := make(chan struct{})
+	var clients sync.WaitGroup
+	for range 16 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if code, answer := s.post(t, "image/gif", large.Bytes()); code != http.StatusOK {
+					t.Errorf("a large picture: %d %s", code, answer)
+					return
+				}
+			}
+		})
+	}
+	s.waitFor(t, "large pictures that wait", func() bool {
+		_, text := fetch(t, admin+"/metrics")
+		return metric(t, text, "vidi_queue_length") >= 5
+	})
+	most := 0.0
+	for range 20 {
+		_, text := fetch(t, admin+"/metrics")
+		most = max(most, metric(t, text, "vidi_engine_workers_busy"))
+		time.Sleep(20 * time.Millisecond)
+	}
+	o.wantServed(t, "R8, large pictures", 2*time.Second)
+	close(stop)
+	clients.Wait()
+	if most > 4 { // one is decoded, and those before it are computed
+		t.Errorf("%v workers were busy where there is memory for one picture", most)
+	}
 }
 
 // Row R9: answers of 11 MB to requests of 3 KB, which nobody reads.

@@ -122,11 +122,11 @@ type Turn struct {
 	modest bool // it takes no other workers, even if all are free
 }
 
-// Begin waits for a turn until ctx ends. Whose turn it is, where several wait, place decides; nil is nobody's in particular, and
-// first.
-func (e *Engine) Begin(ctx context.Context, place *admission.Place) (*Turn, error) {
+// Begin waits for a turn until ctx ends, and for so many bytes to decode in. Whose turn it is, where several wait, place decides; nil
+// is nobody's in particular, and first.
+func (e *Engine) Begin(ctx context.Context, place *admission.Place, bytes int64) (*Turn, error) {
 	start := time.Now()
-	turn, err := e.pool.turns.Take(ctx, place)
+	turn, err := e.pool.turns.Take(ctx, place, bytes)
 	if err != nil {
 		return nil, err
 	}
@@ -135,14 +135,16 @@ func (e *Engine) Begin(ctx context.Context, place *admission.Place) (*Turn, erro
 
 // BeginIdle is Begin for work that can be left out: it takes a turn that leaves one for an image that comes,
 // or is nil. The turn never takes the whole machine.
-func (e *Engine) BeginIdle() *Turn {
-	const withOneLeft = 2
-	if !e.pool.turns.TakeFree(withOneLeft) {
+func (e *Engine) BeginIdle(bytes int64) *Turn {
+	turn, ok := e.pool.turns.TakeIdle(bytes)
+	if !ok {
 		return nil
 	}
-	e.pool.turns.GiveFree(withOneLeft - 1)
-	return &Turn{engine: e, modest: true}
+	return &Turn{engine: e, turn: turn, modest: true}
 }
+
+// Decoded gives back what the image was decoded in.
+func (t *Turn) Decoded() { t.engine.pool.turns.Decoded(&t.turn) }
 
 // Infer computes the network's raw output for one picture of Crop × Crop × 3 bytes of RGB, with all cores if no other turn is
 // being held. It returns when ctx ends, or the time is up that the model may take: with context.DeadlineExceeded then. What libtorch still
@@ -188,6 +190,7 @@ func (t *Turn) onWorker(ctx context.Context, rgb []byte, count int) (output []fl
 		return left.ended, err
 	})
 	t.Waited += waited
+	t.turn.Waited += waited
 	return output, err
 }
 
@@ -210,7 +213,7 @@ func (t *Turn) End() { after(t.busy, func() { t.engine.pool.turns.Give(t.turn) }
 
 // Infer is Begin, Infer and End for a picture that is ready.
 func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
-	turn, err := e.Begin(ctx, nil)
+	turn, err := e.Begin(ctx, nil, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -222,7 +225,7 @@ func (e *Engine) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 // anew for each count, in the first three calls with it, and keeps what was compiled: use few counts. It is there for measuring;
 // the service infers pictures one by one, because batching gains less than waiting for a batch costs (`vidi bench` measures batches).
 func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float32, error) {
-	turn, err := e.Begin(ctx, nil)
+	turn, err := e.Begin(ctx, nil, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +245,7 @@ func (e *Engine) WaitCompiled(ctx context.Context) { e.alone.waitCompiled(ctx) }
 // BF16Gain is how many times as fast this CPU computes convolutions in bf16 as in fp32, measured now on one thread; it takes a
 // tenth of a second and one turn.
 func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
-	turn, err := e.Begin(ctx, nil)
+	turn, err := e.Begin(ctx, nil, 0)
 	if err != nil {
 		return 0, err
 	}

@@ -286,14 +286,14 @@ func TestModelsShareAPool(t *testing.T) {
 func TestBeginHonoursContextWhileWaiting(t *testing.T) {
 	torchtest.NoLeaks(t)
 	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 1})
-	turn, err := e.Begin(context.Background(), nil) // the only worker is busy
+	turn, err := e.Begin(context.Background(), nil, 0) // the only worker is busy
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer turn.End()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := e.Begin(ctx, nil); !errors.Is(err, context.Canceled) {
+	if _, err := e.Begin(ctx, nil, 0); !errors.Is(err, context.Canceled) {
 		t.Errorf("begin: %v", err)
 	}
 	if _, err := turn.Infer(ctx, picture(32, 1)); !errors.Is(err, context.Canceled) {

@@ -35,7 +35,7 @@ func TestPlanReadsWell(t *testing.T) {
 
 func mustBegin(t *testing.T, e *Engine) *Turn {
 	t.Helper()
-	turn, err := e.Begin(context.Background(), nil)
+	turn, err := e.Begin(context.Background(), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestABusyMachineIsNotCompared(t *testing.T) {
 	if pool.plan.Alone < 2 {
 		t.Skip("a single core has no plan for pictures that are alone")
 	}
-	turn, err := pool.turns.Take(context.Background(), nil)
+	turn, err := pool.turns.Take(context.Background(), nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

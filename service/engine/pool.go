@@ -103,6 +103,9 @@ func (p *Pool) withWorker(ctx context.Context, f func(*torchbind.Worker) (left <
 	}
 }
 
+// BoundMemory says how many bytes all images in work may be decoded in together; without it there is no bound.
+func (p *Pool) BoundMemory(bytes int64) { p.turns.BoundMemory(bytes) }
+
 // Plan is how the pool uses the cores.
 func (p *Pool) Plan() Plan { return p.plan }
 

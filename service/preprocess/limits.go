@@ -1,7 +1,6 @@
 package preprocess
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"runtime"
@@ -19,30 +18,6 @@ func checkSize(format string, width, height int64, limits Limits) error {
 		return tooLarge(int(width), int(height), limits.MaxPixels)
 	}
 	return nil
-}
-
-// smallMemory is the part of the memory that there is on top of it for small pictures, and the part of that which one may take.
-const smallMemory = 16
-
-// reserve waits until the memory that the picture needs is free of other pictures, and takes it.
-func (p *Preparer) reserve(ctx context.Context, need int64) (release func(), err error) {
-	if need > p.limits.MaxMemory {
-		return nil, tooComplex(fmt.Errorf("it needs %d bytes of at most %d", need, p.limits.MaxMemory),
-			"decoding the picture would take more memory than allowed")
-	}
-	if err := ctx.Err(); err != nil {
-		return nil, err // TryAcquire does not look
-	}
-	from := p.memory
-	if !from.TryAcquire(need) {
-		if need <= p.limits.MaxMemory/smallMemory/smallMemory {
-			from = p.small // a semaphore serves in order: a large picture that waits would hold up the small ones
-		}
-		if err := from.Acquire(ctx, need); err != nil {
-			return nil, err
-		}
-	}
-	return func() { from.Release(need) }, nil
 }
 
 // A meter hands a picture's bytes to a decoder, and ends it when its CPU time is used up. Decoders written in Go cannot be

@@ -26,36 +26,6 @@ func TestLimitsValidate(t *testing.T) {
 	}
 }
 
-// TestMemoryWaits holds all the memory and checks that a picture waits for it, and gives up with its context.
-func TestMemoryWaits(t *testing.T) {
-	p, err := New(DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
-	data := encode(t, "png", scene(64, 48))
-	if !p.memory.TryAcquire(p.limits.MaxMemory) || !p.small.TryAcquire(p.limits.MaxMemory/smallMemory) {
-		t.Fatal("somebody has memory")
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-	defer cancel()
-	if _, err := p.Prepare(ctx, data, imagenet, Options{}); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("got %v, want a missed deadline", err)
-	}
-	done := make(chan error)
-	go func() {
-		_, err := p.Prepare(context.Background(), data, imagenet, Options{})
-		done <- err
-	}()
-	p.memory.Release(p.limits.MaxMemory)
-	p.small.Release(p.limits.MaxMemory / smallMemory)
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	if !p.memory.TryAcquire(p.limits.MaxMemory) {
-		t.Error("memory was not given back")
-	}
-}
-
 func TestTooMuchMemory(t *testing.T) {
 	limits := DefaultLimits()
 	limits.MaxMemory = 64 << 10 // a PNG is read row by row and needs little more
@@ -91,11 +61,9 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// TestConcurrent prepares pictures of all formats at the same time, with room for a few only, and wants the same answers.
+// TestConcurrent prepares pictures of all formats at the same time, and wants the same answers.
 func TestConcurrent(t *testing.T) {
-	limits := DefaultLimits()
-	limits.MaxMemory = 4 << 20
-	p, err := New(limits)
+	p, err := New(DefaultLimits())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,42 +123,5 @@ func TestBlendWhite(t *testing.T) {
 	}
 	if blendWhite(0, 0) != 255 || blendWhite(77, 255) != 77 {
 		t.Error("the ends are not exact")
-	}
-}
-
-// Large pictures that wait for memory do not hold up small ones.
-func TestSmallPicturesWaitForNoLargeOnes(t *testing.T) {
-	p, err := New(DefaultLimits())
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := p.reserve(t.Context(), p.limits.MaxMemory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	large := make(chan func())
-	go func() {
-		release, err := p.reserve(t.Context(), p.limits.MaxMemory/2)
-		if err != nil {
-			t.Error(err)
-		}
-		large <- release
-	}()
-	soon, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	small, err := p.reserve(soon, 1<<20)
-	if err != nil {
-		t.Fatalf("a picture of 1 MiB: %v", err)
-	}
-	select {
-	case <-large:
-		t.Error("there was room for the large one")
-	default:
-	}
-	small()
-	all()
-	(<-large)()
-	if !p.memory.TryAcquire(p.limits.MaxMemory) || !p.small.TryAcquire(p.limits.MaxMemory/smallMemory) {
-		t.Error("not all of it was given back")
 	}
 }

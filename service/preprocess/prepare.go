@@ -7,18 +7,13 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sync/semaphore"
-
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// Preparer prepares pictures, and bounds what all that it works on at the same time cost together. It is safe for concurrent
-// use, and needs no closing.
+// Preparer prepares pictures. It is safe for concurrent use, and needs no closing.
 type Preparer struct {
 	limits Limits
-	memory *semaphore.Weighted // limits.MaxMemory bytes
-	small  *semaphore.Weighted // as many again / smallMemory, for pictures that would wait behind large ones
-	rgb    sync.Pool           // of *[]byte, from pictures that were released
+	rgb    sync.Pool // of *[]byte, from pictures that were released
 }
 
 // New returns a Preparer, or everything that is wrong with the limits.
@@ -26,14 +21,33 @@ func New(limits Limits) (*Preparer, error) {
 	if err := limits.Validate(); err != nil {
 		return nil, err
 	}
-	return &Preparer{limits: limits, memory: semaphore.NewWeighted(limits.MaxMemory),
-		small: semaphore.NewWeighted(limits.MaxMemory / smallMemory)}, nil
+	return &Preparer{limits: limits}, nil
 }
 
-// Prepare turns the bytes of a picture into what the spec wants. It waits for memory while other pictures are being decoded,
-// until ctx ends. Whatever is wrong with the picture comes back as an [*Error]; other errors are those of ctx, of a spec
-// that is not valid, and of the machine.
+// Prepare turns the bytes of a picture into what the spec wants. Whatever is wrong with the picture comes back as an [*Error]; other
+// errors are those of ctx, of a spec that is not valid, and of the machine.
 func (p *Preparer) Prepare(ctx context.Context, data []byte, spec Spec, o Options) (*Picture, error) {
+	seen, err := p.Look(data, spec, o)
+	if err != nil {
+		return nil, err
+	}
+	return p.Decode(ctx, seen)
+}
+
+// Seen is a picture whose header promises that it can be prepared.
+type Seen struct {
+	header  header
+	data    []byte
+	spec    Spec
+	options Options
+}
+
+// Memory is how many bytes decoding it takes at most. Who decodes several at the same time bounds
+// the sum.
+func (s *Seen) Memory() int64 { return s.header.memory }
+
+// Look is the first half of Prepare, which costs next to nothing.
+func (p *Preparer) Look(data []byte, spec Spec, o Options) (*Seen, error) {
 	if err := spec.Validate(); err != nil {
 		return nil, err
 	}
@@ -41,16 +55,23 @@ func (p *Preparer) Prepare(ctx context.Context, data []byte, spec Spec, o Option
 	if err != nil {
 		return nil, err
 	}
-	turn := orientation(1)
-	if !o.IgnoreEXIF {
-		turn = readOrientation(h.format, data)
+	if h.memory > p.limits.MaxMemory {
+		return nil, tooComplex(fmt.Errorf("it needs %d bytes of at most %d", h.memory, p.limits.MaxMemory),
+			"decoding the picture would take more memory than allowed")
 	}
-	release, err := p.reserve(ctx, h.memory)
-	if err != nil {
+	return &Seen{header: h, data: data, spec: spec, options: o}, nil
+}
+
+// Decode is the second half of Prepare.
+func (p *Preparer) Decode(ctx context.Context, seen *Seen) (*Picture, error) {
+	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	defer release()
-
+	h, data, spec := seen.header, seen.data, seen.spec
+	turn := orientation(1)
+	if !seen.options.IgnoreEXIF {
+		turn = readOrientation(h.format, data)
+	}
 	picture := &Picture{Format: h.format, RGB: p.room(spec.Crop.Height * spec.Crop.Width * 3)}
 	picture.Width, picture.Height = turn.size(h.width, h.height)
 	if picture.Width < spec.Crop.Width || picture.Height < spec.Crop.Height {
@@ -59,6 +80,7 @@ func (p *Preparer) Prepare(ctx context.Context, data []byte, spec Spec, o Option
 	// The target size comes from the picture's own size, also where the decoder makes fewer pixels.
 	resize := resizeFor(picture.Width, picture.Height, spec)
 	resize.Orientation = int(turn)
+	var err error
 	if h.stream != nil {
 		err = picture.stream(h, data, resize)
 	} else {

@@ -52,12 +52,13 @@ func (e *Error) Error() string {
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Limits bound what one picture, and all that are decoded at the same time, may cost.
+// Limits bound what one picture may cost. Who decodes several at the same time bounds their memory
+// together, see [Seen.Memory].
 type Limits struct {
 	MaxPixels     int64         // width × height of one picture
 	MaxScanPixels int64         // scans × width × height of one JPEG
 	MaxCPU        time.Duration // CPU time of decoding one picture
-	MaxMemory     int64         // bytes of decoding, all pictures together; one that alone needs more is refused
+	MaxMemory     int64         // bytes of decoding one picture
 }
 
 // DefaultLimits are 52 megapixels (the 8,192 × 6,144 of a phone among them), ten full scans of them, 2 s, and 1 GiB.
