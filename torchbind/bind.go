@@ -10,23 +10,24 @@ package torchbind
 #include <stdlib.h>
 #include <string.h>
 #include "loader.h"
-#include "runner.h"
+#include "calls.h"
 */
 import "C"
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
-	"syscall"
 	"time"
 	"unsafe"
+
+	"github.com/vidi-vision/vidi/cgo/cthread"
 )
 
 // Opaque C objects as the rest of the package sees them.
 type (
 	cTensor = *C.tb_tensor
 	cModule = *C.tb_module
-	cRunner = *C.tb_runner
 )
 
 // openLibrary opens the shim at path. It must succeed before any other function of this file is called.
@@ -216,56 +217,28 @@ func moduleForward(m cModule, input cTensor, l Limits) (cTensor, error) {
 	return out, err
 }
 
-func runnerNew(threads int) (r cRunner, done uintptr, err error) {
-	var fd C.int
-	r, err = C.tb_runner_new(C.int32_t(threads), &fd)
-	switch {
-	case r != nil:
-		err = nil // errno has no meaning then
-	case err == nil:
-		err = syscall.ENOMEM
-	}
-	return r, uintptr(fd), err
+// setThreadCountOf has modules use n threads when they run on t, itself included.
+func setThreadCountOf(t *cthread.Thread, n int) error {
+	call := &C.tb_set_threads_call{threads: C.int32_t(min(max(n, -1), 1<<20))}
+	t.Run(unsafe.Pointer(C.tb_call_set_threads), unsafe.Pointer(call))
+	return check("set thread count", "", call.status)
 }
 
-func runnerStartForward(r cRunner, m cModule, input cTensor, l Limits) {
-	limits := runLimits(l)
-	C.tb_runner_start_forward(r, m, input, &limits)
+// forwardOn begins moduleForward on t. When t has waited for its end, finish returns the result. Until then m and input
+// must stay open.
+func forwardOn(t *cthread.Thread, m cModule, input cTensor, l Limits) (finish func() (cTensor, error)) {
+	call := &C.tb_forward_call{module: m, input: input, limits: runLimits(l)}
+	t.Start(unsafe.Pointer(C.tb_call_forward), unsafe.Pointer(call))
+	return func() (cTensor, error) { return call.output, check("run", "", call.status) }
 }
 
-func runnerEndForward(r cRunner) (cTensor, error) {
-	var out cTensor
-	err := check("run", "", C.tb_runner_end_forward(r, &out))
-	return out, err
+// pin holds a picture's bytes in place, neither of them empty: C reads and writes them after the call that begins it has returned.
+func pin(data, dst []byte) *runtime.Pinner {
+	pinned := new(runtime.Pinner)
+	pinned.Pin(&data[0])
+	pinned.Pin(&dst[0])
+	return pinned
 }
-
-// runnerStartJPEG needs data and dst pinned until runnerEndJPEG has returned.
-func runnerStartJPEG(r cRunner, data []byte, o JPEGOptions, to Resize, dst []byte) {
-	limits, spec := jpegLimits(o), resizeSpec(to)
-	C.tb_runner_start_jpeg(r, bytesPointer(data), C.size_t(len(data)), &limits, C.int32_t(o.Scale.eighths()), &spec, bytesPointer(dst), C.size_t(len(dst)))
-}
-
-func runnerEndJPEG(r cRunner) (JPEGReport, error) {
-	var report C.tb_jpeg_report
-	if err := check(opResizeJPEG, "", C.tb_runner_end_jpeg(r, &report)); err != nil {
-		return JPEGReport{}, err
-	}
-	return jpegReport(&report), nil
-}
-
-// runnerStartPNG needs data and dst pinned until runnerEndPNG has returned.
-func runnerStartPNG(r cRunner, data []byte, o PNGOptions, to Resize, dst []byte) {
-	spec := resizeSpec(to)
-	C.tb_runner_start_png(r, bytesPointer(data), C.size_t(len(data)), C.int64_t(o.MaxPixels), milliseconds(o.MaxCPU), &spec, bytesPointer(dst), C.size_t(len(dst)))
-}
-
-func runnerEndPNG(r cRunner) (resizeTime time.Duration, err error) {
-	var ns C.int64_t
-	err = check(opResizePNG, "", C.tb_runner_end_png(r, &ns))
-	return time.Duration(ns), err
-}
-
-func runnerFree(r cRunner) { C.tb_runner_free(r) }
 
 func fuserForget() error { return check("forget what was fused", "", C.tb_fuser_forget()) }
 
@@ -309,15 +282,20 @@ func jpegDecode(data []byte, o JPEGOptions, dst []byte, stride int) (JPEGReport,
 	return jpegReport(&report), nil
 }
 
-func jpegResize(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, error) {
-	limits, spec := jpegLimits(o), resizeSpec(r)
-	var report C.tb_jpeg_report
-	err := check(opResizeJPEG, "", C.tb_jpeg_resize(bytesPointer(data), C.size_t(len(data)), &limits, C.int32_t(o.Scale.eighths()), &spec, bytesPointer(dst),
-		C.size_t(len(dst)), &report))
-	if err != nil {
+// jpegResize decodes on thread, or if that is nil on the caller's.
+func jpegResize(thread *cthread.Thread, data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, error) {
+	defer pin(data, dst).Unpin()
+	call := &C.tb_jpeg_call{data: bytesPointer(data), size: C.size_t(len(data)), limits: jpegLimits(o), eighths: C.int32_t(o.Scale.eighths()),
+		resize: resizeSpec(r), dst: bytesPointer(dst), dst_bytes: C.size_t(len(dst))}
+	if thread != nil {
+		thread.Run(unsafe.Pointer(C.tb_call_jpeg), unsafe.Pointer(call))
+	} else {
+		C.tb_call_jpeg(unsafe.Pointer(call))
+	}
+	if err := check(opResizeJPEG, "", call.status); err != nil {
 		return JPEGReport{}, err
 	}
-	return jpegReport(&report), nil
+	return jpegReport(&call.report), nil
 }
 
 func resizeSpec(r Resize) C.tb_resize {
@@ -334,12 +312,17 @@ func resizeSpec(r Resize) C.tb_resize {
 	}
 }
 
-func pngResize(data []byte, o PNGOptions, r Resize, dst []byte) (resizeTime time.Duration, err error) {
-	spec := resizeSpec(r)
-	var ns C.int64_t
-	err = check(opResizePNG, "", C.tb_png_resize(bytesPointer(data), C.size_t(len(data)), C.int64_t(o.MaxPixels), milliseconds(o.MaxCPU), &spec,
-		bytesPointer(dst), C.size_t(len(dst)), &ns))
-	return time.Duration(ns), err
+// pngResize decodes on thread, or if that is nil on the caller's.
+func pngResize(thread *cthread.Thread, data []byte, o PNGOptions, r Resize, dst []byte) (resizeTime time.Duration, err error) {
+	defer pin(data, dst).Unpin()
+	call := &C.tb_png_call{data: bytesPointer(data), size: C.size_t(len(data)), max_pixels: C.int64_t(o.MaxPixels), max_cpu_ms: milliseconds(o.MaxCPU),
+		resize: resizeSpec(r), dst: bytesPointer(dst), dst_bytes: C.size_t(len(dst))}
+	if thread != nil {
+		thread.Run(unsafe.Pointer(C.tb_call_png), unsafe.Pointer(call))
+	} else {
+		C.tb_call_png(unsafe.Pointer(call))
+	}
+	return time.Duration(call.resize_ns), check(opResizePNG, "", call.status)
 }
 
 // milliseconds rounds up, so that no limit becomes none.

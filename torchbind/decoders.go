@@ -1,34 +1,38 @@
 package torchbind
 
-import "runtime"
+import (
+	"runtime"
 
-// decoders are runners for pictures, while nobody needs them: no more than pictures can be decoded at full speed. Further ones end after
+	"github.com/vidi-vision/vidi/cgo/cthread"
+)
+
+// decoders are C threads for pictures, while nobody needs them: no more than pictures can be decoded at full speed. Further ones end after
 // use. One that was made on a thread of low priority keeps that.
-var decoders = make(chan *runner, runtime.GOMAXPROCS(0))
+var decoders = make(chan *cthread.Thread, runtime.GOMAXPROCS(0))
 
 // takeDecoder is nil where the system gives no more threads or descriptors: a picture is decoded on the caller's thread then.
-func takeDecoder() *runner {
+func takeDecoder() *cthread.Thread {
 	select {
 	case r := <-decoders:
 		return r
 	default:
 	}
-	r, err := newRunner(1)
+	r, err := cthread.New("tb-runner")
 	if err != nil {
 		return nil
 	}
 	return r
 }
 
-// giveBack is for a runner from takeDecoder.
-func (r *runner) giveBack() {
+// giveBackDecoder is for a thread from takeDecoder.
+func giveBackDecoder(r *cthread.Thread) {
 	if r == nil {
 		return
 	}
 	select {
 	case decoders <- r:
 	default:
-		r.close()
+		r.Close()
 	}
 }
 
@@ -37,7 +41,7 @@ func endDecoders() {
 	for {
 		select {
 		case r := <-decoders:
-			r.close()
+			r.Close()
 		default:
 			return
 		}

@@ -144,8 +144,8 @@ func ResizeJPEG(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, e
 		return JPEGReport{}, &Error{Op: opResizeJPEG, Code: InvalidArgument, Message: "no data, or no room for the crop"}
 	}
 	decoder := takeDecoder()
-	defer decoder.giveBack()
-	return decoder.jpeg(data, o, r, dst)
+	defer giveBackDecoder(decoder)
+	return jpegResize(decoder, data, o, r, dst)
 }
 
 // PNGOptions bound what one file may cost; a limit of 0 means none.
@@ -166,8 +166,8 @@ func ResizePNG(data []byte, o PNGOptions, r Resize, dst []byte) (time.Duration, 
 		return 0, &Error{Op: opResizePNG, Code: InvalidArgument, Message: "no data, or no room for the crop"}
 	}
 	decoder := takeDecoder()
-	defer decoder.giveBack()
-	return decoder.png(data, o, r, dst)
+	defer giveBackDecoder(decoder)
+	return pngResize(decoder, data, o, r, dst)
 }
 
 // NewInput makes a network's input, count × 3 × height × width in channels-last memory, from count pictures of

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/vidi-vision/vidi/cgo/cthread"
 )
 
 // Worker is a goroutine that owns one OS thread for life, where its jobs run ([Worker.Do]), and a C thread that runs modules
@@ -21,8 +23,8 @@ type Worker struct {
 	stop    chan struct{}
 	done    chan struct{}
 	once    sync.Once
-	running sync.Mutex // guards runner, of which nobody may ask two things at a time
-	runner  *runner    // nil when the worker has ended
+	running sync.Mutex      // guards runner, of which nobody may ask two things at a time
+	runner  *cthread.Thread // nil when the worker has ended
 }
 
 // PanicError is what [Worker.Do] returns when the job panicked; the worker goes on.
@@ -80,10 +82,10 @@ func (w *Worker) begin() error {
 }
 
 // replaceRunner ends the runner, which may be nil, after a Run that is under way; next may be nil too.
-func (w *Worker) replaceRunner(next *runner) {
+func (w *Worker) replaceRunner(next *cthread.Thread) {
 	w.running.Lock()
 	defer w.running.Unlock()
-	w.runner.close()
+	w.runner.Close()
 	w.runner = next
 }
 
@@ -101,8 +103,12 @@ func (w *Worker) SetNice(nice int) error {
 
 // startRunner has a new runner take the place of the one that there may be, with the priority of this thread, which is the worker's.
 func (w *Worker) startRunner() error {
-	next, err := newRunner(w.threads)
+	next, err := cthread.New("tb-runner")
 	if err != nil {
+		return &Error{Op: "start a thread", Code: Unavailable, Message: err.Error()}
+	}
+	if err := setThreadCountOf(next, w.threads); err != nil {
+		next.Close()
 		return err
 	}
 	w.replaceRunner(next)
@@ -168,23 +174,23 @@ func (w *Worker) RunUntil(ctx context.Context, m *Module, input *Tensor) (output
 	if deadline, ok := ctx.Deadline(); ok && (limits.Time == 0 || time.Until(deadline) < limits.Time) {
 		limits.Time = max(time.Until(deadline), time.Millisecond)
 	}
-	runnerStartForward(w.runner.ptr, m.ptr, input.ptr, limits)
+	finish := forwardOn(w.runner, m.ptr, input.ptr, limits)
 	if ctx.Done() == nil {
-		w.runner.wait()
-	} else if !w.runner.waitUntil(ctx) {
+		w.runner.Wait()
+	} else if !w.runner.WaitUntil(ctx) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
 			defer free()
-			w.runner.wait()
-			late, _ := runnerEndForward(w.runner.ptr) // nobody wants to know
+			w.runner.Wait()
+			late, _ := finish() // nobody wants to know
 			runtime.KeepAlive(input)
 			tensorFree(late)
 		}()
 		return nil, ended, ctx.Err()
 	}
 	defer free()
-	ptr, err := runnerEndForward(w.runner.ptr)
+	ptr, err := finish()
 	runtime.KeepAlive(input)
 	if err != nil {
 		return nil, nil, err
