@@ -27,7 +27,7 @@ const (
 )
 
 // The networks that people bring, of torchvision and timm, are added by one command, answer as in Python,
-// and run with the fastest engine. A third of them is tried at a time, another one each day; VIDI_NETWORKS is
+// and run with the fastest engine. A sixth of them is tried at a time, another one each day; VIDI_NETWORKS is
 // "all", or a name.
 func TestNetworksThatPeopleBring(t *testing.T) {
 	torchtest.NoLeaks(t)
@@ -117,11 +117,11 @@ func compareProbabilities(t *testing.T, path string, pictures []string, classesA
 // chosenNetworks are those to try now, and the others.
 func chosenNetworks(t *testing.T, list string) (chosen, left []string) {
 	wanted := os.Getenv("VIDI_NETWORKS")
-	third := int(time.Now().Unix()/(24*60*60)) % 3
+	share := today(6)
 	for i, line := range strings.Split(strings.TrimSpace(list), "\n") {
 		name, _, _ := strings.Cut(line, " ")
 		switch {
-		case wanted == "all", wanted == name, wanted == "" && i%3 == third:
+		case wanted == "all", wanted == name, wanted == "" && i%6 == share:
 			chosen = append(chosen, name)
 		default:
 			left = append(left, name)
