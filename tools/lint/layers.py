@@ -28,7 +28,7 @@ def differences(document: str, listed: str) -> list[str]:
             continue
         seen.add(name)
         if name not in row:
-            found.append(f"{name} is in no row of the table")
+            found.append(f"{name} is in no row of the table in docs/architecture.md")
             continue
         found += [f"{name} imports {other}, which is not in a lower row" for other in imports if row.get(other, 99) >= row[name]]
     return found + [f"{name} is in the table, but is no package" for name in sorted(row.keys() - seen)]

@@ -33,7 +33,7 @@ class Names(unittest.TestCase):
 
     def test_right_names_are_not(self):
         text = """# A heading, with `code`
-See [there](docs/api.md#errors) or [above](#a-heading-with-code): `service/httpapi/server.go`, `server.go`, `cgo/resize_*.h`, `make lint`,
+See [there](docs/api.md#errors) or [above](#a-heading-with-code): `service/httpapi/server.go`, `server.go`, `service/httpapi/*_test.go`, `make lint`,
 `vidi models add --labels FILE`, `vidi help serve`, `vidi classify -k 5`, `--max-body`, `VIDI_MAX_BODY`, `Worker.Do`, `tb::Resampler`,
 `ResizeRGB`, `TB_ABI_VERSION`, `my-file.pt`, `queue_full`.
 
