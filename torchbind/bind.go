@@ -204,7 +204,8 @@ func moduleExtra(m cModule) []byte {
 	return append([]byte(nil), unsafe.Slice((*byte)(unsafe.Pointer(data)), int(size))...)
 }
 
-func modulePeak(m cModule) int64 { return int64(C.tb_module_peak(m)) }
+func modulePeak(m cModule) int64     { return int64(C.tb_module_peak(m)) }
+func moduleLoadPeak(m cModule) int64 { return int64(C.tb_module_load_peak(m)) }
 
 func runLimits(l Limits) C.tb_limits {
 	return C.tb_limits{max_bytes: C.int64_t(l.Bytes), max_ms: milliseconds(l.Time)}

@@ -35,6 +35,7 @@
   R(tb_status*, tb_module_fork, (const tb_module* a, tb_module** b), (a, b))                                                             \
   R(tb_status*, tb_module_forward, (tb_module * a, const tb_tensor* b, const tb_limits* c, tb_tensor** d), (a, b, c, d))                 \
   R(int64_t, tb_module_peak, (const tb_module* a), (a))                                                                                  \
+  R(int64_t, tb_module_load_peak, (const tb_module* a), (a))                                                                             \
   R(tb_status*, tb_jpeg_probe, (const uint8_t* a, size_t b, tb_jpeg_info* c), (a, b, c))                                                 \
   R(tb_status*, tb_jpeg_decode,                                                                                                          \
     (const uint8_t* a, size_t b, const tb_jpeg_limits* c, int32_t d, uint8_t* e, size_t f, size_t g, tb_jpeg_report* h),                 \

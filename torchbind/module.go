@@ -1,6 +1,8 @@
 package torchbind
 
 import (
+	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -34,6 +36,32 @@ func Load(path string, o Options) (*Module, error) {
 	}
 	ptr, err := moduleLoad(path, o)
 	return ownModule(ptr, o, err)
+}
+
+// LoadFile is [Load] for a file that is open: the one that was looked at, whatever its path leads to by now.
+func LoadFile(file *os.File, o Options) (*Module, error) {
+	if err := o.validate(file.Name()); err != nil {
+		return nil, err
+	}
+	if err := Open(); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(file)
+	ptr, err := moduleLoad(fmt.Sprintf("/proc/self/fd/%d", file.Fd()), o)
+	if failure, ok := err.(*Error); ok { //nolint:errorlint // made by moduleLoad
+		failure.Subject = file.Name()
+	}
+	return ownModule(ptr, o, err)
+}
+
+// LoadPeak is the most bytes that tensors had at one time while the module was loaded.
+func (m *Module) LoadPeak() int64 {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if m.ptr == nil {
+		return 0
+	}
+	return moduleLoadPeak(m.ptr)
 }
 
 // LoadBytes is [Load] for a file that is already in memory; data may be reused when it returns.

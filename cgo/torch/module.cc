@@ -31,6 +31,7 @@ struct tb_module {
   tb_engine engine = TB_ENGINE_AUTO;
   at::ScalarType precision = at::kFloat;
   std::atomic<int64_t> peak{0};
+  int64_t load_peak = 0;
   tb_module() { tb::live().modules++; }
   ~tb_module() { tb::live().modules--; }
 };
@@ -134,7 +135,8 @@ at::Tensor only_tensor(const torch::jit::IValue& result) {
 
 template <typename Source>
 tb_status* load_from(Source&& source, const char* extra_name, const tb_module_options* options, tb_module** out) {
-  tb_status* status = tb::within(options == nullptr ? 0 : options->max_bytes, 0, nullptr, TB_BAD_MODEL, [&] {
+  int64_t peak = 0;
+  tb_status* status = tb::within(options == nullptr ? 0 : options->max_bytes, 0, &peak, TB_BAD_MODEL, [&] {
     require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
     *out = nullptr;
     require(options != nullptr, TB_INVALID_ARGUMENT, "options is NULL");
@@ -155,7 +157,11 @@ tb_status* load_from(Source&& source, const char* extra_name, const tb_module_op
     tb::tick_in_loops(module->value);
     *out = module.release();
   });
-  if (status != nullptr) tb::trim_allocator();  // nobody will close what is not there
+  if (status == nullptr) {
+    (*out)->load_peak = peak;
+  } else {
+    tb::trim_allocator();  // nobody will close what is not there
+  }
   return status;
 }
 
@@ -209,6 +215,8 @@ void tb_module_extra(const tb_module* module, const char** out, size_t* size) {
 }
 
 tb_engine tb_module_engine(const tb_module* module) { return module ? module->engine : TB_ENGINE_AUTO; }
+
+int64_t tb_module_load_peak(const tb_module* module) { return module ? module->load_peak : 0; }
 
 int64_t tb_module_peak(const tb_module* module) { return module ? module->peak.load() : 0; }
 

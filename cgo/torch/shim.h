@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 // Raised whenever a signature or a struct here changes; the Go side refuses a library with another number.
-#define TB_ABI_VERSION 6
+#define TB_ABI_VERSION 7
 
 // ---- Status -----------------------------------------------------------------------------------------------------------
 
@@ -195,6 +195,9 @@ typedef struct tb_limits {
   int64_t max_bytes;  // of tensors that the call makes, at one time
   int64_t max_ms;     // on the clock, looked at in each turn of each loop of the model: nothing can end one long operator
 } tb_limits;
+
+// The most bytes of tensors that were in use at one time while the module was loaded; 0 for a fork.
+int64_t tb_module_load_peak(const tb_module* module);
 
 // The most bytes of tensors that one tb_module_forward of this module had in use at one time so far.
 int64_t tb_module_peak(const tb_module* module);

@@ -131,11 +131,15 @@ type Classifier struct {
 
 // Open loads the model file at path and warms it, on workers of its own.
 func Open(ctx context.Context, path string, cfg Config) (*Classifier, error) {
+	file, err := model.Inspect(path)
+	if err != nil {
+		return nil, err
+	}
 	host, err := NewHost(cfg)
 	if err != nil {
 		return nil, err
 	}
-	c, err := host.Open(ctx, path, cfg.Engine.Prepared)
+	c, err := host.Open(ctx, file, cfg.Engine.Prepared, engine.Memory{})
 	if err != nil {
 		host.Close()
 		return nil, err
@@ -144,10 +148,10 @@ func Open(ctx context.Context, path string, cfg Config) (*Classifier, error) {
 	return c, nil
 }
 
-// Open loads the model file at path and warms it, beside the host's other models. prepared is the engine to
-// run it with; "" is the one in its card, or else the usual one.
-func (h *Host) Open(ctx context.Context, path string, prepared model.Engine) (*Classifier, error) {
-	e, err := h.pool.Load(ctx, path, h.precision, prepared)
+// Open loads the model file that was looked at and warms it, beside the host's other models. prepared is the engine to
+// run it with; "" is the one in its card, or else the usual one. trial is what it took where it was tried.
+func (h *Host) Open(ctx context.Context, file *model.File, prepared model.Engine, trial engine.Memory) (*Classifier, error) {
+	e, err := h.pool.Load(ctx, file, h.precision, prepared, trial)
 	if err != nil {
 		return nil, err
 	}

@@ -139,6 +139,15 @@ func TestModelsThatLoopWhileTheyLoad(t *testing.T) {
 	}
 }
 
+// TestModelsThatTakeMoreThanTheirFiles: 3 KB of file that become 300 MB count as what they are, before the server loads them.
+func TestModelsThatTakeMoreThanTheirFiles(t *testing.T) {
+	args := []string{"serve", "--addr", "127.0.0.1:0", "--admin-addr", "", "--model", torchtest.File(t, "build/fixtures/folds_300mb.pt")}
+	ran := vidi(t, nil, append(args, "--model-memory", "200MiB")...)
+	if ran.code == 0 || !strings.Contains(ran.stderr, "all together may take 200 MiB") {
+		t.Errorf("code %d:\n%s", ran.code, ran.stderr)
+	}
+}
+
 // TestStuckWorkers: nothing can end one operator that takes hours. Its client is answered, the server says that it is of no use any more,
 // and it ends when it is told to.
 func TestStuckWorkers(t *testing.T) {

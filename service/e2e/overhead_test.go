@@ -41,8 +41,10 @@ func BenchmarkRequestOverhead(b *testing.B) {
 		}
 		server := httpapi.New(httpapi.Default(), slog.New(slog.DiscardHandler))
 		models := registry.New(registry.Config{Log: slog.New(slog.DiscardHandler),
-			Open: func(context.Context, string) (registry.Opened, error) {
-				return registry.Opened{Model: c, Precision: "fp32"}, nil
+			Try: func(context.Context, string) (registry.Candidate, error) {
+				return registry.Candidate{Open: func(context.Context) (registry.Opened, error) {
+					return registry.Opened{Model: c, Precision: "fp32"}, nil
+				}}, nil
 			}})
 		defer models.Close(context.Background()) // and with it the classifier
 		if err := models.Start(context.Background(), []string{path}); err != nil {

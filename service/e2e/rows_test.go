@@ -74,7 +74,10 @@ var elsewhere = map[string][]string{
 		"service/trial TestTheTrialHoldsAHostileModel", "service/sandbox TestForbiddenCallsAreNamed",
 		"service/sandbox TestFlagsOfOpenat", "service/sandbox TestStartHoldsToTheRules",
 	},
-	"R6a": {"service/e2e TestModelsThatMisbehave", "cgo/torch Budget.MemoryIsBounded", "cgo/torch Budget.ConstantsAreNotComputedAheadBeyondTheLimit", "cgo/torch Budget.OthersAreNotCharged"},
+	"R6a": {
+		"service/e2e TestModelsThatMisbehave", "cgo/torch Budget.MemoryIsBounded", "cgo/torch Budget.ConstantsAreNotComputedAheadBeyondTheLimit", "cgo/torch Budget.OthersAreNotCharged",
+		"service/e2e TestModelsThatTakeMoreThanTheirFiles", "service/engine TestLoadTakesWhatTheTrialDid", "service/registry TestMeasuredMemoryCounts",
+	},
 	"R6b": {"service/e2e TestModelsThatMisbehave", "service/e2e TestStuckWorkers", "cgo/torch Budget.LoopsThatNeverEndAreEnded", "torchbind TestRunUntilLeaves"},
 	"R6c": {"service/e2e TestModelsThatMisbehave"},
 	"R6d": {
@@ -86,6 +89,7 @@ var elsewhere = map[string][]string{
 		"service/e2e TestAHeldServerFollowsItsSwitchedFolder",
 		"service/sandbox TestEnterHoldsTheWholeProcess",
 	},
+	"R5d": {"service/engine TestAFileIsNotExchanged", "service/trial TestATrialTriesTheFileThatWasSeen"},
 	"R7": {
 		"service/e2e TestSilentUploadsGiveWay", "service/admission TestSlowTransfersGiveWay",
 		"service/admission TestAClientsShareOfTheBytes", "service/admission TestPace",

@@ -107,6 +107,9 @@ func (e *Engine) start(ctx context.Context, limit time.Duration, makeModule func
 // Unlisted is what the model's code names that is not on the list of operators: somebody has trusted the file. Nil for most models.
 func (e *Engine) Unlisted() []string { return e.unlisted }
 
+// TensorPeaks are the most bytes that tensors had at one time while the model was loaded, and in a run.
+func (e *Engine) TensorPeaks() (loading, running int64) { return e.module.LoadPeak(), e.module.Peak() }
+
 // Turn is the right to work on one image. It is meant to be held from before decoding to the answer, so that
 // there are never many more images in work than the cores can carry: one more than there are workers, which is
 // being decoded, or waits for a worker with its pixels ready. One goroutine uses it, and must End it.

@@ -33,6 +33,15 @@ func load(t *testing.T, name string, cfg Config) (*Engine, error) {
 	return e, err
 }
 
+func inspected(t *testing.T, path string) *model.File {
+	t.Helper()
+	file, err := model.Inspect(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 func mustLoad(t *testing.T, name string, cfg Config) *Engine {
 	t.Helper()
 	e, err := load(t, name, cfg)
@@ -127,6 +136,79 @@ func TestLoadRefusesWithTheReason(t *testing.T) {
 	}
 }
 
+// What was looked at is what is loaded, or nothing is.
+func TestAFileIsNotExchanged(t *testing.T) {
+	torchtest.NoLeaks(t)
+	content, err := os.ReadFile(torchtest.File(t, "build/fixtures/tiny.pt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []string{"not", "renamed", "written", "linked"} {
+		folder := t.TempDir()
+		path, other := filepath.Join(folder, "model.pt"), filepath.Join(folder, "other.pt")
+		write := func(path string) {
+			t.Helper()
+			if err := os.WriteFile(path, content, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write(other)
+		write(filepath.Join(folder, "first.pt"))
+		if err := os.Symlink("first.pt", path); err != nil {
+			t.Fatal(err)
+		}
+		file := inspected(t, path)
+		switch how {
+		case "renamed":
+			err = os.Rename(other, path)
+		case "written":
+			time.Sleep(20 * time.Millisecond) // longer than the kernel's clock stands still
+			write(path)
+		case "linked":
+			err = errors.Join(os.Remove(path), os.Symlink("other.pt", path))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := LoadFile(t.Context(), file, Config{Workers: 1, Alone: 1})
+		if err == nil {
+			e.Close()
+		}
+		if (err == nil) != (how == "not") || err != nil && !strings.Contains(err.Error(), "was changed or replaced") {
+			t.Errorf("%s: %v", how, err)
+		}
+	}
+}
+
+// Loading takes what it took in the trial, or fails.
+func TestLoadTakesWhatTheTrialDid(t *testing.T) {
+	torchtest.NoLeaks(t)
+	pool, err := NewPool(Config{Workers: 1, Threads: 1, Alone: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	// It makes 300 MB of constants ahead, or when it runs.
+	file := inspected(t, torchtest.File(t, "build/fixtures/folds_300mb.pt"))
+	e, err := pool.Load(t.Context(), file, FP32, model.Frozen, Memory{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	loading, running := e.TensorPeaks()
+	e.Close()
+	if loading < 300_000_000 || running == 0 {
+		t.Errorf("%d bytes of tensors to load, %d to run", loading, running)
+	}
+	if e, err = pool.Load(t.Context(), file, FP32, model.Frozen, Memory{LoadTensors: loading, RunTensors: running}); err != nil {
+		t.Fatal(err)
+	}
+	e.Close()
+	if e, err = pool.Load(t.Context(), file, FP32, model.Frozen, Memory{LoadTensors: 1 << 20, RunTensors: 1 << 10}); !errors.Is(err, torchbind.OutOfMemory) {
+		t.Errorf("with less: %v", err)
+		e.Close()
+	}
+}
+
 // A model that takes too long to load is given up, and freed when it is there; a trusted one may.
 func TestLoadIsGivenUp(t *testing.T) {
 	torchtest.NoLeaks(t)
@@ -142,7 +224,7 @@ func TestLoadIsGivenUp(t *testing.T) {
 	defer pool.Close()
 	pool.loadTime = func(int64) time.Duration { return 100 * time.Millisecond }
 	begun := time.Now()
-	_, err = pool.Load(t.Context(), path, FP32, model.Plain)
+	_, err = pool.Load(t.Context(), inspected(t, path), FP32, model.Plain, Memory{})
 	var late *LoadTimeError
 	if !errors.As(err, &late) || !strings.Contains(err.Error(), "not loaded in 100ms") {
 		t.Fatalf("%v after %v", err, time.Since(begun))
@@ -154,7 +236,7 @@ func TestLoadIsGivenUp(t *testing.T) {
 	}
 	// Others are loaded meanwhile.
 	pool.loadTime = loadTime
-	e, err := pool.Load(t.Context(), torchtest.File(t, "build/fixtures/tiny.pt"), FP32, model.Plain)
+	e, err := pool.Load(t.Context(), inspected(t, torchtest.File(t, "build/fixtures/tiny.pt")), FP32, model.Plain, Memory{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,7 +335,7 @@ func TestModelsShareAPool(t *testing.T) {
 	}
 	var engines [2]*Engine
 	for i := range engines {
-		if engines[i], err = pool.Load(ctx, torchtest.File(t, "build/fixtures/tiny.pt"), FP32, ""); err != nil {
+		if engines[i], err = pool.Load(ctx, inspected(t, torchtest.File(t, "build/fixtures/tiny.pt")), FP32, "", Memory{}); err != nil {
 			t.Fatal(err)
 		}
 		defer engines[i].Close()
@@ -275,7 +357,7 @@ func TestModelsShareAPool(t *testing.T) {
 			t.Fatalf("on a shared pool %v, alone %v", got, want)
 		}
 	}
-	if _, err := pool.Load(ctx, torchtest.File(t, "build/fixtures/nan.pt"), FP32, ""); err == nil {
+	if _, err := pool.Load(ctx, inspected(t, torchtest.File(t, "build/fixtures/nan.pt")), FP32, "", Memory{}); err == nil {
 		t.Error("a bad model was loaded")
 	}
 	if _, err := engines[1].Infer(ctx, rgb); err != nil {

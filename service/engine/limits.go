@@ -14,6 +14,35 @@ func loadLimits(fileBytes int64) torchbind.Limits {
 	return torchbind.Limits{Bytes: 1<<30 + 8*fileBytes}
 }
 
+// Memory is what a model took where it was tried, in bytes; the zero value is not known.
+type Memory struct {
+	LoadTensors int64 `json:"load_tensors"` // at one time, while it was loaded
+	RunTensors  int64 `json:"run_tensors"`  // at one time, made by one run
+	Loaded      int64 `json:"loaded"`       // what the process had more once it was warm, with one module
+	Most        int64 `json:"most"`         // what it had more at one time
+}
+
+// Known reports whether the model was measured.
+func (m Memory) Known() bool { return m.LoadTensors > 0 }
+
+// load is what loading may take where that is known: as much as in the trial, and some for another number of threads.
+func (m Memory) load(fileBytes int64) torchbind.Limits {
+	limits := loadLimits(fileBytes)
+	if m.Known() {
+		limits.Bytes = min(limits.Bytes, 64<<20+m.LoadTensors+m.LoadTensors/4)
+	}
+	return limits
+}
+
+// warm is the same for the runs that warm it.
+func (m Memory) warm(fileBytes int64) torchbind.Limits {
+	limits := loadLimits(fileBytes)
+	if m.Known() {
+		limits.Bytes = min(limits.Bytes, runLimits(m.RunTensors, 0).Bytes)
+	}
+	return limits
+}
+
 // loadTime is how long a file of that many bytes may take to be loaded and warmed: twice what its
 // trial may. Nothing can interrupt libtorch there.
 func loadTime(fileBytes int64) time.Duration {

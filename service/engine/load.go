@@ -15,18 +15,25 @@ import (
 // the first image is as fast as any that comes together with others. An error says what is wrong with
 // the file in words for its owner.
 func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
-	return onOwnPool(cfg, func(p *Pool) (*Engine, error) { return p.Load(ctx, path, cfg.Precision, cfg.Prepared) })
-}
-
-// Load is the function Load for a model that shares the pool's workers with others. It disturbs them
-// little: the file is read and compiled on a thread of its own, which then ends. wanted is the engine to
-// run it with; "" is the one in the card, or else the fused one. Where that one fails, a simpler one is
-// taken ([Engine.Failures]). Close the engine before the pool.
-func (p *Pool) Load(ctx context.Context, path string, precision Precision, wanted model.Engine) (*Engine, error) {
 	file, err := model.Inspect(path)
 	if err != nil {
 		return nil, err
 	}
+	return LoadFile(ctx, file, cfg)
+}
+
+// LoadFile is [Load] for a file that was looked at: no other one is loaded.
+func LoadFile(ctx context.Context, file *model.File, cfg Config) (*Engine, error) {
+	return onOwnPool(cfg, func(p *Pool) (*Engine, error) {
+		return p.Load(ctx, file, cfg.Precision, cfg.Prepared, Memory{})
+	})
+}
+
+// Load is the function LoadFile for a model that shares the pool's workers with others. It disturbs them
+// little: the file is read and compiled on a thread of its own, which then ends. wanted is the engine to
+// run it with; "" is the one in the card, or else the fused one. Where that one fails, a simpler one is
+// taken ([Engine.Failures]). What it may take is what it took in its trial, where that is known. Close the engine before the pool.
+func (p *Pool) Load(ctx context.Context, file *model.File, precision Precision, wanted model.Engine, trial Memory) (*Engine, error) {
 	if err := file.Permit(p.trust); err != nil { // once more in open, but that would try each engine
 		return nil, err
 	}
@@ -34,10 +41,10 @@ func (p *Pool) Load(ctx context.Context, path string, precision Precision, wante
 		wanted = file.Card.Trial.Engine
 	}
 	e := &Engine{pool: p, unlisted: file.UnlistedNames()}
-	err = e.start(ctx, p.loadTime(file.Bytes), func(w *torchbind.Worker) error { return e.load(w, file, precision, wanted) })
+	err := e.start(ctx, p.loadTime(file.Bytes), func(w *torchbind.Worker) error { return e.load(w, file, precision, wanted, trial) })
 	var late *LoadTimeError
 	if errors.As(err, &late) {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", file.Path, err)
 	}
 	if err != nil {
 		return nil, err
@@ -58,7 +65,7 @@ func choices(wanted model.Engine, info torchbind.RuntimeInfo) []model.Engine {
 }
 
 // load runs inside the worker's Do.
-func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision, wanted model.Engine) error {
+func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision, wanted model.Engine, trial Memory) error {
 	info, err := torchbind.Runtime()
 	if err != nil {
 		return err
@@ -70,7 +77,7 @@ func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision
 	e.precision = precision.resolve(info, e.card.Precision == "int8")
 	for _, choice := range choices(wanted, info) {
 		e.prepared = choice
-		err = e.loadWith(w, file)
+		err = e.loadWith(w, file, trial)
 		var count *labelCountError
 		if err == nil || errors.Is(err, torchbind.NotFound) || errors.As(err, &count) {
 			return err // no other engine would mend it
@@ -84,9 +91,9 @@ func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision
 
 // loadWith loads the file with the engine e.prepared, warms it, and holds what comes out against the
 // card.
-func (e *Engine) loadWith(w *torchbind.Worker, file *model.File) (err error) {
+func (e *Engine) loadWith(w *torchbind.Worker, file *model.File, trial Memory) (err error) {
 	path := file.Path
-	if e.module, err = open(file, e.pool.trust, e.prepared, e.precision); err != nil {
+	if e.module, err = open(file, e.pool.trust, e.prepared, e.precision, trial); err != nil {
 		return err
 	}
 	begun := time.Now()
@@ -121,7 +128,7 @@ func (e *labelCountError) Error() string {
 
 // open loads the module in the file, to be run with that engine. It is the only way to libtorch: no file passes whose operators are
 // neither listed nor trusted.
-func open(file *model.File, trust model.Trust, prepared model.Engine, precision torchbind.Precision) (*torchbind.Module, error) {
+func open(file *model.File, trust model.Trust, prepared model.Engine, precision torchbind.Precision, trial Memory) (*torchbind.Module, error) {
 	if err := file.Permit(trust); err != nil {
 		return nil, err
 	}
@@ -129,12 +136,24 @@ func open(file *model.File, trust model.Trust, prepared model.Engine, precision 
 	if err != nil {
 		return nil, err
 	}
-	limits := loadLimits(file.Bytes)
-	module, err := torchbind.Load(file.Path, torchbind.Options{Precision: precision, Engine: kind, MaxBytes: limits.Bytes})
+	content, err := file.Open()
 	if err != nil {
 		return nil, err
 	}
-	module.SetLimits(limits)
+	defer content.Close()
+	module, err := torchbind.LoadFile(content, torchbind.Options{Precision: precision, Engine: kind, MaxBytes: trial.load(file.Bytes).Bytes})
+	if err != nil {
+		return nil, err
+	}
+	// What somebody has written into it meanwhile may be in the weights.
+	info, err := content.Stat()
+	if err == nil {
+		err = file.Is(info)
+	}
+	if err != nil {
+		return nil, errors.Join(err, module.Close())
+	}
+	module.SetLimits(trial.warm(file.Bytes))
 	return module, nil
 }
 

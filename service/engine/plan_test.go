@@ -163,7 +163,7 @@ func TestABusyMachineIsNotCompared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := pool.Load(context.Background(), torchtest.File(t, "build/fixtures/tiny.pt"), FP32, "")
+	e, err := pool.Load(context.Background(), inspected(t, torchtest.File(t, "build/fixtures/tiny.pt")), FP32, "", Memory{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,20 +15,16 @@ type Probe struct {
 	module *torchbind.Module
 }
 
-// OpenProbe loads the TorchScript file at path to be run with that engine, in fp32 or bf16, and believes
+// OpenProbe loads the TorchScript file that was looked at to be run with that engine, in fp32 or bf16, and believes
 // nothing that its card may say.
-func OpenProbe(ctx context.Context, path string, trust model.Trust, prepared model.Engine, precision torchbind.Precision) (*Probe, error) {
-	file, err := model.Inspect(path)
-	if err != nil {
-		return nil, err
-	}
+func OpenProbe(ctx context.Context, file *model.File, trust model.Trust, prepared model.Engine, precision torchbind.Precision) (*Probe, error) {
 	worker, err := torchbind.NewWorker(1)
 	if err != nil {
 		return nil, err
 	}
 	p := &Probe{worker: worker}
 	err = worker.Do(ctx, func() (err error) {
-		p.module, err = open(file, trust, prepared, precision)
+		p.module, err = open(file, trust, prepared, precision, Memory{})
 		return err
 	})
 	if err != nil {

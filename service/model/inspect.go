@@ -30,11 +30,12 @@ const exportAgain = `Copy or export it again; ` + "`sha256sum`" + ` on both side
 
 // File is what the look at a TorchScript file showed, without loading it.
 type File struct {
-	Path   string
-	Bytes  int64
-	Card   *Card // nil for a bare file
-	Stated bool  // the card is what another program's record says, and not the file's own
-	Origin Origin
+	Path     string
+	Bytes    int64
+	Identity Identity
+	Card     *Card // nil for a bare file
+	Stated   bool  // the card is what another program's record says, and not the file's own
+	Origin   Origin
 	// Unlisted is what the file's code names that is not on the list of package operators: see [File.Permit].
 	Unlisted []operators.Finding
 }
@@ -61,7 +62,15 @@ func Inspect(filePath string) (*File, error) {
 		return nil, err
 	}
 	defer f.Close()
-	return inspect(f, info.Size(), filePath)
+	file, err := inspect(f, info.Size(), filePath)
+	if err != nil {
+		return nil, err
+	}
+	file.Identity = identityOf(info)
+	if info, err = f.Stat(); err != nil {
+		return nil, err
+	}
+	return file, file.Is(info)
 }
 
 // inspect looks at the size bytes of r. filePath is for messages.

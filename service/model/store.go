@@ -156,8 +156,12 @@ func SHA256(path string) (string, error) {
 		return "", err
 	}
 	defer f.Close()
+	return digest(f)
+}
+
+func digest(r io.Reader) (string, error) {
 	hash := sha256.New()
-	if _, err := io.Copy(hash, f); err != nil {
+	if _, err := io.Copy(hash, r); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(hash.Sum(nil)), nil

@@ -22,7 +22,7 @@ func (f *File) Permit(t Trust) error {
 	if len(f.Unlisted) == 0 {
 		return nil
 	}
-	sum, err := SHA256(f.Path)
+	sum, err := f.SHA256()
 	if err != nil {
 		return err
 	}

@@ -259,7 +259,18 @@ func (r *Registry) open(ctx context.Context, path, wanted string) (*version, err
 	if err := r.reserve(ctx, path, need); err != nil {
 		return nil, err
 	}
-	opened, err := r.cfg.Open(ctx, path)
+	candidate, err := r.cfg.Try(ctx, path)
+	if known := candidate.Need; err == nil && known != (Need{}) {
+		r.estimated.Add(-need.Loaded)
+		need = known
+		if err := r.reserve(ctx, path, need); err != nil {
+			return nil, err
+		}
+	}
+	var opened Opened
+	if err == nil {
+		opened, err = candidate.Open(ctx)
+	}
 	if err == nil {
 		err = stillThere(before, path, wanted, opened.Card())
 		if err == nil {

@@ -328,3 +328,23 @@ func TestALoadThatIsGivenUp(t *testing.T) {
 	close(ended)
 	w.settles("its memory to be given back", func() bool { return w.registry.estimated.Load() == before })
 }
+
+// What a trial has measured counts, and not the size of the file: before the model is loaded, and afterwards.
+func TestMeasuredMemoryCounts(t *testing.T) {
+	const much = 1 << 30
+	w := newWorld(t, much)
+	path := w.place("pets", "1")
+	w.place("pets", "2")
+	w.need = Measured(much/2, much*3/4, 0, false)
+	if err := w.registry.Start(t.Context(), []string{path}); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.registry.estimated.Load(); got != much/2 {
+		t.Errorf("%d bytes are counted", got)
+	}
+	w.during = func(path string) error { t.Errorf("%s was loaded", path); return nil }
+	w.refused(Swap, "pets@2", 0, MemoryLimit)
+	w.during, w.need = nil, Measured(much/4, much/2, 0, false)
+	w.do(Swap, "pets@2", 0)
+	w.settles("the first one to leave", func() bool { return w.registry.estimated.Load() == much/4 })
+}

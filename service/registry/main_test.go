@@ -74,6 +74,7 @@ type world struct {
 	open     atomic.Int64
 	opening  atomic.Int64
 	busy     atomic.Bool
+	need     Need                    // what trials tell; zero for nothing
 	during   func(path string) error // what happens while a file is being opened; may be nil
 
 	mu      sync.Mutex
@@ -83,7 +84,7 @@ type world struct {
 func newWorld(t *testing.T, memory int64) *world {
 	t.Helper()
 	w := &world{t: t, folder: model.Folder(t.TempDir())}
-	w.registry = New(Config{Folder: w.folder, Memory: memory, Log: slog.New(slog.DiscardHandler), Open: w.load, Changed: func(c Change, err error) {
+	w.registry = New(Config{Folder: w.folder, Memory: memory, Log: slog.New(slog.DiscardHandler), Try: w.try, Changed: func(c Change, err error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		text := string(c)
@@ -97,6 +98,10 @@ func newWorld(t *testing.T, memory int64) *world {
 		w.settles("every model is closed", func() bool { return w.open.Load() == 0 })
 	})
 	return w
+}
+
+func (w *world) try(_ context.Context, path string) (Candidate, error) {
+	return Candidate{Need: w.need, Open: func(ctx context.Context) (Opened, error) { return w.load(ctx, path) }}, nil
 }
 
 func (w *world) load(_ context.Context, path string) (Opened, error) {

@@ -26,6 +26,16 @@ func Estimate(fileBytes int64, quantised bool) Need {
 	return Need{Loaded: fileBytes*copies + 64<<20, Loading: fileBytes*(copies+1) + 64<<20}
 }
 
+// Measured is what a model needs that took that much when it was tried, with one module: the second one has the weights in its own
+// order once more.
+func Measured(loaded, most, fileBytes int64, quantised bool) Need {
+	second := fileBytes
+	if quantised {
+		second *= 2
+	}
+	return Need{Loaded: loaded + second, Loading: max(most, loaded+second)}
+}
+
 // estimate is Estimate for the file at path. What is wrong with a file is said when it is opened.
 func estimate(path string, bytes int64) Need {
 	file, err := model.Inspect(path)

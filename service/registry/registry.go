@@ -39,12 +39,19 @@ type Opened struct {
 	Engine    model.Engine // that libtorch runs it with
 }
 
+// Candidate is a file that was tried.
+type Candidate struct {
+	Need Need // the zero value is not known
+	// Open loads and warms it.
+	Open func(ctx context.Context) (Opened, error)
+}
+
 // Config is what a registry works with.
 type Config struct {
 	Folder model.Folder
-	// Open tries the file at path, loads it and warms it. An error says what is wrong with the file in words for its owner.
-	Open   func(ctx context.Context, path string) (Opened, error)
-	Memory int64 // bytes that all models together may take, as estimated by [Estimate]; 0 is no limit
+	// Try tries the file at path. An error says what is wrong with the file in words for its owner.
+	Try    func(ctx context.Context, path string) (Candidate, error)
+	Memory int64 // bytes that all models together may take, as measured, or estimated by [Estimate]; 0 is no limit
 	Log    *slog.Logger
 	// Changed hears of each change, and whether it was done; may be nil.
 	Changed func(change Change, err error)

@@ -119,6 +119,16 @@ func addressSpace() (uint64, error) {
 }
 
 func try(ctx context.Context, o order, tell func(message)) (*Report, error) {
+	file, err := model.Inspect(o.Path)
+	if err != nil {
+		return nil, err
+	}
+	if o.Identity != (model.Identity{}) {
+		if err := file.Require(o.Identity); err != nil {
+			return nil, err
+		}
+	}
+	o.file = file
 	if o.Examine {
 		return examine(ctx, o, tell)
 	}
@@ -130,11 +140,8 @@ func try(ctx context.Context, o order, tell func(message)) (*Report, error) {
 func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
 	const loading = "it was being loaded"
 	tell(message{Stage: loading})
-	file, err := model.Inspect(o.Path)
-	if err != nil {
-		return nil, err
-	}
-	card := file.CardOrBare(1)
+	begun := anonymousMemory()
+	card := o.file.CardOrBare(1)
 	precision, err := o.Precision.Resolve(card)
 	if err != nil {
 		return nil, err
@@ -151,13 +158,19 @@ func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
 		}
 	}
 	tell(message{Stage: loading, Trying: report.Trial.Engine})
-	e, err := engine.Load(ctx, o.Path, engine.Config{Precision: o.Precision, Prepared: report.Trial.Engine, Workers: 1, Threads: 1, Alone: 1, Trust: o.Trust})
+	measured := measure(begun)
+	e, err := engine.LoadFile(ctx, o.file, engine.Config{Precision: o.Precision, Prepared: report.Trial.Engine, Workers: 1, Threads: 1, Alone: 1, Trust: o.Trust})
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
 	report.Outputs, report.Activation, report.Trial.Engine = len(e.Card().Labels), e.Card().Activation, e.Prepared()
-	return report, answer(ctx, e, report)
+	if err := answer(ctx, e, report); err != nil {
+		return nil, err
+	}
+	report.Memory.Loaded, report.Memory.Most = measured()
+	report.Memory.LoadTensors, report.Memory.RunTensors = e.TensorPeaks()
+	return report, nil
 }
 
 // answerRuns are enough for a time that one interruption does not spoil.
@@ -185,21 +198,17 @@ func answer(ctx context.Context, e *engine.Engine, report *Report) error {
 }
 
 func examine(ctx context.Context, o order, tell func(message)) (*Report, error) {
-	file, err := model.Inspect(o.Path)
-	if err != nil {
-		return nil, err
-	}
 	cpu, err := torchbind.Runtime()
 	if err != nil {
 		return nil, err
 	}
 	tell(message{Stage: "it was being loaded"})
-	probe, err := engine.OpenProbe(ctx, o.Path, o.Trust, model.Plain, torchbind.FP32)
+	probe, err := engine.OpenProbe(ctx, o.file, o.Trust, model.Plain, torchbind.FP32)
 	if err != nil {
-		return nil, &Refusal{Why: "cannot be loaded: " + plain(err), Do: adviceFor(err, file.Origin)}
+		return nil, &Refusal{Why: "cannot be loaded: " + plain(err), Do: adviceFor(err, o.file.Origin)}
 	}
 	defer probe.Close()
-	x := examination{ctx: ctx, probe: probe, origin: file.Origin, report: &Report{Input: o.Input, Activation: o.Activation}}
+	x := examination{ctx: ctx, probe: probe, origin: o.file.Origin, report: &Report{Input: o.Input, Activation: o.Activation}}
 	if o.Found != nil {
 		x.report = o.Found
 	} else {

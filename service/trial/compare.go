@@ -95,7 +95,7 @@ func (o *contender) infer(ctx context.Context, rgb []byte, in model.Input) ([]fl
 // comparison finds the fastest engine for a network.
 type comparison struct {
 	ctx        context.Context
-	path       string
+	file       *model.File
 	trust      model.Trust
 	precision  torchbind.Precision
 	within     float64
@@ -118,7 +118,7 @@ const (
 
 // compareForCard is [compareEngines] for the network of a card, in a precision that it is to serve in.
 func compareForCard(ctx context.Context, o order, card model.Card, precision torchbind.Precision, tell func(message)) (*comparison, error) {
-	probe, err := engine.OpenProbe(ctx, o.Path, o.Trust, model.Plain, torchbind.FP32)
+	probe, err := engine.OpenProbe(ctx, o.file, o.Trust, model.Plain, torchbind.FP32)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func compareEngines(ctx context.Context, o order, probe *engine.Probe, in model.
 	if err != nil {
 		return nil, err
 	}
-	c := &comparison{ctx: ctx, path: o.Path, trust: o.Trust, precision: precision, within: closeFP32, reference: reference, tell: tell}
+	c := &comparison{ctx: ctx, file: o.file, trust: o.Trust, precision: precision, within: closeFP32, reference: reference, tell: tell}
 	if precision != torchbind.FP32 || quantised {
 		c.within = closeLow
 	}
@@ -232,7 +232,7 @@ func (c *comparison) open(e model.Engine) (one *contender, err error) {
 		one.probe = c.plain
 		return one, c.reference.check(c.ctx, one, c.within)
 	}
-	if one.probe, err = engine.OpenProbe(c.ctx, c.path, c.trust, e, c.precision); err != nil {
+	if one.probe, err = engine.OpenProbe(c.ctx, c.file, c.trust, e, c.precision); err != nil {
 		return one, err
 	}
 	if err := one.probe.Warm(c.ctx, c.reference.input); err != nil {

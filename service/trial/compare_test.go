@@ -150,9 +150,9 @@ func TestVetUsesTheCardsEngine(t *testing.T) {
 		t.Errorf("%+v, %v", report, err)
 	}
 	memory := Tried{Dir: filepath.Join(t.TempDir(), "tried"), Version: "1"}
-	memory.Remember("abc", engine.BF16, model.Optimized)
-	if e, known := memory.Knows("abc", engine.BF16); !known || e != model.Optimized {
-		t.Errorf("remembered %q, %v", e, known)
+	memory.Remember("abc", engine.BF16, Verdict{Engine: model.Optimized})
+	if v, known := memory.Knows("abc", engine.BF16); !known || v.Engine != model.Optimized {
+		t.Errorf("remembered %+v, %v", v, known)
 	}
 	if _, known := memory.Knows("abc", engine.FP32); known {
 		t.Error("known in a precision that was not tried")

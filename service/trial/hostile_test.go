@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/sandbox"
 )
 
@@ -80,5 +81,21 @@ func TestATrialEndsWhileLoading(t *testing.T) {
 	_, err := examined(t, fixture(t, "loops_in_setstate.pt"), unknown(), limits)
 	if err == nil || !strings.Contains(err.Error(), "it was not done in 3s, and was ended, while it was being loaded") {
 		t.Errorf("%v", err)
+	}
+}
+
+// What is tried is the file that was looked at.
+func TestATrialTriesTheFileThatWasSeen(t *testing.T) {
+	seen, err := model.Inspect(fixture(t, "double.pt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request := Request{Path: fixture(t, "tiny.pt"), Identity: seen.Identity, Limits: patient}
+	if _, err := Run(t.Context(), request, nil); err == nil || !strings.Contains(err.Error(), "was changed or replaced") {
+		t.Errorf("%v", err)
+	}
+	request.Path = seen.Path
+	if _, err := Run(t.Context(), request, nil); err != nil {
+		t.Error(err)
 	}
 }

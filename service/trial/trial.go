@@ -29,6 +29,8 @@ type Request struct {
 	// Activation is what to make probabilities with; "" means to find out.
 	Activation model.Activation `json:"activation"`
 	Limits     Limits           `json:"limits"`
+	// Identity is the file that Path led to when it was looked at; the zero value is any.
+	Identity model.Identity `json:"identity"`
 	// Trust is which files may use operators that are not on the list.
 	Trust model.Trust `json:"trust"`
 }
@@ -51,6 +53,8 @@ type order struct {
 	Found *Report `json:"found,omitempty"`
 	// Failed are engines that ended a process, or took too long.
 	Failed []model.EngineTime `json:"failed,omitempty"`
+
+	file *model.File // in the process: what Path led to
 }
 
 // Report is what was found out by running the network. Trial.Engine is the engine to run it with, in the
@@ -66,7 +70,11 @@ type Report struct {
 	Probabilities model.Activation `json:"probabilities"`
 	Constant      bool             `json:"constant"` // the answer is the same whatever the picture
 	Trial         model.Trial      `json:"trial"`    // without the version of vidi
+	Memory        engine.Memory    `json:"memory"`   // what loading it to serve took; not of an examination
 }
+
+// Verdict is what to remember of a file that was loaded to serve.
+func (r *Report) Verdict() Verdict { return Verdict{Engine: r.Trial.Engine, Memory: r.Memory} }
 
 // Refusal is why a model cannot be used.
 type Refusal struct {

@@ -200,9 +200,9 @@ func TestEnsureRemembers(t *testing.T) {
 	memory := Tried{Dir: filepath.Join(t.TempDir(), "tried"), Version: "1"}
 	tries := 0
 	ensure := func(path string, p engine.Precision) error {
-		fastest, err := memory.Ensure(context.Background(), path, p, func(string) { tries++ })
-		if err == nil && !fastest.Valid() {
-			t.Errorf("%s in %s runs with the engine %q", path, p, fastest)
+		file, verdict, err := memory.Ensure(context.Background(), path, p, func(string) { tries++ })
+		if m := verdict.Memory; err == nil && (!verdict.Engine.Valid() || !m.Known() || m.RunTensors == 0 || m.Loaded == 0 || m.Most < m.Loaded || file.Path != path) {
+			t.Errorf("%s in %s: %+v", path, p, verdict)
 		}
 		return err
 	}
@@ -230,7 +230,7 @@ func TestEnsureRemembers(t *testing.T) {
 	}
 	// Where nothing can be remembered everything works.
 	nowhere := Tried{Dir: "/proc/no/such", Version: "1"}
-	if _, err := nowhere.Ensure(context.Background(), tiny, engine.FP32, nil); err != nil {
+	if _, _, err := nowhere.Ensure(context.Background(), tiny, engine.FP32, nil); err != nil {
 		t.Errorf("nowhere to write: %v", err)
 	}
 }

@@ -2,9 +2,9 @@ package trial
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
@@ -35,22 +35,34 @@ func (t Tried) file(sum string, p engine.Precision) string {
 	return filepath.Join(t.Dir, sum+"-"+string(p))
 }
 
-// Knows is the engine to run a file of that digest with, if it was tried in that precision.
-func (t Tried) Knows(sum string, p engine.Precision) (model.Engine, bool) {
-	if t.Dir == "" {
-		return "", false
-	}
-	noted, err := os.ReadFile(t.file(sum, p))
-	version, prepared, _ := strings.Cut(string(noted), "\n")
-	if err != nil || version != t.Version || !model.Engine(prepared).Valid() {
-		return "", false
-	}
-	return model.Engine(prepared), true
+// Verdict is what is remembered of a file that is good: how to run it, and what it takes. The zero value leaves both open.
+type Verdict struct {
+	Engine model.Engine  `json:"engine"`
+	Memory engine.Memory `json:"memory"`
 }
 
-// Remember notes that a file was tried, is good, and runs fastest with that engine. That it cannot be
+// noted is a verdict as it is written down.
+type noted struct {
+	Version string `json:"version"`
+	Verdict
+}
+
+// Knows is the verdict on a file of that digest, if it was tried in that precision.
+func (t Tried) Knows(sum string, p engine.Precision) (Verdict, bool) {
+	if t.Dir == "" {
+		return Verdict{}, false
+	}
+	data, err := os.ReadFile(t.file(sum, p))
+	var n noted
+	if err != nil || json.Unmarshal(data, &n) != nil || n.Version != t.Version || !n.Engine.Valid() {
+		return Verdict{}, false
+	}
+	return n.Verdict, true
+}
+
+// Remember notes the verdict on a file that was tried, and is good. That it cannot be
 // written (a read-only disk) only costs time.
-func (t Tried) Remember(sum string, p engine.Precision, fastest model.Engine) {
+func (t Tried) Remember(sum string, p engine.Precision, verdict Verdict) {
 	if t.Dir == "" || os.MkdirAll(t.Dir, 0o755) != nil {
 		return
 	}
@@ -59,44 +71,45 @@ func (t Tried) Remember(sum string, p engine.Precision, fastest model.Engine) {
 		return
 	}
 	defer os.Remove(draft.Name())
-	_, err = draft.WriteString(t.Version + "\n" + string(fastest))
+	err = json.NewEncoder(draft).Encode(noted{t.Version, verdict})
 	if closing := draft.Close(); err == nil && closing == nil {
 		_ = os.Rename(draft.Name(), t.file(sum, p))
 	}
 }
 
 // Ensure sees that the model file at path is the one that was added, and loads and computes in a process of
-// its own; what was tried before is not tried again. It returns the engine to run it with. trying, if it is
+// its own; what was tried before is not tried again. It returns the file that it saw, to be loaded and no other one. trying, if it is
 // not nil, is called before that takes its time. Errors say what is wrong with the file in words for its
 // owner.
-func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, trying func(path string)) (model.Engine, error) {
+func (t Tried) Ensure(ctx context.Context, path string, p engine.Precision, trying func(path string)) (*model.File, Verdict, error) {
 	file, err := model.Inspect(path)
 	if err != nil {
-		return "", err
+		return nil, Verdict{}, err
 	}
 	if err := file.Permit(t.Trust); err != nil {
-		return "", err
+		return nil, Verdict{}, err
 	}
-	sum, err := model.SHA256(path)
+	sum, err := file.SHA256()
 	if err != nil {
-		return "", err
+		return nil, Verdict{}, err
 	}
 	if err := model.CheckSum(path, sum); err != nil {
-		return "", err
+		return nil, Verdict{}, err
 	}
-	if fastest, known := t.Knows(sum, p); known {
-		return fastest, nil
+	if verdict, known := t.Knows(sum, p); known {
+		return file, verdict, nil
 	}
 	if err := model.CheckRecords(path); err != nil {
-		return "", err
+		return nil, Verdict{}, err
 	}
 	if trying != nil {
 		trying(path)
 	}
-	report, err := Run(ctx, Request{Path: path, Precision: p, Limits: DefaultLimits(file.Bytes), Trust: file.Trusted(sum)}, nil)
+	request := Request{Path: path, Identity: file.Identity, Precision: p, Limits: DefaultLimits(file.Bytes), Trust: file.Trusted(sum)}
+	report, err := Run(ctx, request, nil)
 	if err != nil {
-		return "", err
+		return nil, Verdict{}, err
 	}
-	t.Remember(sum, p, report.Trial.Engine)
-	return report.Trial.Engine, nil
+	t.Remember(sum, p, report.Verdict())
+	return file, report.Verdict(), nil
 }

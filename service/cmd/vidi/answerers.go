@@ -35,10 +35,11 @@ func (c *classifyCmd) openModel(ctx context.Context, a *app, pictures int) (answ
 	if err != nil {
 		return nil, err
 	}
-	path, prepared, err := findModel(ctx, c.Trusted(), c.Model, precision, a.sayTrying)
+	file, verdict, err := findModel(ctx, c.Trusted(), c.Model, precision, a.sayTrying)
 	if err != nil {
 		return nil, err
 	}
+	path, prepared := file.Path, verdict.Engine
 	a.showPrinted()
 	cfg := classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Workers: c.Workers, Trust: c.Trusted()}, Rules: book,
 		Limits: preprocess.DefaultLimits().WithMaxPixels(c.MaxPixels.N)}

@@ -49,12 +49,15 @@ func (c *benchCmd) Run(a *app) error {
 	ctx, stop := a.interruptible()
 	defer stop()
 	cfg.Trust = c.Trusted()
-	if cfg.Model, _, err = findModel(ctx, cfg.Trust, c.Model, engine.FP32, a.sayTrying); err != nil {
+	file, _, err := findModel(ctx, cfg.Trust, c.Model, engine.FP32, a.sayTrying)
+	if err != nil {
 		return startFailure(err)
 	}
+	cfg.Model = file.Path
 	a.showPrinted()
 	cfg.Prepared = func(p engine.Precision) (model.Engine, error) {
-		return ensureTried(ctx, cfg.Model, cfg.Trust, p, a.sayTrying)
+		_, verdict, err := ensureTried(ctx, cfg.Model, cfg.Trust, p, a.sayTrying)
+		return verdict.Engine, err
 	}
 	bar := progress{}
 	cfg.Progress = func(done, all int) {

@@ -123,12 +123,12 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	fail := func(err error) (*classify.Classifier, finding) {
 		return nil, finding{Check: "model", Verdict: failing, Says: err.Error()}
 	}
-	path, prepared, err := findModel(ctx, c.Engine().Trust, name, c.Engine().Precision, nil)
+	file, verdict, err := findModel(ctx, c.Engine().Trust, name, c.Engine().Precision, nil)
 	if err != nil {
 		return fail(err)
 	}
 	begun := time.Now()
-	classifier, err := host.Open(ctx, path, prepared)
+	classifier, err := host.Open(ctx, file, verdict.Engine, verdict.Memory)
 	if err != nil {
 		return fail(err)
 	}

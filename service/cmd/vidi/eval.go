@@ -13,7 +13,6 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/eval"
-	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/pictures"
 	"github.com/vidi-vision/vidi/service/preprocess"
 )
@@ -70,12 +69,12 @@ func (c *evalCmd) Run(a *app) error {
 
 // measure runs one model over the dataset; then, while the model is still loaded, after.
 func (c *evalCmd) measure(ctx context.Context, a *app, name string, precision engine.Precision, side *eval.Side, after func(*classify.Classifier, *eval.Dataset) error) error {
-	path, prepared, err := findModel(ctx, c.Trusted(), name, precision, a.sayTrying)
+	file, verdict, err := findModel(ctx, c.Trusted(), name, precision, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
 	a.showPrinted()
-	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Precision: precision, Prepared: prepared, Alone: 1,
+	classifier, err := classify.Open(ctx, file.Path, classify.Config{Engine: engine.Config{Precision: precision, Prepared: verdict.Engine, Alone: 1,
 		Trust: c.Trusted()}}) // many pictures: none is ever alone
 	if err != nil {
 		return startFailure(err)
@@ -87,7 +86,7 @@ func (c *evalCmd) measure(ctx context.Context, a *app, name string, precision en
 		return startFailure(err)
 	}
 	sayLeftOut(a, dataset)
-	digest, err := model.SHA256(path)
+	digest, err := file.SHA256()
 	if err != nil {
 		return startFailure(err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/vidi-vision/vidi/service/registry"
 	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
+	"github.com/vidi-vision/vidi/service/trial"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -39,7 +40,7 @@ type hosted struct {
 // host makes a registry that loads models as this command says. It must be closed.
 func (c *serveCmd) host(log *slog.Logger, t *telemetry.Telemetry) *hosted {
 	h := &hosted{command: c, log: log}
-	h.registry = registry.New(registry.Config{Folder: model.Folder(c.Models), Open: h.open, Memory: c.modelMemory(memoryLimit()), Log: log,
+	h.registry = registry.New(registry.Config{Folder: model.Folder(c.Models), Try: h.try, Memory: c.modelMemory(memoryLimit()), Log: log,
 		Changed: t.ModelsChanged, Seen: t.ModelsSeen})
 	return h
 }
@@ -103,23 +104,31 @@ func loadModels(ctx context.Context, h *hosted) (_ *loaded, err error) {
 	}, nil
 }
 
-// open tries the file in a process of its own, if it is new here, loads it and warms it. The registry calls it for one file at a
-// time.
-func (h *hosted) open(ctx context.Context, path string) (registry.Opened, error) {
-	precision := h.command.Engine().Precision
-	prepared, err := ensureTried(ctx, path, h.command.Engine().Trust, precision, func(path string) {
+// try tries the file in a process of its own, if it is new here. The registry calls it for one file at a time.
+func (h *hosted) try(ctx context.Context, path string) (registry.Candidate, error) {
+	settings := h.command.Engine()
+	file, verdict, err := ensureTried(ctx, path, settings.Trust, settings.Precision, func(path string) {
 		h.log.Info("this model is new here: trying it in a process of its own first", "file", path)
 	})
 	if err != nil {
-		return registry.Opened{}, err
+		return registry.Candidate{}, err
 	}
+	candidate := registry.Candidate{Open: func(ctx context.Context) (registry.Opened, error) { return h.open(ctx, file, verdict) }}
+	if m := verdict.Memory; m.Known() {
+		candidate.Need = registry.Measured(m.Loaded, m.Most, file.Bytes, file.Origin.Quantised)
+	}
+	return candidate, nil
+}
+
+// open loads the file and warms it.
+func (h *hosted) open(ctx context.Context, file *model.File, verdict trial.Verdict) (registry.Opened, error) {
 	h.once.Do(func() {
 		h.workers, h.err = classify.NewHost(classify.Config{Engine: h.command.Engine(), Limits: h.command.Limits(), Rules: h.book})
 	})
 	if h.err != nil {
 		return registry.Opened{}, h.err
 	}
-	c, err := h.workers.Open(ctx, path, prepared)
+	c, err := h.workers.Open(ctx, file, verdict.Engine, verdict.Memory)
 	if err != nil {
 		return registry.Opened{}, err
 	}

@@ -50,23 +50,22 @@ func (c *modelsTryCmd) Run(a *app) error { return trial.Child(a.stdin) }
 // tried is what this user's vidi remembers of models that it has tried.
 func tried() trial.Tried { return trial.DefaultTried(version + revision()) }
 
-// findModel is the path of the model that was asked for, by [locateModel], once it has passed
-// [ensureTried], and the engine to run it with.
-func findModel(ctx context.Context, trust model.Trust, name string, precision engine.Precision, trying func(path string)) (path string, prepared model.Engine, err error) {
-	path, err = locateModel(string(trust.Folder), name, precision)
+// findModel is the file of the model that was asked for, by [locateModel], once it has passed
+// [ensureTried], and the verdict on it.
+func findModel(ctx context.Context, trust model.Trust, name string, precision engine.Precision, trying func(path string)) (*model.File, trial.Verdict, error) {
+	path, err := locateModel(string(trust.Folder), name, precision)
 	if err != nil {
-		return "", "", err
+		return nil, trial.Verdict{}, err
 	}
-	prepared, err = ensureTried(ctx, path, trust, precision, trying)
-	return path, prepared, err
+	return ensureTried(ctx, path, trust, precision, trying)
 }
 
 // ensureTried has a file that is not known tried in a process of its own; trying, if it is not nil, is called before that takes its
-// time. What came with the program was tried where that was put together. The engine is "" where the usual
-// one will do.
-func ensureTried(ctx context.Context, path string, trust model.Trust, precision engine.Precision, trying func(path string)) (model.Engine, error) {
+// time. What came with the program was tried where that was put together, so that its verdict is open.
+func ensureTried(ctx context.Context, path string, trust model.Trust, precision engine.Precision, trying func(path string)) (*model.File, trial.Verdict, error) {
 	if model.BuiltIn().Has(path) {
-		return "", nil
+		file, err := model.Inspect(path)
+		return file, trial.Verdict{}, err
 	}
 	// Who has a file tried loads it next. It is read for its fingerprint first, while libtorch can be opened, which takes longer; an
 	// error of that comes again where it is needed.

@@ -208,7 +208,7 @@ func (c *modelsAddCmd) place(ctx context.Context, folder model.Folder, source *i
 	if err != nil {
 		return nil, err
 	}
-	tried().Remember(sum, engine.FP32, d.card.Trial.Engine)
+	tried().Remember(sum, engine.FP32, trial.Verdict{Engine: d.card.Trial.Engine, Memory: after.Memory})
 	return &added{card: d.card, path: path, bytes: info.Size(), notes: d.notes}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/vidi-vision/vidi/service/eval"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
+	"github.com/vidi-vision/vidi/service/trial"
 )
 
 // calibrationPictures bounds the pictures that a temperature is fitted to, whose outputs are all held in memory: 4 MB for every
@@ -41,17 +42,18 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	}
 	ctx, stop := a.interruptible()
 	defer stop()
-	path, prepared, err := findModel(ctx, m.Trusted(), c.Name, engine.FP32, a.sayTrying)
+	file, verdict, err := findModel(ctx, m.Trusted(), c.Name, engine.FP32, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
+	path := file.Path
 	if model.BuiltIn().Has(path) && c.Version == "" && !c.DryRun {
 		return usageError(fmt.Errorf("%s is built in and cannot be changed; write a version of your own with --version", c.Name))
 	}
 	if !model.BuiltIn().Has(path) && !m.folder().Has(path) && c.Version == "" && !c.DryRun {
 		return usageError(fmt.Errorf("%s is not in the folder of models, %s; add it first with `vidi models add`, or write a version into that folder with --version", c.Name, m.folder()))
 	}
-	card, err := c.calibrated(ctx, a, m.Trusted(), path, prepared)
+	card, err := c.calibrated(ctx, a, m.Trusted(), path, verdict.Engine)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was changed")
@@ -61,7 +63,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	if c.DryRun {
 		return nil
 	}
-	return c.write(a, m.folder(), path, card, prepared)
+	return c.write(a, m.folder(), path, card, verdict)
 }
 
 // calibrated is the model's card as it should be. That its new version is free is found out before the pictures are looked at.
@@ -135,7 +137,7 @@ func rightAnswers(logits [][]float32, right []int) (n int) {
 }
 
 // write puts a file with the new card in the place of the old, or beside it.
-func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, card model.Card, prepared model.Engine) error {
+func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, card model.Card, verdict trial.Verdict) error {
 	card.Version = cmp.Or(c.Version, card.Version)
 	file, err := model.Inspect(path)
 	if err != nil {
@@ -151,7 +153,8 @@ func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, car
 	if err != nil {
 		return err
 	}
-	tried().Remember(sum, engine.FP32, cmp.Or(prepared, model.Fused)) // the network is the one that just ran
+	verdict.Engine = cmp.Or(verdict.Engine, model.Fused)
+	tried().Remember(sum, engine.FP32, verdict) // the network is the one that just ran
 	fmt.Fprintf(a.stderr, "Wrote %s (%s).\n", model.Ref(card.Name, card.Version), placed)
 	return nil
 }

@@ -152,7 +152,7 @@ func (c *modelsVerifyCmd) verify(ctx context.Context, trust model.Trust, path st
 	if err := file.Permit(trust); err != nil {
 		return "", err
 	}
-	sum, err := model.SHA256(path)
+	sum, err := file.SHA256()
 	if err != nil {
 		return "", err
 	}
@@ -162,14 +162,14 @@ func (c *modelsVerifyCmd) verify(ctx context.Context, trust model.Trust, path st
 	if err := model.CheckRecords(path); err != nil {
 		return "", err
 	}
-	report, err := trial.Run(ctx, trial.Request{Path: path, Limits: c.limits(file.Bytes), Trust: file.Trusted(sum)}, nil)
+	report, err := trial.Run(ctx, trial.Request{Path: path, Identity: file.Identity, Limits: c.limits(file.Bytes), Trust: file.Trusted(sum)}, nil)
 	if err != nil {
 		return "", err
 	}
 	fastest := report.Trial.Engine
 	card := file.Card
 	if card == nil || card.Trial == nil {
-		tried().Remember(sum, engine.FP32, fastest)
+		tried().Remember(sum, engine.FP32, report.Verdict())
 		return fmt.Sprintf("it loads, gives %d outputs, and runs with the %s engine; its card holds no answer to compare with", report.Outputs, fastest), nil
 	}
 	bound := goldenBoundOf(*card)
@@ -178,7 +178,7 @@ func (c *modelsVerifyCmd) verify(ctx context.Context, trust model.Trust, path st
 		return "", fmt.Errorf("%s answers differently from when it was added: probabilities are off by up to %.4f (%.3f is allowed), then by libtorch %s, now by %s",
 			path, off, bound, card.Trial.Torch, report.Trial.Torch)
 	}
-	tried().Remember(sum, engine.FP32, fastest)
+	tried().Remember(sum, engine.FP32, report.Verdict())
 	return fmt.Sprintf("the same file, and the same answer (within %.4f); %.1f ms an image with the %s engine, %.1f when it was added",
 		off, report.Trial.Milliseconds, fastest, card.Trial.Milliseconds), nil
 }
