@@ -88,6 +88,9 @@ func TestTheServerHoldsAHostileModel(t *testing.T) {
 				t.Errorf("%s, %s: a red picture: %d %s, want %d", name, mode, code, answer, wrong)
 			}
 			_, text := fetch(t, admin+"/metrics")
+			if kernel := metric(t, text, `vidi_sandbox{part="kernel",what="landlock"}`); kernel != float64(sandbox.ABI()) {
+				t.Errorf("%s: the kernel has %v by the metric, want %d", mode, kernel, sandbox.ABI())
+			}
 			held := metric(t, text, `vidi_sandbox{part="server",what="landlock"}`)
 			if want := map[sandbox.Mode]int{sandbox.Required: sandbox.ABI()}[mode]; held != float64(want) {
 				t.Errorf("%s: the metric says %v, want %d", mode, held, want)

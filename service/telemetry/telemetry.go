@@ -155,17 +155,20 @@ func (t *Telemetry) SetBuild(b Build) { t.build.Store(&b) }
 type Sandbox struct {
 	ServerLandlock, TrialLandlock int
 	TrialSeccomp                  bool
+	KernelLandlock                int // what the kernel has, whether or not it is used
+	KernelSeccomp                 bool
 }
 
 // SetSandbox says what holds.
 func (t *Telemetry) SetSandbox(s Sandbox) {
-	seccomp := 0.0
-	if s.TrialSeccomp {
-		seccomp = 1
+	seccomp := map[bool]int{true: 1}
+	for labels, value := range map[[2]string]int{
+		{"server", "landlock"}: s.ServerLandlock,
+		{"trial", "landlock"}:  s.TrialLandlock, {"trial", "seccomp"}: seccomp[s.TrialSeccomp],
+		{"kernel", "landlock"}: s.KernelLandlock, {"kernel", "seccomp"}: seccomp[s.KernelSeccomp],
+	} {
+		t.sandbox.WithLabelValues(labels[:]...).Set(float64(value))
 	}
-	t.sandbox.WithLabelValues("server", "landlock").Set(float64(s.ServerLandlock))
-	t.sandbox.WithLabelValues("trial", "landlock").Set(float64(s.TrialLandlock))
-	t.sandbox.WithLabelValues("trial", "seccomp").Set(seccomp)
 }
 
 // SetReady says whether predictions would be answered.

@@ -114,10 +114,12 @@ func collectorPorts(collector string) []uint16 {
 // walls are what holds models here; held is the ABI of Landlock that holds this process.
 func walls(held int) telemetry.Sandbox {
 	mode, _ := sandbox.Wanted() // an error has ended the start
-	if mode == sandbox.Off {
-		return telemetry.Sandbox{ServerLandlock: held}
+	s := telemetry.Sandbox{ServerLandlock: held,
+		KernelLandlock: sandbox.ABI(), KernelSeccomp: sandbox.Seccomp()}
+	if mode != sandbox.Off {
+		s.TrialLandlock, s.TrialSeccomp = s.KernelLandlock, s.KernelSeccomp
 	}
-	return telemetry.Sandbox{ServerLandlock: held, TrialLandlock: sandbox.ABI(), TrialSeccomp: sandbox.Seccomp()}
+	return s
 }
 
 // logWalls says once what holds, and warns where something does not.
