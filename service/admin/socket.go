@@ -3,13 +3,17 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/vidi-vision/vidi/service/connections"
 )
 
 // Beside its port an operators' server has a UNIX socket, where the kernel says which user asks. An address does not: whatever a
@@ -61,8 +65,9 @@ func (s *socket) Accept() (net.Conn, error) {
 // ErrNoSocket is that no server on this machine has the socket that was asked for, or another user's has.
 var ErrNoSocket = errors.New("there is no socket that this user may ask")
 
-// DialSocket reaches the server on this machine whose port is at addr. The error may be [ErrNoSocket]: who is neither the server's
-// user nor root would be cut off, and must not believe it either, for anybody can take a name that is free.
+// DialSocket reaches the server on this machine whose port is at addr. Anybody can take a name that is free, so whose socket it is
+// counts. Root believes a user who has the port as well; others are told [ErrNoSocket], unless it is their own: a server of another
+// user would cut them off.
 func DialSocket(ctx context.Context, addr string) (net.Conn, error) {
 	c, err := (&net.Dialer{}).DialContext(ctx, "unix", SocketName(addr))
 	if errors.Is(err, unix.ECONNREFUSED) {
@@ -72,14 +77,33 @@ func DialSocket(ctx context.Context, addr string) (net.Conn, error) {
 		return nil, err
 	}
 	peer, err := peerOf(c)
-	if err == nil && int(peer.Uid) != os.Geteuid() && os.Geteuid() != 0 {
-		err = ErrNoSocket
+	if err == nil {
+		err = believe(int(peer.Uid), addr)
 	}
 	if err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+func believe(uid int, addr string) error {
+	switch {
+	case uid == os.Geteuid():
+		return nil
+	case os.Geteuid() != 0:
+		return ErrNoSocket
+	}
+	name := strings.TrimPrefix(SocketName(addr), "@vidi/") // with an address instead of localhost
+	at, err := netip.ParseAddrPort(name)
+	if err != nil {
+		return ErrNoSocket // the name of another machine
+	}
+	if owner, ok := connections.OwnerOf(at); !ok || owner != uid {
+		return fmt.Errorf("the socket @vidi/%s is of the user %d, who has not the port %s: it may be somebody else's than the server's; "+
+			"ask as the server's user, or with a key in VIDI_ADMIN_KEY", name, uid, name)
+	}
+	return nil
 }
 
 // peerOf says who is at the other end of a UNIX socket.

@@ -105,3 +105,78 @@ func (s *safeBuffer) String() string {
 	defer s.mu.Unlock()
 	return s.b.String()
 }
+
+// otherUser is set in the copy of this test that runs as another user: the address whose names it
+// takes.
+const otherUser = "VIDI_ADMIN_TEST_ADDRESS"
+
+// takeNames takes the socket's name, and at the next byte the port too, and tells of each.
+func takeNames(t *testing.T, addr string) {
+	for _, name := range [][2]string{{"unix", SocketName(addr)}, {"tcp", addr}} {
+		l, err := net.Listen(name[0], name[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		os.Stderr.WriteString("x")
+		_, _ = os.Stdin.Read(make([]byte, 1))
+	}
+}
+
+// Row R10: root asks no socket whose user has not the port too, since anybody can take a free name.
+func TestRootBelievesWhoHasThePort(t *testing.T) {
+	if addr := os.Getenv(otherUser); addr != "" {
+		takeNames(t, addr)
+		return
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("only root can start a process as another user")
+	}
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := port.Addr().String()
+	cmd := exec.Command("/proc/self/exe", "-test.run=^TestRootBelievesWhoHasThePort$")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	cmd.Dir, cmd.Env = "/", append(os.Environ(), otherUser+"="+addr)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = cmd.Wait() }()
+	defer in.Close()
+	step := func() {
+		t.Helper()
+		if _, err := io.ReadFull(out, make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ask := func() error {
+		c, err := DialSocket(t.Context(), addr)
+		if err == nil {
+			c.Close()
+		}
+		return err
+	}
+	step()
+	if err := ask(); err == nil || !strings.Contains(err.Error(), "user 65534") {
+		t.Errorf("the port is root's, the socket another user's: %v", err)
+	}
+	port.Close()
+	if err := ask(); err == nil {
+		t.Error("nobody has the port, and the socket is believed")
+	}
+	_, _ = in.Write([]byte("x"))
+	step()
+	if err := ask(); err != nil {
+		t.Errorf("both are that user's: %v", err)
+	}
+}

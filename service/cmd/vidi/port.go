@@ -1,12 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"github.com/vidi-vision/vidi/service/connections"
 )
 
 // portOwner names the program that listens on a TCP port of this machine: "python3 (pid 4711)". It reads Linux's /proc,
@@ -17,7 +18,10 @@ func portOwner(port string) string {
 	if err != nil {
 		return unknown
 	}
-	sockets := listeningSockets(uint16(number))
+	sockets := map[string]bool{}
+	for _, l := range connections.ListeningAt(uint16(number)) {
+		sockets["socket:["+l.Inode+"]"] = true
+	}
 	if len(sockets) == 0 {
 		return unknown
 	}
@@ -35,27 +39,6 @@ func portOwner(port string) string {
 		return fmt.Sprintf("%s (pid %s)", strings.TrimSpace(string(name)), pid)
 	}
 	return unknown
-}
-
-// listeningSockets are the sockets listening on the port, as links in /proc/PID/fd name them: "socket:[123]".
-func listeningSockets(port uint16) map[string]bool {
-	const listening = "0A"
-	sockets := make(map[string]bool)
-	for _, table := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
-		f, err := os.Open(table)
-		if err != nil {
-			continue
-		}
-		for lines := bufio.NewScanner(f); lines.Scan(); {
-			// sl, local address as HEX:PORT, remote address, state, queues, timer, retransmissions, user, timeout, inode
-			cell := strings.Fields(lines.Text())
-			if len(cell) > 9 && cell[3] == listening && strings.HasSuffix(cell[1], fmt.Sprintf(":%04X", port)) {
-				sockets["socket:["+cell[9]+"]"] = true
-			}
-		}
-		f.Close()
-	}
-	return sockets
 }
 
 // nextPort is one to suggest instead.
