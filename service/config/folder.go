@@ -8,9 +8,9 @@ type Folder struct {
 	Trust  []Digest `help:"SHA-256 of a model file that may use operators which are not on the list, as the refusal says; repeatable. It is a program: trust who made it." env:"VIDI_TRUST" placeholder:"SHA256" sep:","`
 }
 
-// Trusted is the files whose digests are named, and those that were trusted when they were added to the folder.
+// Trusted is the files whose digests are named. Nothing in the folder adds to them: who can write a model there is not who may trust it.
 func (f Folder) Trusted() model.Trust {
-	trust := model.Trust{Folder: model.Folder(f.Models)}
+	var trust model.Trust
 	for _, digest := range f.Trust {
 		trust.SHA256 = append(trust.SHA256, string(digest))
 	}

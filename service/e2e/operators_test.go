@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,8 +107,8 @@ func TestTrustedModelsDoWhatTheyDo(t *testing.T) {
 	}
 }
 
-// Trust is given to one file, by its digest, is kept with it in the folder, is shown, and is in the log.
-func TestTrustIsAskedForOnce(t *testing.T) {
+// Trust is given to one file, by its digest, to each command: what is in the folder adds nothing to it. It is shown, and is in the log.
+func TestTrustIsGivenByDigest(t *testing.T) {
 	models := t.TempDir()
 	file := torchtest.File(t, "build/fixtures/prints.pt")
 	sum, err := model.SHA256(file)
@@ -123,20 +124,28 @@ func TestTrustIsAskedForOnce(t *testing.T) {
 	if ran := vidi(t, nil, "models", "add", file, "--models", models, "--trust", "me"); ran.code != 2 || !strings.Contains(ran.stderr, "64 hexadecimal digits") {
 		t.Errorf("no digest: %d\n%s", ran.code, ran.stderr)
 	}
-	if ran := vidi(t, nil, "models", "add", file, "--models", models, "--trust", strings.ToUpper(sum)); ran.code != 0 {
+	ran := vidi(t, nil, "models", "add", file, "--models", models, "--trust", strings.ToUpper(sum))
+	if ran.code != 0 {
 		t.Fatalf("trusted: %d\n%s", ran.code, ran.stderr)
 	}
-	if ran := vidi(t, nil, "models", "show", "prints", "--models", models); !strings.Contains(ran.stdout, "not on the list, and trusted: print") {
+	// The file that was added is another one: it has a card.
+	placed := filepath.Join(models, "prints-1.pt")
+	if sum, err = model.SHA256(placed); err != nil || !strings.Contains(ran.stdout+ran.stderr, "--trust "+sum) {
+		t.Errorf("how to trust the file in the folder is not said (%v):\n%s%s", err, ran.stdout, ran.stderr)
+	}
+	manifest := fmt.Sprintf(`{"trusted": {%q: ["print"]}}`, sum)
+	if err := os.WriteFile(filepath.Join(models, model.ManifestFile), []byte(manifest), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if ran := vidi(t, nil, "classify", "-m", "prints", "--models", models, torchtest.File(t, "examples/cat.png")); ran.code == 0 {
+		t.Error("what lies beside the file was believed")
+	}
+	if ran := vidi(t, nil, "models", "show", "prints", "--models", models, "--trust", sum); !strings.Contains(ran.stdout, "not on the list, and trusted: print") {
 		t.Errorf("show says nothing of it:\n%s%s", ran.stdout, ran.stderr)
 	}
-	s := start(t, "--models", models, "--model", "prints").ready(t)
+	s := start(t, "--models", models, "--model", "prints", "--trust", sum).ready(t)
 	s.waitFor(t, "the operators in the log", func() bool {
 		log := s.stderr.String()
 		return strings.Contains(log, "not on the list: somebody has trusted it") && strings.Contains(log, "operators=print")
 	})
-	// A copy of the folder's file elsewhere, and a folder that only came with a file, are not what was trusted.
-	copied := filepath.Join(models, "prints-1.pt")
-	if ran := vidi(t, nil, "classify", "-m", copied, "--models", t.TempDir(), torchtest.File(t, "examples/cat.png")); ran.code == 0 {
-		t.Error("the manifest beside a file that was named by its path was believed")
-	}
 }

@@ -21,9 +21,6 @@ type Draft struct {
 	folder Folder
 	card   Card
 	file   *os.File // open, and with it locked
-
-	// Trusted are the operators that the file may use though they are not on the list; Place notes them.
-	Trusted []string
 }
 
 // Draft writes the archive at from into the folder, with the card inside.

@@ -23,8 +23,6 @@ type Manifest struct {
 	Default string `json:"default,omitempty"`
 	// SHA256 is the digest of each file that `vidi models add` placed, by file name. A file that no longer has it is refused.
 	SHA256 map[string]string `json:"sha256,omitempty"`
-	// Trusted are the digests of files that may use operators which are not on the list ([Trust]), with the names of these.
-	Trusted map[string][]string `json:"trusted,omitempty"`
 }
 
 // Manifest reads the folder's manifest; without one it is empty.
@@ -39,7 +37,7 @@ func (f Folder) Manifest() (Manifest, error) {
 	}
 	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
-		return Manifest{}, fmt.Errorf("%s is damaged: %w; delete it: only the choice of the default, the files' checksums and what was trusted are in it", path, err)
+		return Manifest{}, fmt.Errorf("%s is damaged: %w; delete it: only the choice of the default and the files' checksums are in it", path, err)
 	}
 	return m, nil
 }
@@ -47,7 +45,6 @@ func (f Folder) Manifest() (Manifest, error) {
 // forget drops what is known of a file that goes.
 func (m *Manifest) forget(path string) {
 	name := filepath.Base(path)
-	delete(m.Trusted, m.SHA256[name])
 	delete(m.SHA256, name)
 }
 
@@ -65,9 +62,6 @@ func (f Folder) change(edit func(m *Manifest, save func() error) error) error {
 	}
 	if m.SHA256 == nil {
 		m.SHA256 = map[string]string{}
-	}
-	if m.Trusted == nil {
-		m.Trusted = map[string][]string{}
 	}
 	save := func() error { return f.write(m) }
 	if err := edit(&m, save); err != nil {

@@ -52,9 +52,6 @@ func (d *Draft) Place(replace bool) (path, sum string, err error) {
 			return err
 		}
 		m.SHA256[filepath.Base(path)] = sum
-		if d.Trusted != nil {
-			m.Trusted[sum] = d.Trusted
-		}
 		if m.Default == "" && len(entries) > 0 && entries[0].Err == nil {
 			m.Default = entries[0].Name
 		}

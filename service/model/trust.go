@@ -9,12 +9,10 @@ import (
 )
 
 // Trust is which files may use operators that are not on the list of package operators: those whose SHA-256 somebody has named, who
-// knows their author. Nothing in a model file can say so. The zero value trusts none.
+// knows their author. Nothing in a model file, or beside it, can say so. The zero value trusts none.
 type Trust struct {
 	// SHA256 are digests in hexadecimal, of small letters.
 	SHA256 []string `json:"sha256,omitempty"`
-	// Folder is the operator's own folder of models: what was trusted when it was added there stays trusted.
-	Folder Folder `json:"folder,omitempty"`
 }
 
 // Permit returns an [*OperatorError] if the file uses what is not on the list, and is not trusted. Nothing may be given to libtorch before.
@@ -28,15 +26,6 @@ func (f *File) Permit(t Trust) error {
 	}
 	if slices.Contains(t.SHA256, sum) {
 		return nil
-	}
-	if t.Folder != "" {
-		manifest, err := t.Folder.Manifest()
-		if err != nil {
-			return err
-		}
-		if _, trusted := manifest.Trusted[sum]; trusted {
-			return nil
-		}
 	}
 	return &OperatorError{Path: f.Path, SHA256: sum, Found: f.Unlisted}
 }

@@ -35,7 +35,7 @@ func (c *classifyCmd) openModel(ctx context.Context, a *app, pictures int) (answ
 	if err != nil {
 		return nil, err
 	}
-	file, verdict, err := findModel(ctx, c.Trusted(), c.Model, precision, a.sayTrying)
+	file, verdict, err := findModel(ctx, c.Models, c.Trusted(), c.Model, precision, a.sayTrying)
 	if err != nil {
 		return nil, err
 	}

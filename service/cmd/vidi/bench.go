@@ -49,7 +49,7 @@ func (c *benchCmd) Run(a *app) error {
 	ctx, stop := a.interruptible()
 	defer stop()
 	cfg.Trust = c.Trusted()
-	file, _, err := findModel(ctx, cfg.Trust, c.Model, engine.FP32, a.sayTrying)
+	file, _, err := findModel(ctx, c.Models, cfg.Trust, c.Model, engine.FP32, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}

@@ -123,7 +123,7 @@ func (c *doctorCmd) checkModel(ctx context.Context, host *classify.Host, name st
 	fail := func(err error) (*classify.Classifier, finding) {
 		return nil, finding{Check: "model", Verdict: failing, Says: err.Error()}
 	}
-	file, verdict, err := findModel(ctx, c.Engine().Trust, name, c.Engine().Precision, nil)
+	file, verdict, err := findModel(ctx, c.Models, c.Engine().Trust, name, c.Engine().Precision, nil)
 	if err != nil {
 		return fail(err)
 	}

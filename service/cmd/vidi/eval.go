@@ -69,7 +69,7 @@ func (c *evalCmd) Run(a *app) error {
 
 // measure runs one model over the dataset; then, while the model is still loaded, after.
 func (c *evalCmd) measure(ctx context.Context, a *app, name string, precision engine.Precision, side *eval.Side, after func(*classify.Classifier, *eval.Dataset) error) error {
-	file, verdict, err := findModel(ctx, c.Trusted(), name, precision, a.sayTrying)
+	file, verdict, err := findModel(ctx, c.Models, c.Trusted(), name, precision, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}

@@ -52,8 +52,8 @@ func tried() trial.Tried { return trial.DefaultTried(version + revision()) }
 
 // findModel is the file of the model that was asked for, by [locateModel], once it has passed
 // [ensureTried], and the verdict on it.
-func findModel(ctx context.Context, trust model.Trust, name string, precision engine.Precision, trying func(path string)) (*model.File, trial.Verdict, error) {
-	path, err := locateModel(string(trust.Folder), name, precision)
+func findModel(ctx context.Context, folder string, trust model.Trust, name string, precision engine.Precision, trying func(path string)) (*model.File, trial.Verdict, error) {
+	path, err := locateModel(folder, name, precision)
 	if err != nil {
 		return nil, trial.Verdict{}, err
 	}

@@ -68,7 +68,7 @@ func (c *modelsAddCmd) Run(m *modelsCmd, a *app) error {
 	if err := os.MkdirAll(string(folder), 0o755); err != nil {
 		return err
 	}
-	added, err := c.add(ctx, a, m.Trusted())
+	added, err := c.add(ctx, a, folder, m.Trusted())
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was added")
@@ -116,8 +116,7 @@ type added struct {
 	notes []string
 }
 
-func (c *modelsAddCmd) add(ctx context.Context, a *app, trust model.Trust) (*added, error) {
-	folder := trust.Folder
+func (c *modelsAddCmd) add(ctx context.Context, a *app, folder model.Folder, trust model.Trust) (*added, error) {
 	say := func(format string, args ...any) { fmt.Fprintf(a.stderr, "vidi: "+format+"\n", args...) }
 	say("looking inside %s", printable(c.Source))
 	source, err := imports.Open(c.Source, string(folder))
@@ -180,7 +179,6 @@ func (c *modelsAddCmd) place(ctx context.Context, folder model.Folder, source *i
 		return nil, err
 	}
 	defer written.Discard()
-	written.Trusted = unlisted
 	request.Path, request.Examine = written.Path, false
 	if request.Trust.SHA256 != nil {
 		sum, err := model.SHA256(written.Path)
@@ -209,6 +207,10 @@ func (c *modelsAddCmd) place(ctx context.Context, folder model.Folder, source *i
 		return nil, err
 	}
 	tried().Remember(sum, engine.FP32, trial.Verdict{Engine: d.card.Trial.Engine, Memory: after.Memory})
+	if unlisted != nil {
+		d.note("it uses operators that are not on the list (%s), and nothing in the folder says that it may: name it wherever it is used, --trust %s, or VIDI_TRUST",
+			strings.Join(unlisted, ", "), sum)
+	}
 	return &added{card: d.card, path: path, bytes: info.Size(), notes: d.notes}, nil
 }
 

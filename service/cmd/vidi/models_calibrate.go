@@ -42,7 +42,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	}
 	ctx, stop := a.interruptible()
 	defer stop()
-	file, verdict, err := findModel(ctx, m.Trusted(), c.Name, engine.FP32, a.sayTrying)
+	file, verdict, err := findModel(ctx, m.Models, m.Trusted(), c.Name, engine.FP32, a.sayTrying)
 	if err != nil {
 		return startFailure(err)
 	}
@@ -53,7 +53,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 	if !model.BuiltIn().Has(path) && !m.folder().Has(path) && c.Version == "" && !c.DryRun {
 		return usageError(fmt.Errorf("%s is not in the folder of models, %s; add it first with `vidi models add`, or write a version into that folder with --version", c.Name, m.folder()))
 	}
-	card, err := c.calibrated(ctx, a, m.Trusted(), path, verdict.Engine)
+	card, err := c.calibrated(ctx, a, m.folder(), m.Trusted(), path, verdict.Engine)
 	if err != nil {
 		if ctx.Err() != nil {
 			return errors.New("interrupted; nothing was changed")
@@ -67,7 +67,7 @@ func (c *modelsCalibrateCmd) Run(m *modelsCmd, a *app) error {
 }
 
 // calibrated is the model's card as it should be. That its new version is free is found out before the pictures are looked at.
-func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, trust model.Trust, path string, prepared model.Engine) (model.Card, error) {
+func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, folder model.Folder, trust model.Trust, path string, prepared model.Engine) (model.Card, error) {
 	a.showPrinted()
 	classifier, err := classify.Open(ctx, path, classify.Config{Engine: engine.Config{Prepared: prepared, Alone: 1, Trust: trust}}) // many pictures: none is ever alone
 	if err != nil {
@@ -79,7 +79,7 @@ func (c *modelsCalibrateCmd) calibrated(ctx context.Context, a *app, trust model
 		return card, fmt.Errorf("%s has the activation %s; a temperature is for softmax", card.Name, card.Activation)
 	}
 	if c.Version != "" && !c.DryRun {
-		switch err := trust.Folder.CheckFree(card.Name, c.Version); {
+		switch err := folder.CheckFree(card.Name, c.Version); {
 		case errors.Is(err, model.ErrExists):
 			return card, usageError(fmt.Errorf("%s is there already; take another --version", model.Ref(card.Name, c.Version)))
 		case err != nil:
@@ -148,7 +148,6 @@ func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, car
 		return err
 	}
 	defer draft.Discard()
-	draft.Trusted = file.UnlistedNames() // it just ran
 	placed, sum, err := draft.Place(c.Version == "")
 	if err != nil {
 		return err
@@ -156,5 +155,8 @@ func (c *modelsCalibrateCmd) write(a *app, folder model.Folder, path string, car
 	verdict.Engine = cmp.Or(verdict.Engine, model.Fused)
 	tried().Remember(sum, engine.FP32, verdict) // the network is the one that just ran
 	fmt.Fprintf(a.stderr, "Wrote %s (%s).\n", model.Ref(card.Name, card.Version), placed)
+	if file.Unlisted != nil {
+		fmt.Fprintf(a.stderr, "It is another file than before; to trust it:  --trust %s\n", sum)
+	}
 	return nil
 }
