@@ -34,6 +34,7 @@ targets='
 1  go   service/rules       FuzzParse
 2  go   service/model       FuzzInspect
 1  go   service/model       FuzzPickle
+2  go   service/model       FuzzUnpickle
 1  go   service/model       FuzzCard
 1  go   service/config      FuzzValues
 2  go   service/operators   FuzzCheck

@@ -117,7 +117,7 @@ func inspectArchive(a archive, filePath string, refuse func(is, do string) (*Fil
 	if file.Origin, trap = a.origin(program); trap != "" {
 		return refuse(trap, exportAgain)
 	}
-	if file.Unlisted, trap = a.unlisted(program); trap != "" {
+	if file.Unlisted, trap = a.unlisted(program, file.Origin.Format); trap != "" {
 		return refuse(trap, exportAgain)
 	}
 	if entry := a.records["extra/"+CardFile]; entry != nil {

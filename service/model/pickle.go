@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -49,15 +48,8 @@ func readPickle(data []byte) (value any, length int, err error) {
 	return value, m.at, err
 }
 
-// pickleGlobals is the names of all classes and functions in the pickle at the beginning of data, sorted.
-func pickleGlobals(data []byte) ([]string, error) {
-	m := newPickleMachine(data)
-	_, err := m.run()
-	return slices.Sorted(maps.Keys(m.names)), err
-}
-
 func newPickleMachine(data []byte) *pickleMachine {
-	return &pickleMachine{data: data, memo: map[uint64]any{}, names: map[string]bool{}}
+	return &pickleMachine{data: data, memo: map[uint64]any{}}
 }
 
 func (m *pickleMachine) run() (value any, err error) {
@@ -79,7 +71,6 @@ type pickleMachine struct {
 	at    int
 	stack []any
 	memo  map[uint64]any
-	names map[string]bool // the globals that it has named
 }
 
 func (m *pickleMachine) take(n uint64) []byte {
@@ -144,7 +135,6 @@ func (m *pickleMachine) global(module, name string) pickleGlobal {
 	if len(module)+len(name) > maxPickleName {
 		panic("no class has such a long name")
 	}
-	m.names[module+"."+name] = true
 	return pickleGlobal(module + "." + name)
 }
 

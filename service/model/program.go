@@ -14,7 +14,7 @@ var readByName = map[string]bool{"version": true, "data.pkl": true, "constants.p
 
 // unlisted finds what the program, of the archive's code and pickles, does beyond computing. trap is what keeps libtorch from being
 // given the file at all: that its reader might find other code than was looked at here.
-func (a archive) unlisted(program map[string][]byte) (found []operators.Finding, trap string) {
+func (a archive) unlisted(program map[string][]byte, format int) (found []operators.Finding, trap string) {
 	if trap = a.checkDirectory(); trap != "" {
 		return nil, trap
 	}
@@ -30,18 +30,27 @@ func (a archive) unlisted(program map[string][]byte) (found []operators.Finding,
 			return nil, fmt.Sprintf("an archive with the record %q among its code, which PyTorch does not write", name)
 		}
 	}
-	code := operators.Code{Sources: map[string][]byte{}, Globals: map[string][]string{}}
+	code := operators.Code{Sources: map[string][]byte{}, Classes: map[string][]string{}}
+	pickles := map[string]any{}
 	for name, data := range program {
 		if isCode(name) {
 			code.Sources[name] = data
-			continue
-		}
-		var err error
-		if code.Globals[name], err = pickleGlobals(data); err != nil {
-			return nil, fmt.Sprintf("a damaged archive: its record %q: %v", name, err)
+		} else if pickles[name], code.Classes[name], trap = a.unpickle(name, data); trap != "" {
+			return nil, trap
 		}
 	}
-	return operators.Check(code), ""
+	if trap = a.checkDebugRecords(); trap != "" {
+		return nil, trap
+	}
+	found = operators.Check(code)
+	classes, unread := operators.Classes(code.Sources)
+	switch {
+	case unread == nil:
+		return found, checkNetwork(pickles, classes, format)
+	case found == nil:
+		return nil, "an archive whose record " + unread.String()
+	}
+	return found, ""
 }
 
 // checkDirectory holds the archive's directory against how libtorch reads it (miniz, in caffe2/serialize/inline_container.cc). Wherever

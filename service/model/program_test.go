@@ -18,12 +18,14 @@ type entry struct{ name, content string }
 
 // network is a file that passes, but for what is added to it.
 func network(more ...entry) []entry {
-	return append([]entry{{"x/version", "3\n"}, {"x/data.pkl", "\x80\x02}."}, {"x/constants.pkl", "\x80\x02)."}, {"x/code/__torch__.py", harmless}}, more...)
+	return append([]entry{{"x/version", "3\n"}, {"x/data.pkl", noAttributes}, {"x/constants.pkl", "\x80\x02)."}, {"x/code/__torch__.py", harmless}}, more...)
 }
 
 const (
 	harmless = "class M(Module):\n  def forward(self: __torch__.M, x: Tensor) -> Tensor:\n    return torch.relu(x)\n"
-	harmful  = "def f(x: Tensor) -> Tensor:\n  torch.save(x, \"/tmp/x\")\n  return x\n"
+	// noAttributes is an object of that class.
+	noAttributes = "\x80\x02c__torch__\nM\n)\x81}(ub."
+	harmful      = "def f(x: Tensor) -> Tensor:\n  torch.save(x, \"/tmp/x\")\n  return x\n"
 )
 
 func archiveOf(t testing.TB, entries []entry) []byte {
@@ -90,11 +92,15 @@ func TestCodeIsFoundWhereverItLies(t *testing.T) {
 		}
 	}
 	for pickle, want := range map[string]string{
-		"\x80\x02c__torch__\nM\n)R.":                             "",
-		"\x80\x02cos\nsystem\n)R.":                               "os.system",
-		"\x80\x02c__torch__.torch.classes.xnnpack\nContext\n)R.": "__torch__.torch.classes.xnnpack.Context",
-		"\x80\x02\xffgarbage":                                    "the pickle is damaged",
-		"":                                                       "the pickle is damaged",
+		noAttributes:               "",
+		"\x80\x02cos\nsystem\n)R.": "os.system",
+		"\x80\x02c__torch__\nM\n)\x81}(K\x01c__torch__.torch.classes.xnnpack\nContext\n)\x81}(ubub.": "Context",
+		"\x80\x02\xffgarbage": "the instruction 0xff at byte 2",
+		"\x80\x02c__torch__":  "damaged at byte 3",
+		"\x80\x03}.":          "no pickle of protocol 2",
+		"\x80\x02}.":          "a dictionary instead of a network",
+		"\x80\x02).":          "a tuple instead of a network",
+		"":                    "damaged at byte 0",
 	} {
 		entries := network()
 		entries[1].content = pickle

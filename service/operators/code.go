@@ -9,8 +9,8 @@ import (
 type Code struct {
 	// Sources are the records with code.
 	Sources map[string][]byte
-	// Globals are the names of classes and functions in the pickles, by the pickle's record.
-	Globals map[string][]string
+	// Classes are the names of the classes in the pickles, by the pickle's record.
+	Classes map[string][]string
 }
 
 // mostFindings bounds what is told of one file.
@@ -35,10 +35,10 @@ func Check(c Code) []Finding {
 		k.check()
 	}
 	k.checkLoading(names, lists)
-	for _, name := range sortedKeys(c.Globals) {
-		for _, global := range c.Globals[name] {
-			if why := lookGlobal(global); why != "" {
-				k.add(global, name, 0, why)
+	for _, name := range sortedKeys(c.Classes) {
+		for _, class := range c.Classes[name] {
+			if strings.HasPrefix(class+".", CustomClasses) && !classes[class] {
+				k.add(class, name, 0, notClass)
 			}
 		}
 	}
@@ -65,12 +65,17 @@ func (k *checker) add(name, record string, line int, why string) {
 
 // declare notes the classes and functions that a record defines. libtorch looks for __torch__.a.B in code/__torch__/a.py.
 func (k *checker) declare(record string, list []token) {
-	module := strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(record, "code/"), ".py"), "/", ".")
+	module := moduleOf(record)
 	for i := 0; i+1 < len(list); i++ {
 		if (list[i].is("class") || list[i].is("def")) && list[i+1].kind == word {
 			k.declared[module+"."+list[i+1].text] = true
 		}
 	}
+}
+
+// moduleOf is the name of what a record defines: __torch__.a of code/__torch__/a.py.
+func moduleOf(record string) string {
+	return strings.ReplaceAll(strings.TrimSuffix(strings.TrimPrefix(record, "code/"), ".py"), "/", ".")
 }
 
 // at is the token at i, or none.

@@ -14,7 +14,12 @@ package operators
 
 import (
 	_ "embed"
+	"maps"
+	"slices"
 	"strings"
+	"unicode/utf8"
+
+	"github.com/vidi-vision/vidi/service/userfile"
 )
 
 // allowed.txt and refused.txt are what tools/operators/operators.py makes of libtorch's own list.
@@ -90,6 +95,24 @@ var classes = map[string]bool{
 	"__torch__.torch.classes.quantized.LinearPackedParamsBase": true,
 }
 
+// CustomClasses is what the names of classes in C++ begin with.
+const CustomClasses = customClasses + "."
+
 const customClasses = "__torch__.torch.classes"
 
 const notClass = "is a class in C++ that is not on the list"
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// printable is a name out of a file as it may be shown: short, and without control characters.
+func printable(name string) string {
+	const longest = 120
+	if len(name) <= longest {
+		return userfile.Printable(name)
+	}
+	end := longest
+	for end > longest-utf8.UTFMax && !utf8.RuneStart(name[end]) { // not within a character
+		end--
+	}
+	return userfile.Printable(name[:end]) + "…"
+}

@@ -20,6 +20,7 @@ type token struct {
 	kind kind
 	text string // of a string what is between its quotes, as it stands there
 	line int
+	at   int // its place in its line, from 0
 }
 
 func (t token) is(text string) bool { return t.kind != number && t.kind != textKind && t.text == text }
@@ -36,7 +37,7 @@ type noCode struct {
 // PyTorch's exporters never write, and two readers might take in two ways, is refused: comments, other quotes, joined lines,
 // characters that are not ASCII outside of strings.
 func tokens(source []byte) (list []token, wrong *noCode) {
-	code, line := string(source), 1 // names are parts of one text: no copies
+	code, line, begin := string(source), 1, 0 // names are parts of one text: no copies
 	list = make([]token, 0, len(code)/4)
 	for i := 0; i < len(code); {
 		c := code[i]
@@ -44,6 +45,7 @@ func tokens(source []byte) (list []token, wrong *noCode) {
 		case c == '\n':
 			line++
 			i++
+			begin = i
 		case c == ' ':
 			i++
 		case isLetter(c):
@@ -51,27 +53,27 @@ func tokens(source []byte) (list []token, wrong *noCode) {
 			for end < len(code) && (isLetter(code[end]) || isDigit(code[end])) {
 				end++
 			}
-			list = append(list, token{word, code[i:end], line})
+			list = append(list, token{word, code[i:end], line, i - begin})
 			i = end
 		case strings.HasPrefix(code[i:], "..."):
-			list = append(list, token{sign, "...", line})
+			list = append(list, token{sign, "...", line, i - begin})
 			i += 3
 		case isDigit(c), c == '.' && i+1 < len(code) && isDigit(code[i+1]):
 			end := numberEnd(code, i)
 			if end < len(code) && (isLetter(code[end]) || isDigit(code[end])) {
 				return nil, &noCode{line, "has a number that runs into a name"}
 			}
-			list = append(list, token{number, code[i:end], line})
+			list = append(list, token{number, code[i:end], line, i - begin})
 			i = end
 		case c == '"':
 			end, ok := stringEnd(code, i)
 			if !ok {
 				return nil, &noCode{line, "has a string that does not end in its line, or of three quotes"}
 			}
-			list = append(list, token{text, code[i+1 : end-1], line})
+			list = append(list, token{text, code[i+1 : end-1], line, i - begin})
 			i = end
 		case strings.IndexByte("()[]{}.,:=+-*/%<>!&|~^@", c) >= 0:
-			list = append(list, token{sign, code[i : i+1], line})
+			list = append(list, token{sign, code[i : i+1], line, i - begin})
 			i++
 		default:
 			return nil, &noCode{line, fmt.Sprintf("has the character %q, which no exporter writes there", rune(c))}
