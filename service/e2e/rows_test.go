@@ -69,6 +69,9 @@ var elsewhere = map[string][]string{
 	"R5a": {
 		"service/e2e TestModelsThatDoMoreThanCompute", "service/e2e TestTrustedModelsDoWhatTheyDo", "service/e2e TestTrustIsGivenByDigest", "service/operators TestEverySpellingIsFound",
 		"service/operators TestNamespacesAreNoClasses", "service/model TestCodeIsFoundWhereverItLies", "service/model TestAnArchiveCannotBeReadInTwoWays", "service/model TestTrustIsBoundToTheFile",
+		"service/e2e TestPicklesThatLie", "service/model TestPicklesThatLieAreRefused",
+		"service/model TestTensorsLieWithinTheirStorage", "service/model TestValuesFitTheirTypes",
+		"service/model TestDebugRecordsStayWithinTheirTexts",
 	},
 	"R5b": {
 		"service/trial TestTheTrialHoldsAHostileModel", "service/sandbox TestForbiddenCallsAreNamed",
