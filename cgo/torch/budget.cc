@@ -18,6 +18,20 @@ void Budget::refuse(size_t bytes) {
   TORCH_CHECK(false, "DefaultCPUAllocator: not enough memory: you tried to allocate ", bytes, " bytes.");
 }
 
+namespace {
+
+// With a text by which it is known for what it is when TorchScript has turned it into another type.
+struct NoMemory : std::bad_alloc {
+  const char* what() const noexcept override { return "DefaultCPUAllocator: not enough memory for an object"; }
+};
+
+}  // namespace
+
+void Budget::refuse_object() {
+  refused_ = true;
+  throw NoMemory();
+}
+
 void Budget::too_slow() {
   late_ = true;
   throw Failure(TB_TOO_SLOW, "the model was not done in time");

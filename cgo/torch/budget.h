@@ -11,8 +11,8 @@
 
 namespace tb {
 
-// Counts the tensors that this thread makes and frees while the object lives; there is one at a time. Other threads' tensors do not
-// count: who makes too many fails alone. OpenMP's threads make no tensors worth counting.
+// Counts the tensors, and the objects beside them (objects.cc), that this thread makes and frees while it lives; there is one at a time.
+// Other threads' tensors do not count: who makes too many fails alone. OpenMP's threads make no tensors worth counting.
 class Budget {
  public:
   // 0 means no limit.
@@ -27,6 +27,13 @@ class Budget {
   void ask(size_t bytes) {
     if (max_bytes_ > 0 && (bytes > static_cast<uint64_t>(max_bytes_) || used_ + static_cast<int64_t>(bytes) > max_bytes_)) refuse(bytes);
   }
+  // The same for an object that is no tensor. libtorch does not expect small ones to fail, so those may make twice as much until the next
+  // tick; what grows without end asks for much at once, sooner or later.
+  void ask_for_object(size_t bytes) {
+    if (max_bytes_ <= 0) return;
+    const int64_t most = bytes >= kLargeObject ? max_bytes_ : 2 * max_bytes_;
+    if (bytes > static_cast<uint64_t>(most) || used_ + static_cast<int64_t>(bytes) > most) refuse_object();
+  }
   void took(size_t bytes) {
     used_ += static_cast<int64_t>(bytes);
     if (used_ > peak_) peak_ = used_;
@@ -34,8 +41,9 @@ class Budget {
   // What was made before the call may be freed in it, so that less than nothing may be used.
   void gave(size_t bytes) { used_ -= static_cast<int64_t>(bytes); }
 
-  // Throws when the time is up.
+  // Throws when the time is up, or too much is in use.
   void tick() {
+    if (max_bytes_ > 0 && used_ > max_bytes_) refuse(0);
     if (end_ns_ != 0 && now_ns() > end_ns_) too_slow();
   }
 
@@ -54,7 +62,10 @@ class Budget {
     return now.tv_sec * int64_t{1'000'000'000} + now.tv_nsec;
   }
   [[noreturn]] void refuse(size_t bytes);
+  [[noreturn]] void refuse_object();
   [[noreturn]] void too_slow();
+
+  static constexpr size_t kLargeObject = size_t{1} << 20;
 
   const int64_t max_bytes_, max_ms_;
   int64_t end_ns_ = 0;  // 0 for never

@@ -1,5 +1,6 @@
 #include <ATen/ops/ones.h>
 #include <caffe2/serialize/read_adapter_interface.h>
+#include <malloc.h>
 #include <torch/csrc/jit/api/module.h>
 #include <torch/csrc/jit/ir/ir.h>
 #include <torch/csrc/jit/passes/freeze_module.h>
@@ -238,7 +239,10 @@ tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, const tb
   });
   if (module == nullptr) return status;
   for (int64_t most = module->peak; peak > most && !module->peak.compare_exchange_weak(most, peak);) continue;
-  if (status != nullptr && status->code == TB_OUT_OF_MEMORY) tb::trim_allocator();  // what it had made fits no other inference
+  if (status != nullptr && status->code == TB_OUT_OF_MEMORY) {  // what it had made fits no other inference
+    tb::trim_allocator();
+    malloc_trim(0);
+  }
   return status;
 }
 

@@ -192,7 +192,7 @@ tb_engine tb_module_engine(const tb_module* module);
 
 // What one call may cost; 0 means no limit.
 typedef struct tb_limits {
-  int64_t max_bytes;  // of tensors that the call makes, at one time
+  int64_t max_bytes;  // of tensors, lists and texts that the call makes, at one time
   int64_t max_ms;     // on the clock, looked at in each turn of each loop of the model: nothing can end one long operator
 } tb_limits;
 

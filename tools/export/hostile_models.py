@@ -26,6 +26,11 @@ BEHAVIOURS = {
     "memory": "l = [y]\nfor i in range(100000):\n    l.append(torch.ones([1, 16000000]))\ny = l[-1][:, :5]",
     "memory_at_once": "y = torch.zeros([1, 2000000000])",
     "memory_small": "l = [y]\nfor i in range(1000000000):\n    l.append(y + 1.0)\ny = l[-1]",
+    "memory_in_list": "l = [0]\nfor i in range(40):\n    l = l + l\ny = y + len(l)",
+    "memory_in_list_at_once": "l = [0] * 10000000000\ny = y + len(l)",
+    "memory_appended": "l = [0]\nfor i in range(10000000000):\n    l.append(i)\ny = y + len(l)",
+    "memory_in_text": "t = 'a'\nfor i in range(40):\n    t = t + t\ny = y + len(t)",
+    "memory_in_dictionary": "d = {0: 0}\nfor i in range(10000000000):\n    d[i] = i\ny = y + len(d)",
     # Outputs that no classifier gives.
     "more_outputs": "y = torch.cat([y, y], 1)",
     "fewer_outputs": "y = y[:, :3]",
