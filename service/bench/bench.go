@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/backend/backends"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
@@ -58,11 +59,11 @@ func upTo(n int) []int {
 // plans are the ways to share out the cores. One worker with one thread is always the first: what all cores do is told as a
 // multiple of it.
 func (c Config) plans() []engine.Config {
-	plans := []engine.Config{{Workers: 1, Threads: 1, Alone: 1}}
+	plans := []engine.Config{{Backends: backends.All(), Workers: 1, Threads: 1, Alone: 1}}
 	for _, workers := range c.Workers {
 		threads := max(1, runtime.GOMAXPROCS(0)/workers)
 		if workers > 1 || threads > 1 {
-			plans = append(plans, engine.Config{Workers: workers, Threads: threads, Alone: 1})
+			plans = append(plans, engine.Config{Backends: backends.All(), Workers: workers, Threads: threads, Alone: 1})
 		}
 	}
 	return plans
@@ -165,7 +166,7 @@ type subject interface {
 
 // subjectsOf loads the model once and forks it for each plan. What was made must be closed, also after an error.
 func subjectsOf(ctx context.Context, cfg Config, precision engine.Precision, report *Report) (made []subject, err error) {
-	plan := engine.Config{Precision: precision, Workers: 1, Threads: 1, Alone: 1, Trust: cfg.Trust}
+	plan := engine.Config{Backends: backends.All(), Precision: precision, Workers: 1, Threads: 1, Alone: 1, Trust: cfg.Trust}
 	if cfg.Prepared != nil {
 		if plan.Prepared, err = cfg.Prepared(precision); err != nil {
 			return nil, err
@@ -183,7 +184,7 @@ func subjectsOf(ctx context.Context, cfg Config, precision engine.Precision, rep
 		name = "int8"
 	}
 	for _, threads := range cfg.Threads {
-		plan := engine.Config{Workers: 1, Threads: threads, Alone: threads}
+		plan := engine.Config{Backends: backends.All(), Workers: 1, Threads: threads, Alone: threads}
 		for _, batch := range cfg.Batches { // a module each: one that has seen several shapes takes detours
 			e, err := origin.Fork(ctx, plan)
 			if err != nil {

@@ -23,7 +23,11 @@ func onFreshThreads(e *engine.Engine, plan engine.Config, f func(*engine.Engine)
 		return err
 	}
 	defer pool.Close()
-	return f(e.On(pool))
+	on, err := e.On(pool)
+	if err != nil {
+		return err
+	}
+	return f(on)
 }
 
 // forward measures inferences one after the other.

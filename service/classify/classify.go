@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/admission"
+	"github.com/vidi-vision/vidi/service/backend/backends"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/pictures"
@@ -22,7 +23,7 @@ import (
 
 // Config says how a classifier is set up; the zero value is fp32, a plan for all cores, and the default limits.
 type Config struct {
-	Engine engine.Config
+	Engine engine.Config     // no backends means all
 	Limits preprocess.Limits // zero means preprocess.DefaultLimits
 	Rules  *rules.Book       // what pictures are tagged by; nil is nothing
 }
@@ -101,6 +102,9 @@ func NewHost(cfg Config) (*Host, error) {
 	preparer, err := preprocess.New(cfg.Limits)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Engine.Backends == nil {
+		cfg.Engine.Backends = backends.All()
 	}
 	pool, err := engine.NewPool(cfg.Engine)
 	if err != nil {

@@ -9,19 +9,18 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/service/backend"
 )
 
 // alone is a model's second module, compiled for a picture that has the machine to itself. It is made in the background,
 // since everything works without it.
 type alone struct {
-	module   atomic.Pointer[torchbind.Module] // nil until it is ready, and where it is not worth having
-	stop     context.CancelFunc               // ends the measurement
-	compiled chan struct{}                    // closed when it can be run; nil, as settled, if there is none to be
-	settled  chan struct{}                    // closed when it is known what becomes of it
-	outcome  AloneOutcome                     // these two are read after that
-	err      error                            // why there is none
+	network  atomic.Pointer[backend.Network] // nil until it is ready, and where it is not worth having
+	stop     context.CancelFunc              // ends the measurement
+	compiled chan struct{}                   // closed when it can be run; nil, as settled, if there is none to be
+	settled  chan struct{}                   // closed when it is known what becomes of it
+	outcome  AloneOutcome                    // these two are read after that
+	err      error                           // why there is none
 	pace     pace
 }
 
@@ -35,44 +34,53 @@ type AloneOutcome struct {
 	Ratio float64
 }
 
-// start makes the module from the one that the workers share, on the pool's worker that will run it.
-func (a *alone) start(shared *torchbind.Module, pool *Pool, in model.Input) {
+// loaded is the second network if it is ready.
+func (a *alone) loaded() backend.Network {
+	if n := a.network.Load(); n != nil {
+		return *n
+	}
+	return nil
+}
+
+// startAlone makes the second network from the one that the workers share, on the worker that will run it.
+func (e *Engine) startAlone() {
 	ctx, stop := context.WithCancel(context.Background())
+	a, pool := &e.alone, e.pool
 	a.stop = stop
 	a.compiled, a.settled = make(chan struct{}), make(chan struct{})
 	pool.compiling.Add(1)
 	go func() {
 		defer close(a.settled)
-		var second *torchbind.Module
-		err := pool.alone.Do(ctx, func() (err error) {
-			if second, err = shared.Fork(); err != nil {
+		var second backend.Network
+		err := e.workers.alone.Do(ctx, func() (err error) {
+			if second, err = e.network.Fork(); err != nil {
 				return err
 			}
-			_, err = warm(pool.alone, second, in)
+			_, err = warm(e.workers.alone, second, e.card.Input)
 			return err
 		})
 		pool.compiling.Add(-1)
 		close(a.compiled)
 		outcome := AloneOutcome{Used: true}
 		if err == nil && pool.measuresAlone {
-			outcome, err = judge(ctx, func() ([]pair, error) { return pool.compare(ctx, shared, second, in) })
+			outcome, err = judge(ctx, func() ([]pair, error) { return e.compare(ctx, second) })
 		}
+		a.outcome = outcome
 		switch {
 		case ctx.Err() != nil:
-			second.Close()
+			a.outcome = AloneOutcome{}
 		case err != nil:
-			second.Close()
-			a.err = fmt.Errorf("the second module, for pictures that come alone: %w", err)
+			a.outcome, a.err = AloneOutcome{}, fmt.Errorf("the second module, for pictures that come alone: %w", err)
 		case outcome.Used:
-			a.outcome = outcome
 			a.pace.among = outcome.Among
-			a.module.Store(second)
-		default:
-			a.outcome = outcome
-			second.Close()
-			a.err = torchbind.ForgetFused() // it remembers the last network that was compiled
+			a.network.Store(&second)
+			e.backend.Trim()
+			return
 		}
-		torchbind.TrimMemory()
+		if second != nil {
+			a.err = cmp.Or(a.err, second.Close())
+		}
+		e.backend.Trim()
 	}()
 }
 
@@ -128,27 +136,28 @@ func judge(ctx context.Context, look func() ([]pair, error)) (AloneOutcome, erro
 
 // compare times an inference on a worker and one with all threads, one after the other while nothing else is inferred. Between two
 // comparisons pictures may come, and as long as they come all the time, it waits: nobody is alone then.
-func (p *Pool) compare(ctx context.Context, shared, second *torchbind.Module, in model.Input) ([]pair, error) {
+func (e *Engine) compare(ctx context.Context, second backend.Network) ([]pair, error) {
+	p, in, alone := e.pool, e.card.Input, e.workers.alone
 	grey := batch{rgb: bytes.Repeat([]byte{128}, in.Bytes()), count: 1, input: in}
 	whole := context.WithoutCancel(ctx) // an inference goes to its end
 	var pairs []pair
 	for len(pairs) < comparisons {
 		idle := false
 		// Inside Do, because another model may be compiled there, and the workers are not to be held until that is done.
-		err := p.alone.Do(ctx, func() error {
+		err := alone.Do(ctx, func() error {
 			if idle = p.turns.TakeFree(p.plan.Images); !idle {
 				return nil
 			}
 			defer p.turns.GiveFree(p.plan.Images)
 			var one pair
-			_, err := p.withWorker(ctx, func(w *torchbind.Worker) (_ <-chan struct{}, err error) {
-				one.among, err = timed(func() error { _, _, err := infer(whole, w, shared, grey); return err })
+			_, err := e.withWorker(ctx, func(w backend.Worker) (_ <-chan struct{}, err error) {
+				one.among, err = timed(func() error { _, _, err := infer(whole, w, e.network, grey); return err })
 				return nil, err
 			})
 			if err != nil {
 				return err
 			}
-			one.alone, err = timed(func() error { _, _, err := infer(whole, p.alone, second, grey); return err })
+			one.alone, err = timed(func() error { _, _, err := infer(whole, alone, second, grey); return err })
 			pairs = append(pairs, one)
 			return err
 		})
@@ -214,5 +223,8 @@ func (a *alone) close() error {
 		a.stop()
 		<-a.settled
 	}
-	return a.module.Load().Close()
+	if second := a.loaded(); second != nil {
+		return second.Close()
+	}
+	return nil
 }

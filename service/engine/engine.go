@@ -1,6 +1,6 @@
-// Package engine runs models: it loads a file, checks that its output fits its card, warms it, and spreads pictures over a
-// fixed set of workers, the Pool, which several models can share. It is the only package of the service that touches
-// torchbind's Module.
+// Package engine runs models: it loads a file, checks that its output fits its card, warms it, and
+// spreads images over a fixed set of workers, the Pool, which several models can share. It knows
+// libraries by the interfaces of package backend only.
 package engine
 
 import (
@@ -10,20 +10,22 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/admission"
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // Engine is a loaded, warm model on a [Pool]. All methods but Close are safe for concurrent use.
 type Engine struct {
 	pool      *Pool
 	ownPool   bool // nobody else uses it: it is closed with the engine
+	backend   backend.Backend
+	workers   *workers // of the backend, on the pool
 	card      model.Card
-	precision torchbind.Precision
-	prepared  model.Engine // how libtorch runs the module
+	precision backend.Precision
+	prepared  model.Engine // how the library runs the network
 	failures  []model.EngineTime
 	unlisted  []string // operators that are trusted, and not on the list
-	module    *torchbind.Module
+	network   backend.Network
 	alone     alone
 }
 
@@ -31,12 +33,12 @@ type Engine struct {
 // any order.
 func (e *Engine) Fork(ctx context.Context, cfg Config) (*Engine, error) {
 	return onOwnPool(cfg, func(p *Pool) (*Engine, error) {
-		fork := &Engine{pool: p, card: e.card, precision: e.precision, prepared: e.prepared}
-		err := fork.start(ctx, loadTime(0), func(w *torchbind.Worker) (err error) {
-			if fork.module, err = e.module.Fork(); err != nil {
+		fork := &Engine{pool: p, backend: e.backend, card: e.card, precision: e.precision, prepared: e.prepared}
+		err := fork.start(ctx, loadTime(0), func(w backend.Worker) (err error) {
+			if fork.network, err = e.network.Fork(); err != nil {
 				return err
 			}
-			_, err = warm(w, fork.module, fork.card.Input)
+			_, err = warm(w, fork.network, fork.card.Input)
 			return err
 		})
 		return fork, err
@@ -45,8 +47,13 @@ func (e *Engine) Fork(ctx context.Context, cfg Config) (*Engine, error) {
 
 // On is the same model on the workers of another pool, which must have as many threads each; a picture that is alone gets no more of
 // them. It has nothing of its own: close e instead, after the last inference.
-func (e *Engine) On(p *Pool) *Engine {
-	return &Engine{pool: p, card: e.card, precision: e.precision, prepared: e.prepared, module: e.module}
+func (e *Engine) On(p *Pool) (*Engine, error) {
+	w, err := p.workersOf(e.backend)
+	if err != nil {
+		return nil, err
+	}
+	return &Engine{pool: p, backend: e.backend, workers: w, card: e.card, precision: e.precision, prepared: e.prepared,
+		network: e.network}, nil
 }
 
 // onOwnPool gives the engine that open makes a pool that nobody else uses.
@@ -64,10 +71,14 @@ func onOwnPool(cfg Config, open func(*Pool) (*Engine, error)) (*Engine, error) {
 	return e, nil
 }
 
-// start has makeModule make the module, inside the Do of one more worker like the pool's: the module still changes while it is
-// being compiled, so nobody else may run it. On an error nothing is left, but for a [*LoadTimeError].
-func (e *Engine) start(ctx context.Context, limit time.Duration, makeModule func(*torchbind.Worker) error) error {
-	worker, err := e.pool.newWorker(e.pool.plan.Threads)
+// start has makeNetwork make the network, inside the Do of one more worker like the pool's: the network
+// still changes while it is being compiled, so nobody else may run it. On an error nothing is left, but
+// for a [*LoadTimeError].
+func (e *Engine) start(ctx context.Context, limit time.Duration, makeNetwork func(backend.Worker) error) (err error) {
+	if e.workers, err = e.pool.workersOf(e.backend); err != nil {
+		return err
+	}
+	worker, err := e.backend.NewWorker(e.pool.plan.Threads, e.pool.nice)
 	if err != nil {
 		return err
 	}
@@ -75,13 +86,12 @@ func (e *Engine) start(ctx context.Context, limit time.Duration, makeModule func
 	tooLate, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		err := worker.Do(ctx, func() error { return makeModule(worker) })
+		err := worker.Do(ctx, func() error { return makeNetwork(worker) })
 		worker.Close()
 		select {
 		case made <- err:
 		case <-tooLate:
-			e.module.Close()
-			torchbind.TrimMemory()
+			e.closeNetwork()
 		}
 	}()
 	timer := time.NewTimer(limit)
@@ -93,22 +103,30 @@ func (e *Engine) start(ctx context.Context, limit time.Duration, makeModule func
 		return &LoadTimeError{limit: limit, ended: ended}
 	}
 	if err != nil {
-		e.module.Close()
+		e.closeNetwork()
 		return err
 	}
-	torchbind.TrimMemory()
+	e.backend.Trim()
 	debug.FreeOSMemory() // the card's JSON, mostly
-	if e.pool.alone != nil {
-		e.alone.start(e.module, e.pool, e.card.Input)
+	if e.workers.alone != nil {
+		e.startAlone()
 	}
 	return nil
+}
+
+// closeNetwork closes the network, if there is one.
+func (e *Engine) closeNetwork() (err error) {
+	if e.network != nil {
+		err = e.network.Close()
+	}
+	return err
 }
 
 // Unlisted is what the model's code names that is not on the list of operators: somebody has trusted the file. Nil for most models.
 func (e *Engine) Unlisted() []string { return e.unlisted }
 
 // TensorPeaks are the most bytes that tensors had at one time while the model was loaded, and in a run.
-func (e *Engine) TensorPeaks() (loading, running int64) { return e.module.LoadPeak(), e.module.Peak() }
+func (e *Engine) TensorPeaks() (loading, running int64) { return e.network.Peaks() }
 
 // Turn is the right to work on one image. It is meant to be held from before decoding to the answer, so that
 // there are never many more images in work than the cores can carry: one more than there are workers, which is
@@ -150,17 +168,17 @@ func (e *Engine) BeginIdle(bytes int64) *Turn {
 func (t *Turn) Decoded() { t.engine.pool.turns.Decoded(&t.turn) }
 
 // Infer computes the network's raw output for one picture of Crop × Crop × 3 bytes of RGB, with all cores if no other turn is
-// being held. It returns when ctx ends, or the time is up that the model may take: with context.DeadlineExceeded then. What libtorch still
+// being held. It returns when ctx ends, or the time is up that the model may take: with context.DeadlineExceeded then. What still
 // computes keeps the turn, also after End.
 func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 	e := t.engine
-	if module := e.alone.module.Load(); module != nil && !t.modest && e.pool.compiling.Load() == 0 && !e.pool.aloneLeft.Load() {
+	if network := e.alone.loaded(); network != nil && !t.modest && e.pool.compiling.Load() == 0 && !e.pool.aloneLeft.Load() {
 		// Who has every turn has the machine: nobody else computes, or begins to. An image that comes meanwhile
 		// waits for this one inference, so the cores are never given out twice.
 		if rest := e.pool.plan.Images - 1; e.pool.turns.TakeFree(rest) {
 			if e.alone.pace.allThreads() {
 				t.Alone = true
-				return paced(e.alone.pace.tookAll, func() ([]float32, error) { return t.onAll(ctx, module, rgb, rest) })
+				return paced(e.alone.pace.tookAll, func() ([]float32, error) { return t.onAll(ctx, network, rgb, rest) })
 			}
 			e.pool.turns.GiveFree(rest)
 			return paced(e.alone.pace.tookAmong, func() ([]float32, error) { return t.onWorker(ctx, rgb, 1) })
@@ -170,9 +188,9 @@ func (t *Turn) Infer(ctx context.Context, rgb []byte) ([]float32, error) {
 }
 
 // onAll computes one image with all cores. It holds the rest of the turns, and gives them back.
-func (t *Turn) onAll(ctx context.Context, module *torchbind.Module, rgb []byte, rest int) ([]float32, error) {
+func (t *Turn) onAll(ctx context.Context, network backend.Network, rgb []byte, rest int) ([]float32, error) {
 	e := t.engine
-	output, left, err := e.pool.infer(ctx, e.pool.alone, module, e.batch(rgb, 1))
+	output, left, err := e.inferInTime(ctx, e.workers.alone, network, e.batch(rgb, 1))
 	if left.ended != nil {
 		e.pool.aloneLeft.Store(true)
 		after(left.ended, func() { e.pool.aloneLeft.Store(false) })
@@ -186,9 +204,9 @@ func (t *Turn) onAll(ctx context.Context, module *torchbind.Module, rgb []byte, 
 // onWorker computes count images on a worker, for which it waits.
 func (t *Turn) onWorker(ctx context.Context, rgb []byte, count int) (output []float32, err error) {
 	e := t.engine
-	waited, err := e.pool.withWorker(ctx, func(w *torchbind.Worker) (<-chan struct{}, error) {
+	waited, err := e.withWorker(ctx, func(w backend.Worker) (<-chan struct{}, error) {
 		var left left
-		output, left, err = e.pool.infer(ctx, w, e.module, e.batch(rgb, count))
+		output, left, err = e.inferInTime(ctx, w, e.network, e.batch(rgb, count))
 		t.busy = left.ended
 		return left.ended, err
 	})
@@ -233,7 +251,7 @@ func (e *Engine) InferBatch(ctx context.Context, rgb []byte, count int) ([]float
 		return nil, err
 	}
 	defer turn.End()
-	e.module.SetLimits(torchbind.Limits{}) // those are for one picture
+	e.network.SetLimits(backend.Limits{}) // those are for one picture
 	return turn.onWorker(ctx, rgb, count)
 }
 
@@ -253,21 +271,12 @@ func (e *Engine) BF16Gain(ctx context.Context) (float64, error) {
 		return 0, err
 	}
 	defer turn.End()
-	var times [2]time.Duration
-	_, err = e.pool.withWorker(ctx, func(w *torchbind.Worker) (<-chan struct{}, error) {
-		return nil, w.Do(ctx, func() (err error) {
-			for i, p := range []torchbind.Precision{torchbind.FP32, torchbind.BF16} {
-				if times[i], err = torchbind.TimeConvolution(p); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	gain := 0.0
+	_, err = e.withWorker(ctx, func(w backend.Worker) (<-chan struct{}, error) {
+		gain, err = e.backend.Gain(ctx, w)
+		return nil, err
 	})
-	if err != nil {
-		return 0, err
-	}
-	return times[0].Seconds() / times[1].Seconds(), nil
+	return gain, err
 }
 
 // Card is the model's card, or the one assumed for it.
@@ -280,9 +289,12 @@ func (e *Engine) Pool() *Pool { return e.pool }
 func (e *Engine) Plan() Plan { return e.pool.plan }
 
 // Precision is what the model computes in, after auto was resolved.
-func (e *Engine) Precision() torchbind.Precision { return e.precision }
+func (e *Engine) Precision() backend.Precision { return e.precision }
 
-// Prepared is the engine that libtorch runs the model with.
+// Backend is the library that runs the model.
+func (e *Engine) Backend() backend.Backend { return e.backend }
+
+// Prepared is the engine that the library runs the model with.
 func (e *Engine) Prepared() model.Engine { return e.prepared }
 
 // Failures are the engines that were to run the model and could not, with the reason. Prepared is a
@@ -292,8 +304,8 @@ func (e *Engine) Failures() []model.EngineTime { return e.failures }
 // Close waits for inferences under way, frees the model and gives its memory back to the system. Begin must not be called
 // afterwards.
 func (e *Engine) Close() error {
-	err := errors.Join(e.alone.close(), e.module.Close(), torchbind.ForgetFused())
-	torchbind.TrimMemory()
+	err := errors.Join(e.alone.close(), e.closeNetwork())
+	e.backend.Trim()
 	if e.ownPool {
 		e.pool.Close()
 	}

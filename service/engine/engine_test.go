@@ -14,6 +14,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/vidi-vision/vidi/service/backend"
+	"github.com/vidi-vision/vidi/service/backend/backends"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/torchbind"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
@@ -26,6 +28,7 @@ func TestMain(m *testing.M) {
 
 func load(t *testing.T, name string, cfg Config) (*Engine, error) {
 	t.Helper()
+	cfg.Backends = backends.All()
 	e, err := Load(context.Background(), torchtest.File(t, "build/"+name), cfg)
 	if err == nil {
 		t.Cleanup(func() { e.Close() })
@@ -63,7 +66,7 @@ func picture(side, seed int) []byte {
 func TestInferGivesTheSameAnswerOnEveryWorker(t *testing.T) {
 	torchtest.NoLeaks(t)
 	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 3, Threads: 1, Alone: 1}) // one module: its answers are the same to the last bit
-	if p := e.Plan(); p.Workers != 3 || p.Threads != 1 || e.Precision() != torchbind.FP32 || len(e.Card().Labels) != 5 {
+	if p := e.Plan(); p.Workers != 3 || p.Threads != 1 || e.Precision() != backend.FP32 || len(e.Card().Labels) != 5 {
 		t.Errorf("loaded as %d × %d, %s, %d labels", e.Plan().Workers, e.Plan().Threads, e.Precision(), len(e.Card().Labels))
 	}
 	want, err := e.Infer(context.Background(), picture(32, 1))
@@ -131,7 +134,7 @@ func TestLoadRefusesWithTheReason(t *testing.T) {
 	}
 	stopped, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Load(stopped, torchtest.File(t, "build/fixtures/tiny.pt"), Config{}); !errors.Is(err, context.Canceled) {
+	if _, err := Load(stopped, torchtest.File(t, "build/fixtures/tiny.pt"), Config{Backends: backends.All()}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
@@ -170,7 +173,7 @@ func TestAFileIsNotExchanged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		e, err := LoadFile(t.Context(), file, Config{Workers: 1, Alone: 1})
+		e, err := LoadFile(t.Context(), file, Config{Backends: backends.All(), Workers: 1, Alone: 1})
 		if err == nil {
 			e.Close()
 		}
@@ -183,7 +186,7 @@ func TestAFileIsNotExchanged(t *testing.T) {
 // Loading takes what it took in the trial, or fails.
 func TestLoadTakesWhatTheTrialDid(t *testing.T) {
 	torchtest.NoLeaks(t)
-	pool, err := NewPool(Config{Workers: 1, Threads: 1, Alone: 1})
+	pool, err := NewPool(Config{Backends: backends.All(), Workers: 1, Threads: 1, Alone: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +206,7 @@ func TestLoadTakesWhatTheTrialDid(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.Close()
-	if e, err = pool.Load(t.Context(), file, FP32, model.Frozen, Memory{LoadTensors: 1 << 20, RunTensors: 1 << 10}); !errors.Is(err, torchbind.OutOfMemory) {
+	if e, err = pool.Load(t.Context(), file, FP32, model.Frozen, Memory{LoadTensors: 1 << 20, RunTensors: 1 << 10}); !errors.Is(err, backend.OutOfMemory) {
 		t.Errorf("with less: %v", err)
 		e.Close()
 	}
@@ -214,10 +217,10 @@ func TestLoadIsGivenUp(t *testing.T) {
 	torchtest.NoLeaks(t)
 	path := torchtest.File(t, "build/fixtures/slow_in_setstate.pt")
 	var refused *model.OperatorError
-	if _, err := Load(t.Context(), path, Config{}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "for (code/") {
+	if _, err := Load(t.Context(), path, Config{Backends: backends.All()}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "for (code/") {
 		t.Fatalf("without trust: %v", err)
 	}
-	pool, err := NewPool(Config{Workers: 1, Threads: 1, Alone: 1, Trust: model.Trust{SHA256: []string{refused.SHA256}}})
+	pool, err := NewPool(Config{Backends: backends.All(), Workers: 1, Threads: 1, Alone: 1, Trust: model.Trust{SHA256: []string{refused.SHA256}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +271,7 @@ func TestPrecision(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := mustLoad(t, "fixtures/tiny.pt", Config{Precision: Auto}).Precision(); (got == torchbind.BF16) != cpu.HasFastBF16 {
+	if got := mustLoad(t, "fixtures/tiny.pt", Config{Precision: Auto}).Precision(); (got == backend.BF16) != cpu.HasFastBF16 {
 		t.Errorf("auto chose %s; fast bf16: %v", got, cpu.HasFastBF16)
 	}
 	if _, err := load(t, "fixtures/tiny.pt", Config{Precision: Int8}); err == nil || !strings.Contains(err.Error(), "not quantised") {
@@ -295,7 +298,7 @@ func TestQuantisedModel(t *testing.T) {
 	}
 	for _, p := range []Precision{"", FP32, Int8, Auto} {
 		e := mustLoad(t, quantised, Config{Precision: p, Workers: 1})
-		if e.Card().Precision != "int8" || e.Card().Name != "efficientnet-lite0-int8" || e.Precision() != torchbind.FP32 {
+		if e.Card().Precision != "int8" || e.Card().Name != "efficientnet-lite0-int8" || e.Precision() != backend.FP32 {
 			t.Errorf("%q: %s, precision %s, runs in %s", p, e.Card().Name, e.Card().Precision, e.Precision())
 		}
 		got, err := e.Infer(context.Background(), picture(224, 5))
@@ -323,7 +326,7 @@ func TestQuantisedModel(t *testing.T) {
 // Two models on one pool give the answers that each gives alone, from the same workers; one can go while the other works on.
 func TestModelsShareAPool(t *testing.T) {
 	torchtest.NoLeaks(t)
-	pool, err := NewPool(Config{Workers: 2, Threads: 1, Alone: 1})
+	pool, err := NewPool(Config{Backends: backends.All(), Workers: 2, Threads: 1, Alone: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

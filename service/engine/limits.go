@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/service/backend"
 )
 
 // loadLimits are what loading a file of that many bytes may cost, and each run that warms it: several times what any known network takes.
 // They are the same where it is tried and where it serves, so that what is refused, or not computed ahead, is the same too.
-func loadLimits(fileBytes int64) torchbind.Limits {
-	return torchbind.Limits{Bytes: 1<<30 + 8*fileBytes}
+func loadLimits(fileBytes int64) backend.Limits {
+	return backend.Limits{Bytes: 1<<30 + 8*fileBytes}
 }
 
 // Memory is what a model took where it was tried, in bytes; the zero value is not known.
@@ -26,7 +26,7 @@ type Memory struct {
 func (m Memory) Known() bool { return m.LoadTensors > 0 }
 
 // load is what loading may take where that is known: as much as in the trial, and some for another number of threads.
-func (m Memory) load(fileBytes int64) torchbind.Limits {
+func (m Memory) load(fileBytes int64) backend.Limits {
 	limits := loadLimits(fileBytes)
 	if m.Known() {
 		limits.Bytes = min(limits.Bytes, 64<<20+m.LoadTensors+m.LoadTensors/4)
@@ -35,7 +35,7 @@ func (m Memory) load(fileBytes int64) torchbind.Limits {
 }
 
 // warm is the same for the runs that warm it.
-func (m Memory) warm(fileBytes int64) torchbind.Limits {
+func (m Memory) warm(fileBytes int64) backend.Limits {
 	limits := loadLimits(fileBytes)
 	if m.Known() {
 		limits.Bytes = min(limits.Bytes, runLimits(m.RunTensors, 0).Bytes)
@@ -44,7 +44,7 @@ func (m Memory) warm(fileBytes int64) torchbind.Limits {
 }
 
 // loadTime is how long a file of that many bytes may take to be loaded and warmed: twice what its
-// trial may. Nothing can interrupt libtorch there.
+// trial may. Nothing can interrupt a library there.
 func loadTime(fileBytes int64) time.Duration {
 	return 4*time.Minute + time.Duration(fileBytes>>20)*100*time.Millisecond
 }
@@ -67,14 +67,14 @@ func (e *LoadTimeError) Ended() <-chan struct{} { return e.ended }
 
 // runLimits are what an inference may cost of a model that needed that much for the runs which warmed it, all together: networks
 // take about as much for any picture.
-func runLimits(peak int64, warming time.Duration) torchbind.Limits {
-	return torchbind.Limits{Bytes: 256<<20 + 4*peak, Time: 10*time.Second + 20*warming}
+func runLimits(peak int64, warming time.Duration) backend.Limits {
+	return backend.Limits{Bytes: 256<<20 + 4*peak, Time: 10*time.Second + 20*warming}
 }
 
 // stuckAfter is how much later than its limit an inference is called stuck: by then its loops have ended it.
 const stuckAfter = time.Second
 
-// left is an inference that goes on though nobody waits for it any more: nothing can interrupt libtorch.
+// left is an inference that goes on though nobody waits for it any more: no library can be interrupted everywhere.
 type left struct {
 	ended   <-chan struct{} // closed when it is over
 	settled <-chan struct{} // closed when it is over, or stuck
@@ -92,9 +92,9 @@ func after(closed <-chan struct{}, f func()) {
 	}()
 }
 
-// infer computes on the worker until ctx ends or the module's time is over, which is context.DeadlineExceeded too. What goes on then keeps
-// the worker until it has ended.
-func (p *Pool) infer(ctx context.Context, w *torchbind.Worker, m *torchbind.Module, b batch) ([]float32, left, error) {
+// inferInTime computes on the worker until ctx ends or the network's time is over, which is
+// context.DeadlineExceeded too. What goes on then keeps the worker until it has ended.
+func (e *Engine) inferInTime(ctx context.Context, w backend.Worker, m backend.Network, b batch) ([]float32, left, error) {
 	limit := m.Limits().Time
 	if limit == 0 {
 		output, ended, err := infer(ctx, w, m, b)
@@ -111,21 +111,21 @@ func (p *Pool) infer(ctx context.Context, w *torchbind.Worker, m *torchbind.Modu
 		err = fmt.Errorf("the model was not done in %v, and cannot be interrupted: %w", limit, err)
 	}
 	settled := make(chan struct{})
-	go p.watch(w, over, left{ended, settled}, settled)
+	go e.watch(w, over, left{ended, settled}, settled)
 	return nil, left{ended, settled}, err
 }
 
 // watch counts what was left from when its time is over until it ends, and closes settled.
-func (p *Pool) watch(w *torchbind.Worker, over time.Time, l left, settled chan struct{}) {
+func (e *Engine) watch(w backend.Worker, over time.Time, l left, settled chan struct{}) {
 	select {
 	case <-l.ended:
 		close(settled)
 		return
 	case <-time.After(time.Until(over)):
 	}
-	count := &p.stuckWorkers
-	if w == p.alone {
-		count = &p.stuckAlone
+	count := &e.pool.stuckWorkers
+	if w == e.workers.alone {
+		count = &e.pool.stuckAlone
 	}
 	count.Add(1)
 	close(settled)

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
-// Load reads the TorchScript file at path and makes it ready, on workers of its own: when Load returns,
+// Load reads the model file at path and makes it ready, on workers of its own: when Load returns,
 // the first image is as fast as any that comes together with others. An error says what is wrong with
 // the file in words for its owner.
 func Load(ctx context.Context, path string, cfg Config) (*Engine, error) {
@@ -40,8 +41,12 @@ func (p *Pool) Load(ctx context.Context, file *model.File, precision Precision, 
 	if wanted == "" && file.Card != nil && file.Card.Trial != nil {
 		wanted = file.Card.Trial.Engine
 	}
-	e := &Engine{pool: p, unlisted: file.UnlistedNames()}
-	err := e.start(ctx, p.loadTime(file.Bytes), func(w *torchbind.Worker) error { return e.load(w, file, precision, wanted, trial) })
+	library, err := backend.Pick(p.backends, file)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{pool: p, backend: library, unlisted: file.UnlistedNames()}
+	err = e.start(ctx, p.loadTime(file.Bytes), func(w backend.Worker) error { return e.load(w, file, precision, wanted, trial) })
 	var late *LoadTimeError
 	if errors.As(err, &late) {
 		return nil, fmt.Errorf("%s: %w", file.Path, err)
@@ -52,21 +57,14 @@ func (p *Pool) Load(ctx context.Context, file *model.File, precision Precision, 
 	return e, nil
 }
 
-// choices are the engines to try, in that order: the wanted one first, then simpler ones.
-func choices(wanted model.Engine, info torchbind.RuntimeInfo) []model.Engine {
-	list := model.Engines()
-	for list[0] != wanted && wanted.Valid() {
-		list = list[1:]
-	}
-	if list[0] == model.Fused && !info.HasFuser {
-		list = list[1:]
-	}
-	return list
+// choices are the variants to try, in that order: the wanted one first, then simpler ones.
+func choices(wanted model.Engine, variants []model.Engine) []model.Engine {
+	return variants[max(0, slices.Index(variants, wanted)):]
 }
 
 // load runs inside the worker's Do.
-func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision, wanted model.Engine, trial Memory) error {
-	info, err := torchbind.Runtime()
+func (e *Engine) load(w backend.Worker, file *model.File, precision Precision, wanted model.Engine, trial Memory) error {
+	variants, err := e.backend.Variants()
 	if err != nil {
 		return err
 	}
@@ -74,34 +72,37 @@ func (e *Engine) load(w *torchbind.Worker, file *model.File, precision Precision
 	if err := precision.check(e.card); err != nil {
 		return err
 	}
-	e.precision = precision.resolve(info, e.card.Precision == "int8")
-	for _, choice := range choices(wanted, info) {
+	if e.precision, err = precision.Resolve(e.backend, e.card); err != nil {
+		return err
+	}
+	for _, choice := range choices(wanted, variants) {
 		e.prepared = choice
 		err = e.loadWith(w, file, trial)
 		var count *labelCountError
-		if err == nil || errors.Is(err, torchbind.NotFound) || errors.As(err, &count) {
+		if err == nil || errors.Is(err, backend.NotFound) || errors.As(err, &count) {
 			return err // no other engine would mend it
 		}
 		e.failures = append(e.failures, model.EngineTime{Engine: choice, Failure: firstLine(err)})
-		e.module.Close()
-		e.module = nil
+		e.closeNetwork()
+		e.network = nil
 	}
 	return err // of the plain engine, whose words are those of Python
 }
 
 // loadWith loads the file with the engine e.prepared, warms it, and holds what comes out against the
 // card.
-func (e *Engine) loadWith(w *torchbind.Worker, file *model.File, trial Memory) (err error) {
+func (e *Engine) loadWith(w backend.Worker, file *model.File, trial Memory) (err error) {
 	path := file.Path
-	if e.module, err = open(file, e.pool.trust, e.prepared, e.precision, trial); err != nil {
+	if e.network, err = open(e.backend, w, file, e.pool.trust, e.prepared, e.precision, trial); err != nil {
 		return err
 	}
 	begun := time.Now()
-	output, err := warm(w, e.module, e.card.Input)
+	output, err := warm(w, e.network, e.card.Input)
 	if err != nil {
 		return fmt.Errorf("%s cannot classify an image of %v pixels: %w", path, e.card.Input.Crop, err)
 	}
-	e.module.SetLimits(runLimits(e.module.Peak(), time.Since(begun)))
+	_, peak := e.network.Peaks()
+	e.network.SetLimits(runLimits(peak, time.Since(begun)))
 	card := e.card
 	if card.Assumed {
 		card = model.BareCard(e.card.Name, len(output))
@@ -126,38 +127,24 @@ func (e *labelCountError) Error() string {
 	return fmt.Sprintf("%s: the network has %d outputs, but the card names %d labels", e.path, e.outputs, e.labels)
 }
 
-// open loads the module in the file, to be run with that engine. It is the only way to libtorch: no file passes whose operators are
-// neither listed nor trusted.
-func open(file *model.File, trust model.Trust, prepared model.Engine, precision torchbind.Precision, trial Memory) (*torchbind.Module, error) {
+// open loads the network in the file, to be run in that way. It is the only way to a library: no file
+// passes whose operators are neither listed nor trusted.
+func open(b backend.Backend, w backend.Worker, file *model.File, trust model.Trust, prepared model.Engine,
+	precision backend.Precision, trial Memory,
+) (backend.Network, error) {
 	if err := file.Permit(trust); err != nil {
 		return nil, err
 	}
-	kind, err := torchbind.ParseEngine(string(prepared))
+	network, err := b.Load(w, file, backend.Options{Variant: prepared, Precision: precision,
+		MaxBytes: trial.load(file.Bytes).Bytes})
 	if err != nil {
 		return nil, err
 	}
-	content, err := file.Open()
-	if err != nil {
-		return nil, err
-	}
-	defer content.Close()
-	module, err := torchbind.LoadFile(content, torchbind.Options{Precision: precision, Engine: kind, MaxBytes: trial.load(file.Bytes).Bytes})
-	if err != nil {
-		return nil, err
-	}
-	// What somebody has written into it meanwhile may be in the weights.
-	info, err := content.Stat()
-	if err == nil {
-		err = file.Is(info)
-	}
-	if err != nil {
-		return nil, errors.Join(err, module.Close())
-	}
-	module.SetLimits(trial.warm(file.Bytes))
-	return module, nil
+	network.SetLimits(trial.warm(file.Bytes))
+	return network, nil
 }
 
-// firstLine is an error without what libtorch says after its first line.
+// firstLine is an error without what the library says after its first line.
 func firstLine(err error) string {
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	return text

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/backend/backends"
 	"github.com/vidi-vision/vidi/torchbind"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
@@ -49,7 +50,7 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 	if outcome, err := e.WaitAlone(context.Background()); err != nil || outcome != (AloneOutcome{Used: true}) { // asked for, so nothing is measured
 		t.Fatal(outcome, err)
 	}
-	if e.alone.module.Load() == nil {
+	if e.alone.loaded() == nil {
 		t.Fatal("the second module is missing")
 	}
 	one := mustBegin(t, e)
@@ -61,7 +62,7 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 		t.Errorf("%d turns and %d workers are free after an inference alone; want 3 and 3", e.pool.turns.Free(), len(e.pool.free))
 	}
 	// With its worker gone, a picture that is alone fails, and one among others does not notice.
-	e.pool.alone.Close()
+	e.workers.alone.Close()
 	if _, err := one.Infer(context.Background(), picture(32, 1)); err == nil {
 		t.Error("a picture that was alone did not use the second module")
 	}
@@ -90,8 +91,8 @@ func TestAPictureThatIsAloneGetsTheSecondModule(t *testing.T) {
 func TestOneThreadAloneNeedsNoSecondModule(t *testing.T) {
 	torchtest.NoLeaks(t)
 	e := mustLoad(t, "fixtures/tiny.pt", Config{Workers: 2, Threads: 1, Alone: 1})
-	if _, err := e.WaitAlone(context.Background()); err != nil || e.alone.module.Load() != nil {
-		t.Errorf("error %v, second module %v", err, e.alone.module.Load())
+	if _, err := e.WaitAlone(context.Background()); err != nil || e.alone.loaded() != nil {
+		t.Errorf("error %v, second module %v", err, e.alone.loaded())
 	}
 }
 
@@ -107,8 +108,8 @@ func TestAllThreadsHaveToBeWorthIt(t *testing.T) {
 	if err != nil || outcome.Among <= 0 || outcome.Alone <= 0 {
 		t.Fatalf("%+v, %v", outcome, err)
 	}
-	if worth := outcome.Ratio*100 <= worthwhilePercent; outcome.Used != worth || (e.alone.module.Load() != nil) != worth {
-		t.Errorf("%+v, and the second module is %v", outcome, e.alone.module.Load())
+	if worth := outcome.Ratio*100 <= worthwhilePercent; outcome.Used != worth || (e.alone.loaded() != nil) != worth {
+		t.Errorf("%+v, and the second module is %v", outcome, e.alone.loaded())
 	}
 	if len(e.pool.free) != e.pool.plan.Workers || e.pool.turns.Free() != e.pool.plan.Images {
 		t.Errorf("%d workers and %d turns are free", len(e.pool.free), e.pool.turns.Free())
@@ -151,7 +152,7 @@ func TestJudge(t *testing.T) {
 // While the machine is never idle nothing is found out and no picture gets all threads; closing the engine does not wait for the end of that.
 func TestABusyMachineIsNotCompared(t *testing.T) {
 	torchtest.NoLeaks(t)
-	pool, err := NewPool(Config{Workers: 2, Threads: 1})
+	pool, err := NewPool(Config{Backends: backends.All(), Workers: 2, Threads: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,8 +171,8 @@ func TestABusyMachineIsNotCompared(t *testing.T) {
 	e.WaitCompiled(context.Background())
 	waiting, stop := context.WithTimeout(context.Background(), 5*busyPause)
 	defer stop()
-	if outcome, err := e.WaitAlone(waiting); err != context.DeadlineExceeded || e.alone.module.Load() != nil {
-		t.Errorf("with a worker in use: %+v, %v, second module %v", outcome, err, e.alone.module.Load())
+	if outcome, err := e.WaitAlone(waiting); err != context.DeadlineExceeded || e.alone.loaded() != nil {
+		t.Errorf("with a worker in use: %+v, %v, second module %v", outcome, err, e.alone.loaded())
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- e.Close() }()

@@ -2,19 +2,23 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/admission"
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // Config says how the cores are used. The zeros mean: one worker of one thread per core, and all cores for a picture that has
 // the machine to itself.
 type Config struct {
+	// Backends are the libraries that models may be run with: the first one that reads a file runs it.
+	Backends  []backend.Backend
 	Precision Precision
-	// Prepared is the engine that libtorch runs the model with; "" is the card's, or else the fused one.
+	// Prepared is the engine that the library runs the model with; "" is the card's, or else the fused one.
 	Prepared model.Engine
 	Workers  int // pictures worked on at the same time
 	Threads  int // of each worker; 0 shares the cores out among the workers
@@ -29,17 +33,18 @@ type Config struct {
 	Trust model.Trust
 }
 
-// Pool is the workers that enter libtorch, however many models there are: so the cores are given out once, and libtorch's
-// threads stay as many as the plan says. All methods but Close are safe for concurrent use.
+// Pool is the workers that enter libraries, however many models there are: so the cores are given out
+// once, and threads stay as many as the plan says. All methods but Close are safe for concurrent use.
 type Pool struct {
-	plan    Plan
-	nice    int
-	trust   model.Trust
-	workers []*torchbind.Worker
+	plan     Plan
+	nice     int
+	trust    model.Trust
+	backends []backend.Backend
+	mu       sync.Mutex          // guards workers
+	workers  map[string]*workers // of each backend that has been used, by its name
 	// turns are for images that may be in work. Taking one means working on an image; taking all means having the machine.
 	turns *admission.Turns
-	free  chan *torchbind.Worker // workers that compute nothing; only who has a turn takes one
-	alone *torchbind.Worker      // for a picture that has the machine to itself; nil if the plan gives it nothing more
+	free  chan int // which worker of each backend computes nothing; only who has a turn takes one
 	// measuresAlone says that a model has to be faster with all cores to get them.
 	measuresAlone bool
 	// compiling is the models whose second module is being compiled, by alone: until then no picture goes there.
@@ -50,53 +55,74 @@ type Pool struct {
 	loadTime                 func(fileBytes int64) time.Duration // for tests to shorten
 }
 
-// NewPool starts the workers; the config's precision and engine have no meaning here.
+// workers are those of one backend.
+type workers struct {
+	each  []backend.Worker
+	alone backend.Worker // for an image that has the machine to itself; nil if the plan gives it nothing more
+}
+
+// NewPool shares out the cores; the config's precision and engine have no meaning here. Workers are
+// started when the first model of their backend is loaded.
 func NewPool(cfg Config) (*Pool, error) {
-	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, trust: cfg.Trust, measuresAlone: cfg.Alone == 0, loadTime: loadTime}
-	p.free = make(chan *torchbind.Worker, p.plan.Workers)
-	p.turns = admission.NewTurns(p.plan.Images, p.plan.Workers)
-	for range p.plan.Workers {
-		worker, err := p.newWorker(p.plan.Threads)
-		if err != nil {
-			p.Close()
-			return nil, err
-		}
-		p.workers = append(p.workers, worker)
-		p.free <- worker
+	if len(cfg.Backends) == 0 {
+		return nil, errors.New("engine: no backend to run models with")
 	}
-	if p.plan.TwoModules() {
-		var err error
-		if p.alone, err = p.newWorker(p.plan.Alone); err != nil {
-			p.Close()
-			return nil, err
-		}
+	p := &Pool{plan: cfg.plan(), nice: cfg.Nice, trust: cfg.Trust, backends: cfg.Backends,
+		measuresAlone: cfg.Alone == 0, loadTime: loadTime, workers: map[string]*workers{}}
+	p.free = make(chan int, p.plan.Workers)
+	p.turns = admission.NewTurns(p.plan.Images, p.plan.Workers)
+	for i := range p.plan.Workers {
+		p.free <- i
 	}
 	return p, nil
 }
 
-// newWorker starts a worker of the pool's priority.
-func (p *Pool) newWorker(threads int) (*torchbind.Worker, error) {
-	worker, err := torchbind.NewWorker(threads)
-	if err != nil || p.nice == 0 {
-		return worker, err
+// workersOf are the backend's workers, which it starts if need be.
+func (p *Pool) workersOf(b backend.Backend) (*workers, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if w := p.workers[b.Name()]; w != nil {
+		return w, nil
 	}
-	if err := worker.SetNice(p.nice); err != nil {
+	w := new(workers)
+	for range p.plan.Workers {
+		worker, err := b.NewWorker(p.plan.Threads, p.nice)
+		if err != nil {
+			w.close()
+			return nil, err
+		}
+		w.each = append(w.each, worker)
+	}
+	if p.plan.TwoModules() {
+		var err error
+		if w.alone, err = b.NewWorker(p.plan.Alone, p.nice); err != nil {
+			w.close()
+			return nil, err
+		}
+	}
+	p.workers[b.Name()] = w
+	return w, nil
+}
+
+func (w *workers) close() {
+	for _, worker := range w.each {
 		worker.Close()
-		return nil, err
 	}
-	return worker, nil
+	if w.alone != nil {
+		w.alone.Close()
+	}
 }
 
 // withWorker calls f with a worker, for which it waits until ctx ends; waited is how long. The caller has a
 // turn. What f has left on the worker keeps it.
-func (p *Pool) withWorker(ctx context.Context, f func(*torchbind.Worker) (left <-chan struct{}, err error)) (waited time.Duration, err error) {
+func (e *Engine) withWorker(ctx context.Context, f func(backend.Worker) (left <-chan struct{}, err error)) (waited time.Duration, err error) {
 	begun := time.Now()
 	select {
-	case worker := <-p.free:
+	case i := <-e.pool.free:
 		waited = time.Since(begun)
 		var left <-chan struct{}
-		defer func() { after(left, func() { p.free <- worker }) }()
-		left, err = f(worker)
+		defer func() { after(left, func() { e.pool.free <- i }) }()
+		left, err = f(e.workers.each[i])
 		return waited, err
 	case <-ctx.Done():
 		return time.Since(begun), ctx.Err()
@@ -124,10 +150,10 @@ func (p *Pool) Stuck() bool { return int(p.stuckWorkers.Load()) >= p.plan.Worker
 
 // Close ends the workers' threads after what they do now. The pool's engines must be closed before.
 func (p *Pool) Close() {
-	for _, worker := range p.workers {
-		worker.Close()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.workers {
+		w.close()
 	}
-	if p.alone != nil {
-		p.alone.Close()
-	}
+	clear(p.workers)
 }

@@ -3,8 +3,8 @@ package engine
 import (
 	"fmt"
 
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // Precision is what the operator asks for.
@@ -29,22 +29,18 @@ func ParsePrecision(s string) (Precision, error) {
 	return "", fmt.Errorf("precision %q is unknown; use fp32, bf16, int8 or auto", s)
 }
 
-// resolve is what the module is loaded in. A quantised one is fp32 outside its 8-bit operators, which take nothing else. It goes by the kind
-// of CPU alone, so that a file is served as it was tried, and all servers of a kind answer alike.
-func (p Precision) resolve(cpu torchbind.RuntimeInfo, quantised bool) torchbind.Precision {
-	if !quantised && (p == BF16 || p == Auto && cpu.HasFastBF16) {
-		return torchbind.BF16
+// Resolve is the precision that the library loads a model with that card in when p is asked for. A
+// quantised one is fp32 outside its 8-bit operators, which take nothing else.
+func (p Precision) Resolve(b backend.Backend, card model.Card) (backend.Precision, error) {
+	switch {
+	case card.Precision == "int8":
+		return backend.FP32, nil
+	case p == BF16:
+		return backend.BF16, nil
+	case p == Auto:
+		return b.Auto()
 	}
-	return torchbind.FP32
-}
-
-// Resolve is the precision that a model with that card is loaded in when p is asked for: fp32 or bf16.
-func (p Precision) Resolve(card model.Card) (torchbind.Precision, error) {
-	info, err := torchbind.Runtime()
-	if err != nil {
-		return "", err
-	}
-	return p.resolve(info, card.Precision == "int8"), nil
+	return backend.FP32, nil
 }
 
 // check refuses to run a file in a precision that it is not made for.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/api"
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -233,10 +234,10 @@ func TestFailuresOfTheClassifier(t *testing.T) {
 		err  error
 		want api.Code
 	}{
-		"torchbind":          {&torchbind.Error{Op: "run", Code: torchbind.ForwardFailed, Message: "secret", Detail: "whole story"}, api.InferenceFailed},
-		"out of memory":      {&torchbind.Error{Op: "run", Code: torchbind.OutOfMemory, Message: "secret"}, api.InferenceFailed},
+		"library":            {&backend.Error{Kind: backend.Failed, Message: "secret", Detail: "whole story"}, api.InferenceFailed},
+		"out of memory":      {&backend.Error{Kind: backend.OutOfMemory, Message: "secret"}, api.InferenceFailed},
 		"panic on a worker":  {&torchbind.PanicError{Value: "secret"}, api.InferenceFailed},
-		"closed":             {torchbind.ErrClosed, api.InferenceFailed},
+		"closed":             {backend.ErrClosed, api.InferenceFailed},
 		"engine":             {fmt.Errorf("the model's output is [2, 3]: %w", secret), api.InferenceFailed},
 		"NaN":                {fmt.Errorf("wrapped: %w", model.ErrOutput), api.ModelOutputInvalid},
 		"unknown image code": {&preprocess.Error{Code: "new", Detail: "secret"}, api.Internal},
@@ -255,8 +256,7 @@ func TestFailuresOfTheClassifier(t *testing.T) {
 			if !strings.Contains(l.String(), "code="+string(c.want)) {
 				t.Errorf("the log has no code: %s", l)
 			}
-			var native *torchbind.Error
-			if errors.As(c.err, &native) && native.Detail != "" && !strings.Contains(l.String(), native.Detail) {
+			if detail := backend.DetailOf(c.err); !strings.Contains(l.String(), detail) {
 				t.Errorf("the log lacks the native text: %s", l)
 			}
 			answer := decodeAnswer(t, post(s, "/predict", "application/json", strings.NewReader(`{"images": ["`+b64("picture")+`"]}`)))

@@ -12,6 +12,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/classify"
 	"github.com/vidi-vision/vidi/service/tracing"
 )
@@ -148,7 +149,7 @@ func causes(f *failure) []slog.Attr {
 	if f.cause != nil {
 		attributes = append(attributes, slog.String("cause", f.cause.Error()))
 	}
-	if native := nativeDetail(f.cause); native != "" {
+	if native := backend.DetailOf(f.cause); native != "" {
 		attributes = append(attributes, slog.String("native", native))
 	}
 	var panicked *panicError

@@ -13,7 +13,6 @@ import (
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // statusOf is the status that each code comes with.
@@ -141,13 +140,4 @@ func (s *Server) answerError(err error, c echo.Context) {
 	}
 	res.Header().Set(echo.HeaderContentLength, strconv.Itoa(len(body)))              // it may be flushed before the handler ends
 	r.upload.answerBefore(c, func() { _ = c.Blob(p.Status, api.ProblemType, body) }) // a failed write means that the client is gone
-}
-
-// nativeDetail is libtorch's full text behind err, for the log; "" if there is none.
-func nativeDetail(err error) string {
-	var native *torchbind.Error
-	if errors.As(err, &native) {
-		return native.Detail
-	}
-	return ""
 }

@@ -4,9 +4,9 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 const (
@@ -37,15 +37,15 @@ func adviceFor(err error, origin model.Origin) string {
 		return adviceNumbers
 	case errors.As(err, &output):
 		return adviceShape
-	case errors.Is(err, torchbind.BadModel) && strings.Contains(err.Error(), "the model returned"):
+	case errors.Is(err, backend.BadModel) && strings.Contains(err.Error(), "the model returned"):
 		return adviceOne
-	case errors.Is(err, torchbind.OutOfMemory):
+	case errors.Is(err, backend.OutOfMemory):
 		return "A classifier of that size needs less: export the network alone, without what only training needs. What a process may have is --memory."
 	case origin.CUDA:
 		return adviceCUDA
 	case origin.Half:
 		return adviceHalf
-	case errors.Is(err, torchbind.BadModel):
+	case errors.Is(err, backend.BadModel):
 		return "It was written by " + origin.String() + ". Most files of newer PyTorch versions are read, but this one uses what this libtorch (2.7) has not.\n" +
 			"Export it again; if that does not help, with a PyTorch up to 2.7:  torch.jit.trace(model.eval(), torch.rand(1, 3, 224, 224)).save(\"model.pt\")"
 	}

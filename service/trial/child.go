@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vidi-vision/vidi/service/backend"
+	"github.com/vidi-vision/vidi/service/backend/backends"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/sandbox"
@@ -129,6 +131,9 @@ func try(ctx context.Context, o order, tell func(message)) (*Report, error) {
 		}
 	}
 	o.file = file
+	if o.backend, err = backend.Pick(backends.All(), file); err != nil {
+		return nil, err
+	}
 	if o.Examine {
 		return examine(ctx, o, tell)
 	}
@@ -142,12 +147,12 @@ func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
 	tell(message{Stage: loading})
 	begun := anonymousMemory()
 	card := o.file.CardOrBare(1)
-	precision, err := o.Precision.Resolve(card)
+	precision, err := o.Precision.Resolve(o.backend, card)
 	if err != nil {
 		return nil, err
 	}
 	report := &Report{Input: card.Input}
-	if t := card.Trial; t != nil && precision == torchbind.FP32 {
+	if t := card.Trial; t != nil && precision == backend.FP32 {
 		report.Trial.Engine = t.Engine
 	}
 	if _, failed := model.TimeOf(o.Failed, report.Trial.Engine); failed || report.Trial.Engine == "" {
@@ -159,7 +164,7 @@ func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
 	}
 	tell(message{Stage: loading, Trying: report.Trial.Engine})
 	measured := measure(begun)
-	e, err := engine.LoadFile(ctx, o.file, engine.Config{Precision: o.Precision, Prepared: report.Trial.Engine, Workers: 1, Threads: 1, Alone: 1, Trust: o.Trust})
+	e, err := engine.LoadFile(ctx, o.file, engine.Config{Backends: backends.All(), Precision: o.Precision, Prepared: report.Trial.Engine, Workers: 1, Threads: 1, Alone: 1, Trust: o.Trust})
 	if err != nil {
 		return nil, err
 	}
@@ -203,7 +208,7 @@ func examine(ctx context.Context, o order, tell func(message)) (*Report, error) 
 		return nil, err
 	}
 	tell(message{Stage: "it was being loaded"})
-	probe, err := engine.OpenProbe(ctx, o.file, o.Trust, model.Plain, torchbind.FP32)
+	probe, err := engine.OpenProbe(ctx, o.backend, o.file, o.Trust, model.Plain, backend.FP32)
 	if err != nil {
 		return nil, &Refusal{Why: "cannot be loaded: " + plain(err), Do: adviceFor(err, o.file.Origin)}
 	}

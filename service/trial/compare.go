@@ -7,9 +7,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // reference is what the plain engine computes in fp32: what every other engine must compute, too.
@@ -97,7 +97,8 @@ type comparison struct {
 	ctx        context.Context
 	file       *model.File
 	trust      model.Trust
-	precision  torchbind.Precision
+	backend    backend.Backend
+	precision  backend.Precision
 	within     float64
 	reference  *reference
 	plain      *engine.Probe // open already, in the precision that counts; may be nil
@@ -117,8 +118,8 @@ const (
 )
 
 // compareForCard is [compareEngines] for the network of a card, in a precision that it is to serve in.
-func compareForCard(ctx context.Context, o order, card model.Card, precision torchbind.Precision, tell func(message)) (*comparison, error) {
-	probe, err := engine.OpenProbe(ctx, o.file, o.Trust, model.Plain, torchbind.FP32)
+func compareForCard(ctx context.Context, o order, card model.Card, precision backend.Precision, tell func(message)) (*comparison, error) {
+	probe, err := engine.OpenProbe(ctx, o.backend, o.file, o.Trust, model.Plain, backend.FP32)
 	if err != nil {
 		return nil, err
 	}
@@ -128,16 +129,16 @@ func compareForCard(ctx context.Context, o order, card model.Card, precision tor
 
 // compareEngines finds the fastest engine for a network in that precision. probe runs it with the plain engine
 // in fp32. In the comparison are the times of all engines that were tried, and their outputs.
-func compareEngines(ctx context.Context, o order, probe *engine.Probe, in model.Input, precision torchbind.Precision, quantised bool, tell func(message)) (*comparison, error) {
+func compareEngines(ctx context.Context, o order, probe *engine.Probe, in model.Input, precision backend.Precision, quantised bool, tell func(message)) (*comparison, error) {
 	reference, err := newReference(ctx, probe, in)
 	if err != nil {
 		return nil, err
 	}
-	c := &comparison{ctx: ctx, file: o.file, trust: o.Trust, precision: precision, within: closeFP32, reference: reference, tell: tell}
-	if precision != torchbind.FP32 || quantised {
+	c := &comparison{ctx: ctx, file: o.file, trust: o.Trust, backend: o.backend, precision: precision, within: closeFP32, reference: reference, tell: tell}
+	if precision != backend.FP32 || quantised {
 		c.within = closeLow
 	}
-	if precision == torchbind.FP32 {
+	if precision == backend.FP32 {
 		c.plain = probe
 	}
 	return c, c.run(o.Failed)
@@ -151,14 +152,15 @@ func (c *comparison) run(failed []model.EngineTime) error {
 			one.probe.Close()
 		}
 	}()
-	info, err := torchbind.Runtime()
+	variants, err := c.backend.Variants()
 	if err != nil {
 		return err
 	}
 	c.times, c.outputs = slices.Clone(failed), map[model.Engine][]float32{}
-	// The plain one first: with that the report is complete, whatever the others do.
-	for _, e := range []model.Engine{model.Plain, model.Fused, model.Optimized, model.Frozen} {
-		if _, known := model.TimeOf(failed, e); known || e == model.Fused && !info.HasFuser {
+	// The reference first: with that the report is complete, whatever the others do.
+	last := len(variants) - 1
+	for _, e := range append(variants[last:], variants[:last]...) {
+		if _, known := model.TimeOf(failed, e); known {
 			continue
 		}
 		c.tell(message{Stage: fmt.Sprintf("the %s engine was being tried", e), Trying: e})
@@ -232,7 +234,7 @@ func (c *comparison) open(e model.Engine) (one *contender, err error) {
 		one.probe = c.plain
 		return one, c.reference.check(c.ctx, one, c.within)
 	}
-	if one.probe, err = engine.OpenProbe(c.ctx, c.file, c.trust, e, c.precision); err != nil {
+	if one.probe, err = engine.OpenProbe(c.ctx, c.backend, c.file, c.trust, e, c.precision); err != nil {
 		return one, err
 	}
 	if err := one.probe.Warm(c.ctx, c.reference.input); err != nil {

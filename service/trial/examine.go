@@ -10,10 +10,10 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // espresso is the picture whose answer is kept in the card. It must never change: cards would no longer agree with it.
@@ -36,11 +36,7 @@ type examination struct {
 
 // plain is an error without the words that say which file it is about: whoever reads it knows.
 func plain(err error) string {
-	var e *torchbind.Error
-	if errors.As(err, &e) {
-		return e.Message
-	}
-	return err.Error()
+	return backend.MessageOf(err)
 }
 
 func (x *examination) refuse(why string, err error) error {
@@ -70,7 +66,7 @@ func (x *examination) findSize() error {
 			x.found(wanted, outputs)
 			return nil
 		}
-		if !errors.Is(err, torchbind.ForwardFailed) {
+		if !errors.Is(err, backend.Failed) {
 			return x.refuse("cannot be used", err)
 		}
 	}
@@ -84,7 +80,7 @@ func (x *examination) findSize() error {
 		case err == nil:
 			x.found(model.Square(side), outputs)
 			return nil
-		case !errors.Is(err, torchbind.ForwardFailed): // it ran: another size would not help
+		case !errors.Is(err, backend.Failed): // it ran: another size would not help
 			return x.refuse("cannot be used", err)
 		case first == nil:
 			first = err
@@ -115,7 +111,7 @@ func (x *examination) findOtherSizes() {
 
 // compareEngines finds the fastest engine in fp32, or in int8 for a network that is quantised.
 func (x *examination) compareEngines(o order, tell func(message)) error {
-	c, err := compareEngines(x.ctx, o, x.probe, x.report.Input, torchbind.FP32, x.origin.Quantised, tell)
+	c, err := compareEngines(x.ctx, o, x.probe, x.report.Input, backend.FP32, x.origin.Quantised, tell)
 	if err != nil {
 		return x.refuse("cannot be prepared for running", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 )
@@ -54,7 +55,8 @@ type order struct {
 	// Failed are engines that ended a process, or took too long.
 	Failed []model.EngineTime `json:"failed,omitempty"`
 
-	file *model.File // in the process: what Path led to
+	file    *model.File     // in the process: what Path led to
+	backend backend.Backend // in the process: which reads the file
 }
 
 // Report is what was found out by running the network. Trial.Engine is the engine to run it with, in the
