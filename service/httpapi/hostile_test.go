@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -281,6 +282,42 @@ func TestPanicsAreInternalErrors(t *testing.T) {
 		if r.Error == nil || r.Error.Code != api.Internal || r.Error.Detail != "internal server error" {
 			t.Errorf("got %+v", r.Error)
 		}
+	}
+	if s.Unfinished() != 0 {
+		t.Errorf("%d requests unfinished", s.Unfinished())
+	}
+}
+
+// trap is an error that panics once it has been looked at in Classify: where the failure is explained.
+type trap struct{ looks atomic.Int64 }
+
+func (*trap) Error() string { return "trap" }
+
+func (t *trap) Is(error) bool {
+	if t.looks.Add(1) > 4 {
+		panic("secret")
+	}
+	return false
+}
+
+// A panic outside Classify, on the goroutine of one picture of several, costs that picture.
+func TestPanicsOutsideClassification(t *testing.T) {
+	s, l := ready(&fake{classify: func(_ context.Context, data []byte) error {
+		if string(data) == "trap" {
+			return &trap{}
+		}
+		return nil
+	}}, nil)
+	list := `{"images": ["` + b64("trap") + `", "` + b64("picture") + `"]}`
+	answer := decodeAnswer(t, post(s, "/predict", "application/json", strings.NewReader(list)))
+	if p := answer.Results[0].Error; p == nil || p.Code != api.Internal {
+		t.Errorf("got %+v", p)
+	}
+	if p := answer.Results[1].Error; p != nil {
+		t.Errorf("the other picture: %+v", p)
+	}
+	if !strings.Contains(l.String(), "panic: secret") || !strings.Contains(l.String(), "predict.go") {
+		t.Errorf("the log lacks the stack: %s", l)
 	}
 	if s.Unfinished() != 0 {
 		t.Errorf("%d requests unfinished", s.Unfinished())

@@ -114,7 +114,12 @@ func (s *Server) classifyAll(ctx context.Context, m Classifier, workers int, in 
 	group.SetLimit(workers + 1) // one more waits, so that no worker is idle between two of them
 	for i := range in.pictures {
 		group.Go(func() error {
-			r, err := s.classifyOne(ctx, m, in, i, visit, places[i])
+			var r result
+			// Nothing above this goroutine recovers: a panic here would end the process.
+			err := catch(func() (err error) {
+				r, err = s.classifyOne(ctx, m, in, i, visit, places[i])
+				return err
+			})
 			if err != nil {
 				r = s.failedResult(ctx, err, in, i, requestID)
 			}
