@@ -132,7 +132,8 @@ func (s Serve) Engine() engine.Config {
 
 // otherFiles are the descriptors that are not connections to the public port: libraries, the log, the operators' connections,
 // a key file that is read, and one for each thread of C's that infers or decodes.
-var otherFiles = 128 + 2*runtime.GOMAXPROCS(0)
+// The number of cores is known once the quota has been applied.
+func otherFiles() int { return 128 + 2*runtime.GOMAXPROCS(0) }
 
 // Connections is how many may be open: what was asked for, or what an eighth of the memory, in bytes, is enough for (0 is
 // unknown); and fewer where the process may not open that many files.
@@ -146,7 +147,7 @@ func (s Serve) Connections(memory int64) int {
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil || files.Cur > math.MaxInt32 {
 		return most
 	}
-	return min(most, max(int(files.Cur)-otherFiles, int(files.Cur)/2))
+	return min(most, max(int(files.Cur)-otherFiles(), int(files.Cur)/2))
 }
 
 // Image is what is done with a picture whose request does not choose.

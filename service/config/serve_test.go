@@ -185,7 +185,7 @@ func TestConnectionsByMemory(t *testing.T) {
 		if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
 			t.Fatal(err)
 		}
-		if got := s.Connections(c.memory); got != c.want && got != int(files.Cur)-otherFiles {
+		if got := s.Connections(c.memory); got != c.want && got != int(files.Cur)-otherFiles() {
 			t.Errorf("--max-connections %s and %d MiB: %d, want %d", c.flag, c.memory>>20, got, c.want)
 		}
 	}
