@@ -48,7 +48,7 @@ ARG COMMIT
 RUN VIDI_VERSION=$VERSION VIDI_COMMIT=$COMMIT tools/dist/collect.sh /collected \
     && mkdir -p /layers/libtorch/opt/vidi/lib /layers/libraries/opt/vidi/lib /layers/libraries/models /layers/vidi/opt/vidi/lib \
     && mv /collected/lib/libtorch /layers/libtorch/opt/vidi/lib/ \
-    && mv /collected/lib/libtorchbind.so /layers/vidi/opt/vidi/lib/ \
+    && mv /collected/lib/libtorchbind.so /collected/lib/libvidiimage.so /layers/vidi/opt/vidi/lib/ \
     && mv /collected/lib/* /layers/libraries/opt/vidi/lib/ \
     && mv /collected/vidi /collected/licences /layers/vidi/opt/vidi/ \
     && find /layers -exec touch -h -d @0 {} +

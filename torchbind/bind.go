@@ -5,18 +5,14 @@ package torchbind
 // caller.
 
 /*
-#cgo CFLAGS: -I${SRCDIR}/../cgo/torch -std=c11
-#cgo LDFLAGS: -ldl
+#cgo CFLAGS: -I${SRCDIR}/../cgo/torch -I${SRCDIR}/../cgo/status -I${SRCDIR}/../cgo/native -std=c11
 #include <stdlib.h>
-#include <string.h>
 #include "loader.h"
 #include "calls.h"
 */
 import "C"
 
 import (
-	"fmt"
-	"runtime"
 	"strings"
 	"time"
 	"unsafe"
@@ -31,52 +27,26 @@ type (
 )
 
 // openLibrary opens the shim at path. It must succeed before any other function of this file is called.
-func openLibrary(path string) error {
-	name := C.CString(path)
-	defer C.free(unsafe.Pointer(name))
-	if text := C.tb_open(name); text != nil {
-		defer C.free(unsafe.Pointer(text))
-		return fmt.Errorf("%s", C.GoString(text))
-	}
-	return nil
-}
+func openLibrary(path string) error { return shim.Open(path, unsafe.Pointer(C.tb_functions())) }
 
 func nameTrappedCalls() { C.tb_name_trapped_calls() }
 
 // check takes ownership of status and returns it as an *Error, or nil. subject names the file or thing at hand, "" for none.
-func check(op, subject string, status *C.tb_status) error {
-	if status == nil {
-		return nil
-	}
-	defer C.tb_status_free(status)
-	return &Error{
-		Op:      op,
-		Subject: subject,
-		Code:    Code(C.tb_status_code(status)),
-		Message: text(C.tb_status_message(status)),
-		Detail:  text(C.tb_status_detail(status)),
-	}
+func check(op, subject string, status *C.vidi_status) error {
+	return shim.Check(op, subject, unsafe.Pointer(status))
 }
-
-// maxText is how many bytes of a text are taken over: a model can make its errors as long as it likes.
-const maxText = 16 << 10
-
-func text(c *C.char) string { return C.GoStringN(c, C.int(min(C.strlen(c), maxText))) }
 
 func runtimeInit() (RuntimeInfo, error) {
 	var r C.tb_runtime
 	if err := check("start libtorch", "", C.tb_runtime_init(&r)); err != nil {
 		return RuntimeInfo{}, err
 	}
-	if r.abi_version != C.TB_ABI_VERSION {
-		return RuntimeInfo{}, &Error{Op: "start libtorch", Code: Unavailable,
-			Message: fmt.Sprintf("the shim speaks ABI version %d, this program %d: rebuild the shim", r.abi_version, C.TB_ABI_VERSION)}
+	if err := shim.CheckVersion(int(r.abi_version), C.TB_ABI_VERSION); err != nil {
+		return RuntimeInfo{}, err
 	}
-	v := int(r.jpeg_version)
 	return RuntimeInfo{
 		TorchVersion:  C.GoString(&r.torch_version[0]),
 		CPUCapability: C.GoString(&r.cpu_capability[0]),
-		JPEGVersion:   fmt.Sprintf("%d.%d.%d", v/1000000, v/1000%1000, v%1000),
 		HasFuser:      r.has_fuser != 0,
 		HasNativeBF16: r.has_native_bf16 != 0,
 		HasFastBF16:   r.has_fast_bf16 != 0,
@@ -162,7 +132,7 @@ func extraName(name string) *C.char {
 
 func moduleLoad(path string, o Options) (cModule, error) {
 	if strings.ContainsRune(path, 0) || strings.ContainsRune(o.ExtraFile, 0) {
-		return nil, &Error{Op: "load", Subject: path, Code: InvalidArgument, Message: "the name has a NUL byte"}
+		return nil, &Error{Package: shim.Package, Op: "load", Subject: path, Code: InvalidArgument, Message: "the name has a NUL byte"}
 	}
 	name, extra := C.CString(path), extraName(o.ExtraFile)
 	defer C.free(unsafe.Pointer(name))
@@ -175,7 +145,7 @@ func moduleLoad(path string, o Options) (cModule, error) {
 
 func moduleLoadBytes(data []byte, o Options) (cModule, error) {
 	if strings.ContainsRune(o.ExtraFile, 0) {
-		return nil, &Error{Op: "load bytes", Code: InvalidArgument, Message: "the extra file's name has a NUL byte"}
+		return nil, &Error{Package: shim.Package, Op: "load bytes", Code: InvalidArgument, Message: "the extra file's name has a NUL byte"}
 	}
 	extra := extraName(o.ExtraFile)
 	defer C.free(unsafe.Pointer(extra))
@@ -233,106 +203,11 @@ func forwardOn(t *cthread.Thread, m cModule, input cTensor, l Limits) (finish fu
 	return func() (cTensor, error) { return call.output, check("run", "", call.status) }
 }
 
-// pin holds a picture's bytes in place, neither of them empty: C reads and writes them after the call that begins it has returned.
-func pin(data, dst []byte) *runtime.Pinner {
-	pinned := new(runtime.Pinner)
-	pinned.Pin(&data[0])
-	pinned.Pin(&dst[0])
-	return pinned
-}
-
 func fuserForget() error { return check("forget what was fused", "", C.tb_fuser_forget()) }
 
 func moduleFree(m cModule) { C.tb_module_free(m) }
 
-func jpegProbe(data []byte) (JPEGInfo, error) {
-	var info C.tb_jpeg_info
-	if err := check("probe JPEG", "", C.tb_jpeg_probe(bytesPointer(data), C.size_t(len(data)), &info)); err != nil {
-		return JPEGInfo{}, err
-	}
-	return JPEGInfo{
-		Width:        int(info.width),
-		Height:       int(info.height),
-		Colors:       JPEGColors(info.colors),
-		Progressive:  info.progressive != 0,
-		DecoderBytes: int64(info.decoder_bytes),
-	}, nil
-}
-
-func jpegLimits(o JPEGOptions) C.tb_jpeg_limits {
-	return C.tb_jpeg_limits{
-		max_pixels:        C.int64_t(o.MaxPixels),
-		max_scan_pixels:   C.int64_t(o.MaxScanPixels),
-		max_decoder_bytes: C.int64_t(o.MaxDecoderBytes),
-		max_cpu_ms:        milliseconds(o.MaxCPU),
-	}
-}
-
-func jpegReport(r *C.tb_jpeg_report) JPEGReport {
-	return JPEGReport{Warnings: int(r.warnings), FirstWarning: C.GoString(&r.first_warning[0]), ResizeTime: time.Duration(r.resize_ns)}
-}
-
-func jpegDecode(data []byte, o JPEGOptions, dst []byte, stride int) (JPEGReport, error) {
-	limits := jpegLimits(o)
-	var report C.tb_jpeg_report
-	err := check("decode JPEG", "", C.tb_jpeg_decode(bytesPointer(data), C.size_t(len(data)), &limits, C.int32_t(o.Scale.eighths()), bytesPointer(dst), C.size_t(stride),
-		C.size_t(len(dst)), &report))
-	if err != nil {
-		return JPEGReport{}, err
-	}
-	return jpegReport(&report), nil
-}
-
-// jpegResize decodes on thread, or if that is nil on the caller's.
-func jpegResize(thread *cthread.Thread, data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, error) {
-	defer pin(data, dst).Unpin()
-	call := &C.tb_jpeg_call{data: bytesPointer(data), size: C.size_t(len(data)), limits: jpegLimits(o), eighths: C.int32_t(o.Scale.eighths()),
-		resize: resizeSpec(r), dst: bytesPointer(dst), dst_bytes: C.size_t(len(dst))}
-	if thread != nil {
-		thread.Run(unsafe.Pointer(C.tb_call_jpeg), unsafe.Pointer(call))
-	} else {
-		C.tb_call_jpeg(unsafe.Pointer(call))
-	}
-	if err := check(opResizeJPEG, "", call.status); err != nil {
-		return JPEGReport{}, err
-	}
-	return jpegReport(&call.report), nil
-}
-
-func resizeSpec(r Resize) C.tb_resize {
-	return C.tb_resize{
-		width:       C.int64_t(r.Width),
-		height:      C.int64_t(r.Height),
-		crop_x:      C.int64_t(r.Crop.Min.X),
-		crop_y:      C.int64_t(r.Crop.Min.Y),
-		crop_width:  C.int64_t(r.Crop.Dx()),
-		crop_height: C.int64_t(r.Crop.Dy()),
-		filter:      C.int32_t(r.Filter),
-		orientation: C.int32_t(min(max(r.Orientation, -1), 9)),
-		box:         C.tb_box{x0: C.double(r.Box.X0), y0: C.double(r.Box.Y0), x1: C.double(r.Box.X1), y1: C.double(r.Box.Y1)},
-	}
-}
-
-// pngResize decodes on thread, or if that is nil on the caller's.
-func pngResize(thread *cthread.Thread, data []byte, o PNGOptions, r Resize, dst []byte) (resizeTime time.Duration, err error) {
-	defer pin(data, dst).Unpin()
-	call := &C.tb_png_call{data: bytesPointer(data), size: C.size_t(len(data)), max_pixels: C.int64_t(o.MaxPixels), max_cpu_ms: milliseconds(o.MaxCPU),
-		resize: resizeSpec(r), dst: bytesPointer(dst), dst_bytes: C.size_t(len(dst))}
-	if thread != nil {
-		thread.Run(unsafe.Pointer(C.tb_call_png), unsafe.Pointer(call))
-	} else {
-		C.tb_call_png(unsafe.Pointer(call))
-	}
-	return time.Duration(call.resize_ns), check(opResizePNG, "", call.status)
-}
-
 // milliseconds rounds up, so that no limit becomes none.
 func milliseconds(d time.Duration) C.int64_t {
 	return C.int64_t((d + time.Millisecond - 1) / time.Millisecond)
-}
-
-func imageResize(pixels []byte, width, height, stride int, r Resize, dst []byte) error {
-	spec := resizeSpec(r)
-	return check("resize", "", C.tb_image_resize(bytesPointer(pixels), C.int64_t(width), C.int64_t(height), C.size_t(stride), &spec,
-		bytesPointer(dst), C.size_t(len(dst))))
 }

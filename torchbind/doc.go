@@ -1,5 +1,5 @@
-// Package torchbind runs TorchScript models on libtorch's CPU build from Go, and decodes and resizes pictures for them. It
-// can be used on its own, without vidi's service.
+// Package torchbind runs TorchScript models on libtorch's CPU build from Go. It can be used on its own, without vidi's service.
+// Package service/codec beside it decodes and resizes pictures for them.
 //
 // # Lifetimes
 //
@@ -7,18 +7,16 @@
 // on nil. Use after Close is [ErrClosed], never a crash. Nothing is freed by the garbage collector as a matter of course: an
 // object that is collected unclosed is freed late and reported through [OnLeak]. [Live] counts what is alive.
 //
-// Elements and pixels are copied in and out. Slices given to a function may be reused when it returns; slices returned
+// Elements are copied in and out. Slices given to a function may be reused when it returns; slices returned
 // belong to the caller.
 //
 // # Goroutines and threads
 //
-//   - Image functions, errors and [Live] may be used from any goroutine.
+//   - Errors and [Live] may be used from any goroutine.
 //   - libtorch keeps a pool of OpenMP threads for every OS thread it was ever called from, and goroutines move between OS
 //     threads. So load and compile models inside [Worker.Do] and run them by [Worker.Run]: a [Worker] is one goroutine on one OS
 //     thread for life, for the former, and a C thread that computes, for the latter. Workers × threads should not exceed the cores that
 //     the process may use (runtime.GOMAXPROCS knows a container's quota).
-//   - [ResizeJPEG] and [ResizePNG] decode on C threads, of which as many as there are such cores stay for the next pictures, each with a
-//     descriptor; [TrimMemory] ends those that wait. A thread of Go's is not kept busy meanwhile.
 //   - One [Module] may run on several workers at once after [Worker.Warm] has returned; they share the weights.
 //   - One [Tensor] must not be used by two goroutines at a time.
 //   - Lock order: a Worker's, which Run holds, then a Module's, which it holds shared and Close exclusively, so Close waits.
@@ -42,7 +40,7 @@
 //
 // # Errors
 //
-// Failures of the C++ side are [*Error] with a [Code]: errors.Is(err, torchbind.CorruptImage). The message is one line for
+// Failures of the C++ side are [*Error] with a [Code]: errors.Is(err, torchbind.BadModel). The message is one line for
 // people; Detail has libtorch's full text, for logs.
 //
 // # Trust

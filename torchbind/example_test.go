@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -25,8 +26,8 @@ func Example() {
 	// The shorter side becomes 256, of which the middle 224 × 224 is taken. This photograph is 640 × 427.
 	rgb := make([]byte, 224*224*3)
 	middle := image.Rect(0, 0, 224, 224).Add(image.Pt((383-224+1)/2, (256-224)/2))
-	resize := torchbind.Resize{Width: 383, Height: 256, Crop: middle, Filter: torchbind.Bilinear}
-	if _, err := torchbind.ResizeJPEG(data, torchbind.JPEGOptions{MaxPixels: 50_000_000}, resize, rgb); err != nil {
+	resize := codec.Resize{Width: 383, Height: 256, Crop: middle, Filter: codec.Bilinear}
+	if _, err := codec.ResizeJPEG(data, codec.JPEGOptions{MaxPixels: 50_000_000}, resize, rgb); err != nil {
 		log.Fatal(err)
 	}
 

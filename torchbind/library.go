@@ -1,25 +1,22 @@
 package torchbind
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
-)
 
-const libraryName = "libtorchbind.so"
+	"github.com/vidi-vision/vidi/cgo/native"
+)
 
 // LibraryVariable is the environment variable that names the shim's file, before every other place.
 const LibraryVariable = "VIDI_TORCHBIND_LIBRARY"
 
+var shim = native.Library{Package: "torchbind", File: "libtorchbind.so", Variable: LibraryVariable}
+
 var library struct {
 	once sync.Once
 	info RuntimeInfo
-	path string
 	err  error
 	// open is true once calls into the shim may be made; who only wants to know looks here, while once may still be at work.
 	open atomic.Bool
@@ -39,22 +36,21 @@ var library struct {
 // libtorchbind.so in turn finds libtorch beside itself, or in a folder named libtorch beside itself.
 func Open() error {
 	library.once.Do(func() {
-		library.path, library.err = findLibrary()
-		if library.err != nil {
-			return
+		path, err := shim.Find()
+		if err == nil {
+			err = openLibrary(path)
 		}
-		if err := openLibrary(library.path); err != nil {
-			library.err = &Error{Op: "open", Subject: library.path, Code: Unavailable, Message: err.Error()}
-			return
+		if err == nil {
+			library.info, err = runtimeInit()
 		}
-		library.info, library.err = runtimeInit()
-		library.open.Store(library.err == nil)
+		library.err = err
+		library.open.Store(err == nil)
 	})
 	return library.err
 }
 
 // LibraryPath is the file that [Open] opens, without opening it.
-func LibraryPath() (string, error) { return findLibrary() }
+func LibraryPath() (string, error) { return shim.Find() }
 
 // NameTrappedCalls has every system call that a seccomp filter traps named on standard error from
 // now on, as [TrappedCall] reads it; the process then ends by SIGSYS. Go alone names none that is
@@ -76,37 +72,3 @@ func TrappedCall(stderr string) (number int, found bool) {
 
 // opened reports whether the shim is open, without opening it or waiting for who does.
 func opened() bool { return library.open.Load() }
-
-func findLibrary() (string, error) {
-	if path := os.Getenv(LibraryVariable); path != "" {
-		if _, err := os.Stat(path); err != nil {
-			return "", &Error{Op: "open", Code: Unavailable, Message: fmt.Sprintf("%s: %v", LibraryVariable, err)}
-		}
-		return path, nil
-	}
-	candidates := libraryCandidates()
-	for _, path := range candidates {
-		if _, err := os.Stat(path); err == nil {
-			return path, nil
-		}
-	}
-	return "", &Error{Op: "open", Code: Unavailable,
-		Message: fmt.Sprintf("%s was not found; build it with `make shim` in vidi's source tree, and set %s to it if it lies elsewhere (looked at %q)",
-			libraryName, LibraryVariable, candidates)}
-}
-
-func libraryCandidates() []string {
-	var candidates []string
-	if program, err := os.Executable(); err == nil {
-		if resolved, err := filepath.EvalSymlinks(program); err == nil {
-			program = resolved
-		}
-		dir := filepath.Dir(program)
-		candidates = append(candidates, filepath.Join(dir, "lib", libraryName), filepath.Join(dir, "..", "lib", libraryName))
-	}
-	// Under -trimpath the file name is not absolute, and this place drops out, as it should in a release.
-	if _, file, _, ok := runtime.Caller(0); ok && filepath.IsAbs(file) {
-		candidates = append(candidates, filepath.Join(filepath.Dir(file), "..", "bin", "lib", libraryName))
-	}
-	return candidates
-}

@@ -2,7 +2,6 @@
 
 #include "loader.h"
 
-#include <dlfcn.h>
 #include <malloc.h>
 #include <sched.h>
 #include <signal.h>
@@ -11,68 +10,40 @@
 #include <string.h>
 #include <unistd.h>
 
-// One line per function of shim.h that returns a value: R(result, name, (parameters), (arguments)). The compiler holds each
-// against its declaration there, so the list cannot drift from the header.
-#define TB_RETURNING(R)                                                                                                                  \
-  R(tb_code, tb_status_code, (const tb_status* a), (a))                                                                                  \
-  R(const char*, tb_status_message, (const tb_status* a), (a))                                                                           \
-  R(const char*, tb_status_detail, (const tb_status* a), (a))                                                                            \
-  R(tb_status*, tb_runtime_init, (tb_runtime * a), (a))                                                                                  \
-  R(tb_status*, tb_runtime_time_convolution, (int32_t a, double* b), (a, b))                                                             \
-  R(tb_status*, tb_thread_set_count, (int32_t a), (a))                                                                                   \
-  R(tb_status*, tb_fuser_forget, (void), ())                                                                                             \
-  R(tb_status*, tb_output_to, (int32_t a), (a))                                                                                          \
-  R(tb_status*, tb_tensor_new, (tb_dtype a, const int64_t* b, int32_t c, const void* d, size_t e, tb_tensor** f), (a, b, c, d, e, f))    \
-  R(tb_status*, tb_tensor_describe, (const tb_tensor* a, tb_tensor_info* b), (a, b))                                                     \
-  R(tb_status*, tb_tensor_copy, (const tb_tensor* a, void* b, size_t c), (a, b, c))                                                      \
-  R(tb_status*, tb_tensor_copy_float32, (const tb_tensor* a, float* b, size_t c), (a, b, c))                                             \
-  R(void*, tb_tensor_handle, (tb_tensor * a), (a))                                                                                       \
-  R(tb_status*, tb_tensor_from_handle, (void* a, tb_tensor** b), (a, b))                                                                 \
-  R(tb_status*, tb_module_load, (const char* a, const char* b, const tb_module_options* c, tb_module** d), (a, b, c, d))                 \
-  R(tb_status*, tb_module_load_bytes, (const void* a, size_t b, const char* c, const tb_module_options* d, tb_module** e),               \
-    (a, b, c, d, e))                                                                                                                     \
-  R(tb_engine, tb_module_engine, (const tb_module* a), (a))                                                                              \
-  R(tb_status*, tb_module_fork, (const tb_module* a, tb_module** b), (a, b))                                                             \
-  R(tb_status*, tb_module_forward, (tb_module * a, const tb_tensor* b, const tb_limits* c, tb_tensor** d), (a, b, c, d))                 \
-  R(int64_t, tb_module_peak, (const tb_module* a), (a))                                                                                  \
-  R(int64_t, tb_module_load_peak, (const tb_module* a), (a))                                                                             \
-  R(tb_status*, tb_jpeg_probe, (const uint8_t* a, size_t b, tb_jpeg_info* c), (a, b, c))                                                 \
-  R(tb_status*, tb_jpeg_decode,                                                                                                          \
-    (const uint8_t* a, size_t b, const tb_jpeg_limits* c, int32_t d, uint8_t* e, size_t f, size_t g, tb_jpeg_report* h),                 \
-    (a, b, c, d, e, f, g, h))                                                                                                            \
-  R(tb_status*, tb_image_resize, (const uint8_t* a, int64_t b, int64_t c, size_t d, const tb_resize* e, uint8_t* f, size_t g),           \
-    (a, b, c, d, e, f, g))                                                                                                               \
-  R(tb_status*, tb_jpeg_resize,                                                                                                          \
-    (const uint8_t* a, size_t b, const tb_jpeg_limits* c, int32_t d, const tb_resize* e, uint8_t* f, size_t g, tb_jpeg_report* h),       \
-    (a, b, c, d, e, f, g, h))                                                                                                            \
-  R(tb_status*, tb_png_resize, (const uint8_t* a, size_t b, int64_t c, int64_t d, const tb_resize* e, uint8_t* f, size_t g, int64_t* h), \
-    (a, b, c, d, e, f, g, h))                                                                                                            \
-  R(tb_status*, tb_tensor_from_rgb,                                                                                                      \
-    (const uint8_t* a, size_t b, int64_t c, int64_t d, int64_t e, const float f[3], const float g[3], tb_dtype h, tb_tensor** i),        \
+// The functions of shim.h, as NATIVE_FUNCTIONS wants them.
+#define TB_RETURNING(R)                                                                                                                 \
+  R(vidi_status*, tb_runtime_init, (tb_runtime * a), (a))                                                                               \
+  R(vidi_status*, tb_runtime_time_convolution, (int32_t a, double* b), (a, b))                                                          \
+  R(vidi_status*, tb_thread_set_count, (int32_t a), (a))                                                                                \
+  R(vidi_status*, tb_fuser_forget, (void), ())                                                                                          \
+  R(vidi_status*, tb_output_to, (int32_t a), (a))                                                                                       \
+  R(vidi_status*, tb_tensor_new, (tb_dtype a, const int64_t* b, int32_t c, const void* d, size_t e, tb_tensor** f), (a, b, c, d, e, f)) \
+  R(vidi_status*, tb_tensor_describe, (const tb_tensor* a, tb_tensor_info* b), (a, b))                                                  \
+  R(vidi_status*, tb_tensor_copy, (const tb_tensor* a, void* b, size_t c), (a, b, c))                                                   \
+  R(vidi_status*, tb_tensor_copy_float32, (const tb_tensor* a, float* b, size_t c), (a, b, c))                                          \
+  R(void*, tb_tensor_handle, (tb_tensor * a), (a))                                                                                      \
+  R(vidi_status*, tb_tensor_from_handle, (void* a, tb_tensor** b), (a, b))                                                              \
+  R(vidi_status*, tb_module_load, (const char* a, const char* b, const tb_module_options* c, tb_module** d), (a, b, c, d))              \
+  R(vidi_status*, tb_module_load_bytes, (const void* a, size_t b, const char* c, const tb_module_options* d, tb_module** e),            \
+    (a, b, c, d, e))                                                                                                                    \
+  R(tb_engine, tb_module_engine, (const tb_module* a), (a))                                                                             \
+  R(vidi_status*, tb_module_fork, (const tb_module* a, tb_module** b), (a, b))                                                          \
+  R(vidi_status*, tb_module_forward, (tb_module * a, const tb_tensor* b, const tb_limits* c, tb_tensor** d), (a, b, c, d))              \
+  R(int64_t, tb_module_peak, (const tb_module* a), (a))                                                                                 \
+  R(int64_t, tb_module_load_peak, (const tb_module* a), (a))                                                                            \
+  R(vidi_status*, tb_tensor_from_rgb,                                                                                                   \
+    (const uint8_t* a, size_t b, int64_t c, int64_t d, int64_t e, const float f[3], const float g[3], tb_dtype h, tb_tensor** i),       \
     (a, b, c, d, e, f, g, h, i))
 
 // The same for functions that return nothing: V(name, (parameters), (arguments)).
 #define TB_VOID(V)                                                               \
-  V(tb_status_free, (tb_status * a), (a))                                        \
   V(tb_live_counts, (tb_live * a), (a))                                          \
   V(tb_memory_trim, (void), ())                                                  \
   V(tb_tensor_free, (tb_tensor * a), (a))                                        \
   V(tb_module_extra, (const tb_module* a, const char** b, size_t* c), (a, b, c)) \
   V(tb_module_free, (tb_module * a), (a))
 
-#define DEFINE_RETURNING(result, name, parameters, arguments) \
-  static result(*p_##name) parameters;                        \
-  result name parameters { return p_##name arguments; }
-#define DEFINE_VOID(name, parameters, arguments) \
-  static void(*p_##name) parameters;             \
-  void name parameters { p_##name arguments; }
-TB_RETURNING(DEFINE_RETURNING)
-TB_VOID(DEFINE_VOID)
-
-static char* copy_text(const char* text) {
-  char* copy = malloc(strlen(text) + 1);
-  return copy ? strcpy(copy, text) : NULL;
-}
+NATIVE_FUNCTIONS(functions, TB_RETURNING, TB_VOID)
 
 // libtorch's OpenMP lets a thread that waits for the others spin for milliseconds, which is poison on a busy machine: the
 // spinner keeps the core that the thread it waits for would need. With few turns it falls asleep between two layers, and waking
@@ -91,7 +62,8 @@ static void forget_compiled(void) { setenv("DNNL_GRAPH_COMPILED_PARTITION_CACHE_
 
 // glibc gives threads heaps of their own, eight for each core, and each keeps some pages that are in use in part. A module is loaded
 // on a fresh thread, so that another heap gets them each time: a server that exchanged a model of 19 MB 120 times grew by 50 MB with 16
-// heaps, by 28 with two. What an inference makes is not there (cgo/torch/allocator.cc), so that sharing costs nothing that could be measured.
+// heaps, by 28 with two. What an inference makes is not there (cgo/torch/allocator.cc), so that sharing costs nothing that could be
+// measured.
 //
 // It runs when the program is started, because the heaps that threads already have stay: Go's had eight when libtorch was opened.
 __attribute__((constructor)) static void bound_heaps(void) {
@@ -100,26 +72,10 @@ __attribute__((constructor)) static void bound_heaps(void) {
   if (getenv("MALLOC_ARENA_MAX") == NULL) mallopt(M_ARENA_MAX, cores > 8 ? cores / 4 : 2);
 }
 
-char* tb_open(const char* path) {
+const void* tb_functions(void) {
   bound_spinning();
   forget_compiled();
-  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library == NULL) return copy_text(dlerror());
-  const char* missing = NULL;
-#define LOOK_UP(name)                           \
-  *(void**)(&p_##name) = dlsym(library, #name); \
-  if (p_##name == NULL && missing == NULL) missing = #name;
-#define LOOK_UP_RETURNING(result, name, parameters, arguments) LOOK_UP(name)
-#define LOOK_UP_VOID(name, parameters, arguments) LOOK_UP(name)
-  TB_RETURNING(LOOK_UP_RETURNING)
-  TB_VOID(LOOK_UP_VOID)
-  if (missing != NULL) {
-    char text[128];
-    snprintf(text, sizeof(text), "the library has no function %s", missing);
-    dlclose(library);
-    return copy_text(text);
-  }
-  return NULL;  // never closed: libtorch does not survive being unloaded
+  return functions;
 }
 
 // Nothing but what may be called in a signal handler: the call may have been made inside malloc or

@@ -1,13 +1,12 @@
-// The shim is opened at run time, not linked: a program that imports torchbind starts without libtorch (which costs 0.3 s
-// and 100 MB) and builds without it. loader.c defines every function of shim.h as a jump through a table that tb_open fills.
+// The shim is opened at run time: libtorch costs 0.3 s and 100 MB. loader.c defines every function of shim.h (cgo/native/open.h).
 #ifndef TB_LOADER_H
 #define TB_LOADER_H
 
+#include "open.h"
 #include "shim.h"
 
-// Opens the shared library at path and looks up every function. Returns NULL, or a text to give to free().
-// Must be called once, and succeed, before any function of shim.h.
-char* tb_open(const char* path);
+// The table for native_open. The first call sets what libtorch reads from the environment when it is opened.
+const void* tb_functions(void);
 
 // From now on a system call that a seccomp filter traps is named on standard error, by its number,
 // and ends the process by SIGSYS.

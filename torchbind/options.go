@@ -35,7 +35,7 @@ func ParseEngine(name string) (Engine, error) {
 	if i := slices.Index(engineNames[:], name); i >= 0 {
 		return Engine(i), nil
 	}
-	return 0, &Error{Op: "choose an engine", Subject: name, Code: InvalidArgument,
+	return 0, &Error{Package: shim.Package, Op: "choose an engine", Subject: name, Code: InvalidArgument,
 		Message: "unknown engine: use " + strings.Join(engineNames[:], ", ")}
 }
 
@@ -73,9 +73,9 @@ type Limits struct {
 func (o Options) validate(subject string) error {
 	switch {
 	case o.Precision != "" && o.Precision != FP32 && o.Precision != BF16:
-		return &Error{Op: "load", Subject: subject, Code: InvalidArgument, Message: fmt.Sprintf("unknown precision %q: use fp32 or bf16", o.Precision)}
+		return &Error{Package: shim.Package, Op: "load", Subject: subject, Code: InvalidArgument, Message: fmt.Sprintf("unknown precision %q: use fp32 or bf16", o.Precision)}
 	case o.Engine < EngineAuto || o.Engine > EngineFrozen:
-		return &Error{Op: "load", Subject: subject, Code: InvalidArgument, Message: fmt.Sprintf("unknown engine %d", int(o.Engine))}
+		return &Error{Package: shim.Package, Op: "load", Subject: subject, Code: InvalidArgument, Message: fmt.Sprintf("unknown engine %d", int(o.Engine))}
 	}
 	return nil
 }

@@ -9,7 +9,6 @@ import (
 // RuntimeInfo describes the opened libtorch and what it found on this CPU.
 type RuntimeInfo struct {
 	TorchVersion  string // "2.7.1"
-	JPEGVersion   string // libjpeg-turbo's, "2.1.5"
 	CPUCapability string // what ATen's own kernels use: "AVX512", "AVX2", "DEFAULT", …
 	HasFuser      bool   // the oneDNN Graph fuser is there (x86-64)
 	HasNativeBF16 bool   // the CPU multiplies bfloat16 natively (AVX-512 BF16 or AMX)
@@ -61,10 +60,9 @@ func SendOutputTo(fd int) error {
 }
 
 // TrimMemory gives memory that libtorch no longer uses back to the system. Worth calling once after the models are warm: loading
-// leaves tens of megabytes behind. What inferences have used stays for the next one otherwise, and so do threads that decoded pictures.
+// leaves tens of megabytes behind. What inferences have used stays for the next one otherwise.
 func TrimMemory() {
 	if opened() {
-		endDecoders()
 		memoryTrim()
 	}
 }

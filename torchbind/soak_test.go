@@ -3,8 +3,10 @@ package torchbind_test
 import (
 	"errors"
 	"image"
+	"os"
 	"testing"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/torchbind"
 	"github.com/vidi-vision/vidi/torchbind/torchtest"
 )
@@ -34,26 +36,26 @@ const (
 // Everything a request does, good and bad, over and over: memory must stay where it is.
 func TestMemoryStaysFlat(t *testing.T) {
 	torchtest.NoLeaks(t)
-	picture := gradient(640, 480)
-	data := jpegOf(t, picture)
+	data, err := os.ReadFile(torchtest.File(t, "examples/flower.jpg"))
+	must(t, err)
 	onWorker(t, func() {
 		m := loadTiny(t, torchbind.Options{})
 		warm(t, m)
-		dst, crop := image.NewNRGBA(picture.Rect), make([]byte, 32*32*3)
+		dst, crop := image.NewNRGBA(image.Rect(0, 0, 640, 427)), make([]byte, 32*32*3)
 		wrong, err := torchbind.NewFloat32([]int64{1, 1, 1, 1}, []float32{0})
 		must(t, err)
 		defer wrong.Close()
 		grown := growth(t, soakRounds, func() {
-			_, err := torchbind.DecodeJPEG(data, torchbind.JPEGOptions{}, dst)
+			_, err := codec.DecodeJPEG(data, codec.JPEGOptions{}, dst)
 			must(t, err)
-			must(t, torchbind.ResizeRGB(dst, torchbind.Resize{Width: 43, Height: 32, Crop: image.Rect(5, 0, 37, 32), Filter: torchbind.Bilinear}, crop))
-			_, err = torchbind.ResizeJPEG(data, torchbind.JPEGOptions{}, torchbind.Resize{Width: 43, Height: 32, Crop: image.Rect(5, 0, 37, 32), Filter: torchbind.Bilinear, Orientation: 3}, crop)
+			must(t, codec.ResizeRGB(dst, codec.Resize{Width: 43, Height: 32, Crop: image.Rect(5, 0, 37, 32), Filter: codec.Bilinear}, crop))
+			_, err = codec.ResizeJPEG(data, codec.JPEGOptions{}, codec.Resize{Width: 43, Height: 32, Crop: image.Rect(5, 0, 37, 32), Filter: codec.Bilinear, Orientation: 3}, crop)
 			must(t, err)
 			run(t, m, 1)
-			if _, err := torchbind.ResizeJPEG(data[:len(data)/2], torchbind.JPEGOptions{}, torchbind.Resize{Width: 32, Height: 32, Crop: image.Rect(0, 0, 32, 32), Filter: torchbind.Bilinear}, crop); !errors.Is(err, torchbind.CorruptImage) {
+			if _, err := codec.ResizeJPEG(data[:len(data)/2], codec.JPEGOptions{}, codec.Resize{Width: 32, Height: 32, Crop: image.Rect(0, 0, 32, 32), Filter: codec.Bilinear}, crop); !errors.Is(err, codec.CorruptImage) {
 				t.Errorf("half a picture, resized: %v", err)
 			}
-			if _, err := torchbind.DecodeJPEG(data[:len(data)/2], torchbind.JPEGOptions{}, dst); !errors.Is(err, torchbind.CorruptImage) {
+			if _, err := codec.DecodeJPEG(data[:len(data)/2], codec.JPEGOptions{}, dst); !errors.Is(err, codec.CorruptImage) {
 				t.Errorf("half a picture: %v", err)
 			}
 			if _, err := m.Run(wrong); !errors.Is(err, torchbind.ForwardFailed) {

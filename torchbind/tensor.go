@@ -139,3 +139,17 @@ func (t *Tensor) Close() error {
 	t.ptr = nil
 	return nil
 }
+
+// NewInput makes a network's input, count × 3 × height × width in channels-last memory, from count pictures of
+// height × width × 3 bytes of RGB one after the other: (value/255 − mean[c]) / std[c] in float32, as torchvision's ToTensor
+// and Normalize compute it, then converted to dtype, [Float32] or [BFloat16] (see [Module.InputDType]).
+func NewInput(rgb []byte, count, height, width int, mean, std [3]float32, dtype DType) (*Tensor, error) {
+	if err := Open(); err != nil {
+		return nil, err
+	}
+	ptr, err := tensorFromRGB(rgb, count, height, width, mean, std, dtype)
+	if err != nil {
+		return nil, err
+	}
+	return ownTensor(ptr)
+}

@@ -135,3 +135,28 @@ func TestHandleSharesStorage(t *testing.T) {
 	_, err = torchbind.FromHandle(nil)
 	wantCode(t, err, torchbind.InvalidArgument)
 }
+
+func TestNewInputNormalises(t *testing.T) {
+	torchtest.NoLeaks(t)
+	mean, std := [3]float32{0.485, 0.456, 0.406}, [3]float32{0.229, 0.224, 0.225}
+	rgb := []byte{0, 128, 255, 10, 20, 30}
+	x, err := torchbind.NewInput(rgb, 1, 1, 2, mean, std, torchbind.Float32)
+	must(t, err)
+	defer x.Close()
+	got, err := x.Float32s() // row-major: channel, then row, then column
+	must(t, err)
+	for c := range 3 {
+		for i := range 2 {
+			unit := float32(rgb[3*i+c]) / 255
+			if want := (unit - mean[c]) / std[c]; got[2*c+i] != want {
+				t.Errorf("channel %d, pixel %d: %v, want exactly %v", c, i, got[2*c+i], want)
+			}
+		}
+	}
+	_, err = torchbind.NewInput(rgb, 1, 2, 2, mean, std, torchbind.Float32)
+	wantCode(t, err, torchbind.Shape)
+	_, err = torchbind.NewInput(rgb, 1, 1, 2, mean, [3]float32{}, torchbind.Float32)
+	wantCode(t, err, torchbind.InvalidArgument)
+	_, err = torchbind.NewInput(rgb, 1, 1, 2, mean, std, torchbind.Int64)
+	wantCode(t, err, torchbind.InvalidArgument)
+}

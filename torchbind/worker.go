@@ -105,7 +105,7 @@ func (w *Worker) SetNice(nice int) error {
 func (w *Worker) startRunner() error {
 	next, err := cthread.New("tb-runner")
 	if err != nil {
-		return &Error{Op: "start a thread", Code: Unavailable, Message: err.Error()}
+		return &Error{Package: shim.Package, Op: "start a thread", Code: Unavailable, Message: err.Error()}
 	}
 	if err := setThreadCountOf(next, w.threads); err != nil {
 		next.Close()

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -188,22 +187,9 @@ func TestWorkerWaitsOutsideC(t *testing.T) {
 			}
 		})
 	}
-	wantWaiting(t, `\(\*Worker\)\.RunUntil`)
+	torchtest.WantWaiting(t, `\(\*Worker\)\.RunUntil`)
 	close(seen)
 	callers.Wait()
-}
-
-// wantWaiting looks until some goroutine waits as for a socket inside the function, a regular expression.
-func wantWaiting(t *testing.T, function string) {
-	t.Helper()
-	stacks := make([]byte, 1<<18)
-	waiting := regexp.MustCompile(`\[IO wait[^\n]*\]:\n(?:[^\n]+\n)*[^\n]*` + function)
-	for range 10_000 {
-		if waiting.Match(stacks[:runtime.Stack(stacks, true)]) {
-			return
-		}
-	}
-	t.Errorf("it was never seen to wait; the last look:\n%s", stacks)
 }
 
 // All threads of a worker have its priority, those that it has started already too.

@@ -9,9 +9,9 @@
 #include <memory>
 #include <string>
 
-#include "shim.h"
+#include "image.h"
 
-namespace tb::fuzz {
+namespace vidi::image::fuzz {
 
 [[noreturn]] inline void broken(const char* promise, const std::string& saw) {
   std::fprintf(stderr, "broken promise: %s; saw %s\n", promise, saw.c_str());
@@ -24,7 +24,7 @@ inline void must(bool kept, const char* promise, const std::string& saw) {
 
 // An answer, with a copy of what it wrote.
 struct Answer {
-  tb_code code = TB_OK;
+  vidi_code code = VIDI_OK;
   std::string text, pixels;
   int64_t warnings = 0;
 
@@ -34,14 +34,14 @@ struct Answer {
 };
 
 // Takes over the status. A picture may be at fault; the call, the machine and the shim may not.
-inline Answer failure(tb_status* status) {
-  Answer answer{tb_status_code(status), tb_status_message(status), "", 0};
-  tb_status_free(status);
+inline Answer failure(vidi_status* status) {
+  Answer answer{vidi_status_code(status), vidi_status_message(status), "", 0};
+  vidi_status_free(status);
   switch (answer.code) {
-    case TB_CORRUPT_IMAGE:
-    case TB_UNSUPPORTED_IMAGE:
-    case TB_IMAGE_TOO_LARGE:
-    case TB_IMAGE_TOO_COMPLEX:
+    case VIDI_CORRUPT_IMAGE:
+    case VIDI_UNSUPPORTED_IMAGE:
+    case VIDI_IMAGE_TOO_LARGE:
+    case VIDI_IMAGE_TOO_COMPLEX:
       break;
     default:
       broken("only the picture is at fault", std::to_string(answer.code) + " " + answer.text);
@@ -58,11 +58,11 @@ inline std::unique_ptr<uint8_t[]> copy_of(const uint8_t* data, size_t size) {
 }
 
 // A small crop out of the middle. The file's size chooses the turn and the filter: so seeds are plain pictures.
-inline tb_resize crop_for(size_t size) {
-  return {64, 48, 9, 5, 40, 33, size % 2 == 0 ? TB_BILINEAR : TB_BICUBIC, static_cast<int32_t>(size % 9), {}};
+inline vi_resize crop_for(size_t size) {
+  return {64, 48, 9, 5, 40, 33, size % 2 == 0 ? VI_BILINEAR : VI_BICUBIC, static_cast<int32_t>(size % 9), {}};
 }
 constexpr size_t kCropBytes = 40 * 33 * 3;
 
 constexpr int64_t kMaxPixels = 1 << 16, kMaxScanPixels = 1 << 20;
 
-}  // namespace tb::fuzz
+}  // namespace vidi::image::fuzz

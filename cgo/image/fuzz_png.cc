@@ -5,7 +5,7 @@
 
 namespace {
 
-using namespace tb::fuzz;
+using namespace vidi::image::fuzz;
 
 uint32_t big_endian(const uint8_t* at) {
   return static_cast<uint32_t>(at[0]) << 24 | static_cast<uint32_t>(at[1]) << 16 | static_cast<uint32_t>(at[2]) << 8 | at[3];
@@ -25,12 +25,12 @@ void repair_checksums(uint8_t* data, size_t size) {
 }
 
 Answer resize(const uint8_t* data, size_t size, int fill) {
-  tb_resize to = crop_for(size);
+  vi_resize to = crop_for(size);
   std::unique_ptr<uint8_t[]> dst(new uint8_t[kCropBytes]);
   std::memset(dst.get(), fill, kCropBytes);
   int64_t resize_ns;
-  if (tb_status* refused = tb_png_resize(data, size, kMaxPixels, 0, &to, dst.get(), kCropBytes, &resize_ns)) return failure(refused);
-  return {TB_OK, "", std::string(dst.get(), dst.get() + kCropBytes), 0};
+  if (vidi_status* refused = vi_png_resize(data, size, kMaxPixels, 0, &to, dst.get(), kCropBytes, &resize_ns)) return failure(refused);
+  return {VIDI_OK, "", std::string(dst.get(), dst.get() + kCropBytes), 0};
 }
 
 }  // namespace

@@ -13,7 +13,7 @@
 
 namespace {
 
-using namespace tb::testing;
+using namespace vidi::image::testing;
 
 double thread_seconds() {
   timespec t;
@@ -22,26 +22,26 @@ double thread_seconds() {
 }
 
 struct Outcome {
-  tb_code code = TB_OK;
+  vidi_code code = VIDI_OK;
   int64_t warnings = 0;
   std::string text;
   uint64_t pixels = 0;  // a hash
 };
 
 Outcome failure(const Status& status) {
-  std::string text = tb_status_message(status.get());
+  std::string text = vidi_status_message(status.get());
   EXPECT_TRUE(presentable(text));
-  return {tb_status_code(status.get()), 0, text, 0};
+  return {vidi_status_code(status.get()), 0, text, 0};
 }
 
 // Probes and decodes a copy of the file that ends where its memory does, into a buffer that does too.
 Outcome decode(const Bytes& file, int eighths, int fill) {
   auto exact = exact_buffer(file.size());
   std::copy(file.begin(), file.end(), exact.get());
-  tb_jpeg_info info;
-  Status probed(tb_jpeg_probe(exact.get(), file.size(), &info));
+  vi_jpeg_info info;
+  Status probed(vi_jpeg_probe(exact.get(), file.size(), &info));
   if (probed != nullptr) return failure(probed);
-  tb_jpeg_limits limits = default_limits();
+  vi_jpeg_limits limits = default_limits();
   EXPECT_GT(info.width, 0);
   EXPECT_GT(info.height, 0);
   EXPECT_GT(info.decoder_bytes, 0);
@@ -50,10 +50,10 @@ Outcome decode(const Bytes& file, int eighths, int fill) {
   if (static_cast<int64_t>(info.width) * info.height > limits.max_pixels) size = stride = 4;  // it must not come to writing
   std::unique_ptr<uint8_t[]> dst(new uint8_t[size]);
   if (fill >= 0) std::memset(dst.get(), fill, size);
-  tb_jpeg_report report;
-  Status decoded(tb_jpeg_decode(exact.get(), file.size(), &limits, eighths, dst.get(), stride, size, &report));
+  vi_jpeg_report report;
+  Status decoded(vi_jpeg_decode(exact.get(), file.size(), &limits, eighths, dst.get(), stride, size, &report));
   if (decoded != nullptr) return failure(decoded);
-  Outcome outcome{TB_OK, report.warnings, report.first_warning, 0};
+  Outcome outcome{VIDI_OK, report.warnings, report.first_warning, 0};
   if (fill >= 0) outcome.pixels = fnv(dst.get(), size);
   return outcome;
 }
@@ -62,31 +62,31 @@ Outcome decode(const Bytes& file, int eighths, int fill) {
 Outcome resize(const Bytes& file, int eighths, int fill) {
   auto exact = exact_buffer(file.size());
   std::copy(file.begin(), file.end(), exact.get());
-  tb_jpeg_limits limits = default_limits();
-  tb_resize to{64, 48, 9, 5, 40, 33, TB_BILINEAR, static_cast<int32_t>(file.size() % 9), {}};
+  vi_jpeg_limits limits = default_limits();
+  vi_resize to{64, 48, 9, 5, 40, 33, VI_BILINEAR, static_cast<int32_t>(file.size() % 9), {}};
   const size_t size = 40 * 33 * 3;
   auto dst = exact_buffer(size, fill);
-  tb_jpeg_report report;
-  Status resized(tb_jpeg_resize(exact.get(), file.size(), &limits, eighths, &to, dst.get(), size, &report));
+  vi_jpeg_report report;
+  Status resized(vi_jpeg_resize(exact.get(), file.size(), &limits, eighths, &to, dst.get(), size, &report));
   if (resized != nullptr) return failure(resized);
-  return {TB_OK, report.warnings, report.first_warning, fnv(dst.get(), size)};
+  return {VIDI_OK, report.warnings, report.first_warning, fnv(dst.get(), size)};
 }
 
 // What is decoded whole is resized too. Not always the other way round: damage below the crop is never seen.
 void expect_resize_agrees(const Outcome& whole, const Outcome& crop) {
-  bool unseen = crop.code == TB_OK && (whole.code == TB_CORRUPT_IMAGE || whole.code == TB_UNSUPPORTED_IMAGE);
+  bool unseen = crop.code == VIDI_OK && (whole.code == VIDI_CORRUPT_IMAGE || whole.code == VIDI_UNSUPPORTED_IMAGE);
   EXPECT_TRUE(whole.code == crop.code || unseen)
       << "decoded: " << whole.code << " " << whole.text << "; resized: " << crop.code << " " << crop.text;
-  EXPECT_LE(crop.code == TB_OK && whole.code == TB_OK ? crop.warnings : 0, whole.warnings);
+  EXPECT_LE(crop.code == VIDI_OK && whole.code == VIDI_OK ? crop.warnings : 0, whole.warnings);
 }
 
-bool is_an_answer(tb_code code) {
+bool is_an_answer(vidi_code code) {
   switch (code) {
-    case TB_OK:
-    case TB_CORRUPT_IMAGE:
-    case TB_UNSUPPORTED_IMAGE:
-    case TB_IMAGE_TOO_LARGE:
-    case TB_IMAGE_TOO_COMPLEX:
+    case VIDI_OK:
+    case VIDI_CORRUPT_IMAGE:
+    case VIDI_UNSUPPORTED_IMAGE:
+    case VIDI_IMAGE_TOO_LARGE:
+    case VIDI_IMAGE_TOO_COMPLEX:
       return true;
     default:
       return false;
@@ -104,7 +104,7 @@ const char* folder_of_shared_data() { return std::getenv("VIDI_SHARED"); }
 
 TEST(Hostile, NoFileOfTheCollectionBreaksTheDecoderOrItsLimits) {
   NEED_SHARED_DATA();
-  std::map<tb_code, int> codes;
+  std::map<vidi_code, int> codes;
   int files = 0, warned = 0;
   double slowest = 0;
   std::string slowest_name;
@@ -128,13 +128,13 @@ TEST(Hostile, NoFileOfTheCollectionBreaksTheDecoderOrItsLimits) {
     }
   }
   EXPECT_GT(files, 1000);
-  EXPECT_GT(codes[TB_OK], 50);
-  EXPECT_GT(codes[TB_CORRUPT_IMAGE], 50);
-  EXPECT_GE(codes[TB_IMAGE_TOO_LARGE], 1);
-  EXPECT_GE(codes[TB_IMAGE_TOO_COMPLEX], 3);
-  std::cout << files << " files: " << codes[TB_OK] << " decoded (" << warned << " with warnings), " << codes[TB_CORRUPT_IMAGE]
-            << " corrupt, " << codes[TB_UNSUPPORTED_IMAGE] << " unsupported, " << codes[TB_IMAGE_TOO_LARGE] << " too large, "
-            << codes[TB_IMAGE_TOO_COMPLEX] << " too complex; slowest " << slowest << " s, " << slowest_name << "\n";
+  EXPECT_GT(codes[VIDI_OK], 50);
+  EXPECT_GT(codes[VIDI_CORRUPT_IMAGE], 50);
+  EXPECT_GE(codes[VIDI_IMAGE_TOO_LARGE], 1);
+  EXPECT_GE(codes[VIDI_IMAGE_TOO_COMPLEX], 3);
+  std::cout << files << " files: " << codes[VIDI_OK] << " decoded (" << warned << " with warnings), " << codes[VIDI_CORRUPT_IMAGE]
+            << " corrupt, " << codes[VIDI_UNSUPPORTED_IMAGE] << " unsupported, " << codes[VIDI_IMAGE_TOO_LARGE] << " too large, "
+            << codes[VIDI_IMAGE_TOO_COMPLEX] << " too complex; slowest " << slowest << " s, " << slowest_name << "\n";
 }
 
 TEST(Hostile, TheBombsAreRefusedForTheRightReason) {
@@ -144,9 +144,9 @@ TEST(Hostile, TheBombsAreRefusedForTheRightReason) {
     EXPECT_TRUE(in) << name;
     return decode(Bytes((std::istreambuf_iterator<char>(in)), {}), 8, -1);
   };
-  EXPECT_EQ(bomb("jpeg_65500x65500_header.jpg").code, TB_IMAGE_TOO_LARGE);
-  for (const char* scans : {"pg100.jpg", "pg1000.jpg", "pg3000.jpg"}) EXPECT_EQ(bomb(scans).code, TB_IMAGE_TOO_COMPLEX) << scans;
-  EXPECT_EQ(bomb("jpg_base.jpg").code, TB_OK);
+  EXPECT_EQ(bomb("jpeg_65500x65500_header.jpg").code, VIDI_IMAGE_TOO_LARGE);
+  for (const char* scans : {"pg100.jpg", "pg1000.jpg", "pg3000.jpg"}) EXPECT_EQ(bomb(scans).code, VIDI_IMAGE_TOO_COMPLEX) << scans;
+  EXPECT_EQ(bomb("jpg_base.jpg").code, VIDI_OK);
 }
 
 class Mutator {
@@ -195,7 +195,7 @@ TEST(Hostile, MutantsOfGoodFilesAreDecodedOrRefusedAndNeverShowOldMemory) {
   std::vector<Bytes> good;
   for (JpegSpec spec : jpeg_kinds()) good.push_back(encode(spec));
   Mutator mutate(20260801);
-  std::map<tb_code, int> codes;
+  std::map<vidi_code, int> codes;
   int warned = 0;
   constexpr int kMutants = 10'000;
   for (int i = 0; i < kMutants; i++) {
@@ -220,13 +220,13 @@ TEST(Hostile, MutantsOfGoodFilesAreDecodedOrRefusedAndNeverShowOldMemory) {
     warned += first.warnings > 0;
   }
   // All kinds of outcome, or the mutants are too tame or too wild.
-  EXPECT_GT(codes[TB_OK], kMutants / 10);
-  EXPECT_GT(codes[TB_CORRUPT_IMAGE], kMutants / 10);
-  EXPECT_GT(codes[TB_UNSUPPORTED_IMAGE], 5);
+  EXPECT_GT(codes[VIDI_OK], kMutants / 10);
+  EXPECT_GT(codes[VIDI_CORRUPT_IMAGE], kMutants / 10);
+  EXPECT_GT(codes[VIDI_UNSUPPORTED_IMAGE], 5);
   EXPECT_GT(warned, kMutants / 20);
-  std::cout << kMutants << " mutants: " << codes[TB_OK] << " decoded (" << warned << " with warnings), " << codes[TB_CORRUPT_IMAGE]
-            << " corrupt, " << codes[TB_UNSUPPORTED_IMAGE] << " unsupported, " << codes[TB_IMAGE_TOO_LARGE] << " too large, "
-            << codes[TB_IMAGE_TOO_COMPLEX] << " too complex\n";
+  std::cout << kMutants << " mutants: " << codes[VIDI_OK] << " decoded (" << warned << " with warnings), " << codes[VIDI_CORRUPT_IMAGE]
+            << " corrupt, " << codes[VIDI_UNSUPPORTED_IMAGE] << " unsupported, " << codes[VIDI_IMAGE_TOO_LARGE] << " too large, "
+            << codes[VIDI_IMAGE_TOO_COMPLEX] << " too complex\n";
 }
 
 }  // namespace

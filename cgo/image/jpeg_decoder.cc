@@ -6,7 +6,7 @@
 // After jpeglib.h, whose types it uses.
 #include <jerror.h>
 
-namespace tb {
+namespace vidi::image {
 namespace {
 
 JpegDecoder* decoder_of(j_common_ptr cinfo) { return static_cast<JpegDecoder*>(cinfo->client_data); }
@@ -19,7 +19,7 @@ int64_t thread_cpu_ns() {
 
 constexpr char kEndsEarly[] = "the data ends before the picture does";
 
-tb_code code_of(int message_code) {
+vidi_code code_of(int message_code) {
   switch (message_code) {
     case JERR_SOF_UNSUPPORTED:
     case JERR_BAD_PRECISION:
@@ -30,24 +30,24 @@ tb_code code_of(int message_code) {
     case JERR_CCIR601_NOTIMPL:
     case JERR_FRACT_SAMPLE_NOTIMPL:
     case JERR_COMPONENT_COUNT:
-      return TB_UNSUPPORTED_IMAGE;
+      return VIDI_UNSUPPORTED_IMAGE;
     case JERR_IMAGE_TOO_BIG:
     case JERR_WIDTH_OVERFLOW:
-      return TB_IMAGE_TOO_LARGE;
+      return VIDI_IMAGE_TOO_LARGE;
     case JERR_NO_BACKING_STORE:  // the cap on decoder memory: libjpeg would now go on in a file, and has none
-      return TB_IMAGE_TOO_COMPLEX;
+      return VIDI_IMAGE_TOO_COMPLEX;
     case JERR_OUT_OF_MEMORY:
-      return TB_OUT_OF_MEMORY;
+      return VIDI_OUT_OF_MEMORY;
     default:
-      return TB_CORRUPT_IMAGE;
+      return VIDI_CORRUPT_IMAGE;
   }
 }
 
 [[noreturn]] void on_error_exit(j_common_ptr cinfo) {
   char text[JMSG_LENGTH_MAX];
   cinfo->err->format_message(cinfo, text);
-  tb_code code = code_of(cinfo->err->msg_code);
-  if (code == TB_IMAGE_TOO_COMPLEX) std::snprintf(text, sizeof(text), "decoding would need more memory than allowed");
+  vidi_code code = code_of(cinfo->err->msg_code);
+  if (code == VIDI_IMAGE_TOO_COMPLEX) std::snprintf(text, sizeof(text), "decoding would need more memory than allowed");
   give_up(decoder_of(cinfo), code, text);
 }
 
@@ -67,7 +67,7 @@ void on_message(j_common_ptr common, int level) {
   // A restart is no end, where the file has restarts at all.
   if (code == JWRN_HIT_MARKER || code == JWRN_MUST_RESYNC)
     d->lacks_data |= d->cinfo.restart_interval == 0 || !is_restart(d->cinfo.unread_marker);
-  if (d->ran_out && (!d->in_scans || d->lacks_data || d->cinfo.arith_code)) give_up(d, TB_CORRUPT_IMAGE, kEndsEarly);
+  if (d->ran_out && (!d->in_scans || d->lacks_data || d->cinfo.arith_code)) give_up(d, VIDI_CORRUPT_IMAGE, kEndsEarly);
   char text[JMSG_LENGTH_MAX] = "";
   if (d->report.warnings == 0) common->err->format_message(common, text);  // damaged data may warn many times in each block
   warn(d, text);
@@ -80,7 +80,7 @@ void on_progress(j_common_ptr common) {
   auto* cinfo = reinterpret_cast<j_decompress_ptr>(common);
   int64_t pixels = static_cast<int64_t>(cinfo->image_width) * cinfo->image_height;
   if (d->limits.max_scan_pixels > 0 && cinfo->input_scan_number > d->limits.max_scan_pixels / pixels)
-    give_up(d, TB_IMAGE_TOO_COMPLEX, "the picture is stored in too many scans");
+    give_up(d, VIDI_IMAGE_TOO_COMPLEX, "the picture is stored in too many scans");
   if (!d->ran_out) d->taken = position(*d);
   check_time(d, static_cast<int64_t>(cinfo->image_width) * DCTSIZE);
 }
@@ -93,7 +93,7 @@ inline int multiply_unit(int a, int b) {
 
 }  // namespace
 
-void give_up(JpegDecoder* d, tb_code code, const char* message) {
+void give_up(JpegDecoder* d, vidi_code code, const char* message) {
   d->code = code;
   std::snprintf(d->message, sizeof(d->message), "%s", message);
   longjmp(d->on_error, 1);
@@ -109,14 +109,14 @@ void start(JpegDecoder* d, const uint8_t* data, size_t size) {
   jpeg_mem_src(&d->cinfo, data, size);
   jpeg_read_header(&d->cinfo, TRUE);
   int64_t pixels = static_cast<int64_t>(d->cinfo.image_width) * d->cinfo.image_height;
-  if (pixels == 0) give_up(d, TB_CORRUPT_IMAGE, "the picture has no pixels");
+  if (pixels == 0) give_up(d, VIDI_CORRUPT_IMAGE, "the picture has no pixels");
   if (d->limits.max_pixels > 0 && pixels > d->limits.max_pixels) {
     char text[96];
     std::snprintf(text, sizeof(text), "%u × %u pixels", d->cinfo.image_width, d->cinfo.image_height);
-    give_up(d, TB_IMAGE_TOO_LARGE, text);
+    give_up(d, VIDI_IMAGE_TOO_LARGE, text);
   }
   int n = d->cinfo.num_components;
-  if (n != 1 && n != 3 && n != 4) give_up(d, TB_UNSUPPORTED_IMAGE, "a JPEG has 1, 3 or 4 colour components");
+  if (n != 1 && n != 3 && n != 4) give_up(d, VIDI_UNSUPPORTED_IMAGE, "a JPEG has 1, 3 or 4 colour components");
   d->in_scans = true;
 }
 
@@ -136,7 +136,7 @@ void require_all_rows(JpegDecoder* d) {
   size_t padding = d->size;
   const uint8_t last = d->data[d->size - 1];
   while (last != 0xFF && padding > 0 && d->data[padding - 1] == last) padding--;  // 0xFF repeated is never picture data
-  if (!whole || d->taken > padding + kReadAhead) give_up(d, TB_CORRUPT_IMAGE, kEndsEarly);
+  if (!whole || d->taken > padding + kReadAhead) give_up(d, VIDI_CORRUPT_IMAGE, kEndsEarly);
   warn(d, "the end marker is missing");
 }
 
@@ -156,10 +156,10 @@ void check_time(JpegDecoder* d, int64_t pixels) {
   d->unclocked += pixels;
   if (d->deadline_ns == 0 || d->unclocked < kBetween) return;
   d->unclocked = 0;
-  if (thread_cpu_ns() > d->deadline_ns) give_up(d, TB_IMAGE_TOO_COMPLEX, "decoding takes longer than allowed");
+  if (thread_cpu_ns() > d->deadline_ns) give_up(d, VIDI_IMAGE_TOO_COMPLEX, "decoding takes longer than allowed");
 }
 
-void prepare(JpegDecoder* d, const tb_jpeg_limits& limits) {
+void prepare(JpegDecoder* d, const vi_jpeg_limits& limits) {
   std::memset(d, 0, sizeof(*d));
   d->limits = limits;
   constexpr int64_t kForEver = INT64_MAX / 4 / 1'000'000;
@@ -183,4 +183,4 @@ void cmyk_to_rgb(uint8_t* row, uint32_t width) {
   }
 }
 
-}  // namespace tb
+}  // namespace vidi::image

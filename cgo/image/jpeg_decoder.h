@@ -10,9 +10,9 @@
 // jpeglib.h needs FILE and size_t to be declared before it.
 #include <jpeglib.h>
 
-#include "shim.h"
+#include "image.h"
 
-namespace tb {
+namespace vidi::image {
 
 // One decompression and everything its callbacks need. libjpeg hands the callbacks a j_common_ptr or j_decompress_ptr;
 // client_data leads back here.
@@ -21,7 +21,7 @@ struct JpegDecoder {
   jpeg_error_mgr errors;
   jpeg_progress_mgr progress;
   jmp_buf on_error;
-  tb_jpeg_limits limits;
+  vi_jpeg_limits limits;
   int64_t deadline_ns;  // of this thread's CPU clock; 0 for none
   int64_t unclocked;    // pixels of progress since the clock was read
   const uint8_t* data;  // the whole file
@@ -30,17 +30,17 @@ struct JpegDecoder {
   bool in_scans;    // the header is read, and so is where the picture's data begins
   bool ran_out;     // the file ended without an end marker
   bool lacks_data;  // a scan ended before its rows did, at a marker that is no restart
-  tb_code code;
+  vidi_code code;
   char message[JMSG_LENGTH_MAX + 64];
-  tb_jpeg_report report;
+  vi_jpeg_report report;
 };
 
 // Fills d, without calling libjpeg. Once it was called, jpeg_destroy_decompress must be, also after an error; twice does no harm.
-void prepare(JpegDecoder* d, const tb_jpeg_limits& limits);
+void prepare(JpegDecoder* d, const vi_jpeg_limits& limits);
 
 // These jump to d->on_error when something is wrong.
 
-[[noreturn]] void give_up(JpegDecoder* d, tb_code code, const char* message);
+[[noreturn]] void give_up(JpegDecoder* d, vidi_code code, const char* message);
 // Reads the header and holds it against the limits.
 void start(JpegDecoder* d, const uint8_t* data, size_t size);
 // After start: the size of the output, and a decoding into RGBX, or into CMYK, as Pillow's settings have it.
@@ -56,4 +56,4 @@ size_t position(const JpegDecoder& d);
 // Adobe's inverted CMYK to RGB in place, with Pillow's "CMYK;I" unpacking and cmyk2rgb (libImaging/Convert.c).
 void cmyk_to_rgb(uint8_t* row, uint32_t width);
 
-}  // namespace tb
+}  // namespace vidi::image

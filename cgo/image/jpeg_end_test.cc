@@ -7,18 +7,18 @@
 
 namespace {
 
-using namespace tb::testing;
-using tb::testing::Bytes;
+using namespace vidi::image::testing;
+using vidi::image::testing::Bytes;
 
 struct Outcome {
-  tb_code code;
+  vidi_code code;
   std::string message, warning;
   Bytes samples;
 };
 
-Outcome outcome(tb_status* raw, const tb_jpeg_report& report, const uint8_t* samples, size_t size) {
+Outcome outcome(vidi_status* raw, const vi_jpeg_report& report, const uint8_t* samples, size_t size) {
   Status status(raw);
-  Outcome o{tb_status_code(raw), tb_status_message(raw), report.first_warning, {}};
+  Outcome o{vidi_status_code(raw), vidi_status_message(raw), report.first_warning, {}};
   if (raw == nullptr) o.samples.assign(samples, samples + size);
   return o;
 }
@@ -27,22 +27,22 @@ constexpr int kWidth = 96, kHeight = 400;
 
 Outcome decoded(const Bytes& jpeg) {
   Pixels p = blank(kWidth, kHeight);
-  tb_jpeg_limits limits{};
-  tb_jpeg_report report{};
-  tb_status* status = tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, p.pixels.get(), p.stride, p.bytes, &report);
+  vi_jpeg_limits limits{};
+  vi_jpeg_report report{};
+  vidi_status* status = vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, p.pixels.get(), p.stride, p.bytes, &report);
   return outcome(status, report, p.pixels.get(), p.bytes);
 }
 
 // A crop at `top` of the picture at full size: at 0 nearly all rows lie below it, at 368 none do.
 Outcome streamed(const Bytes& jpeg, int64_t top) {
-  tb_resize to = whole(kWidth, kHeight, TB_BILINEAR);
+  vi_resize to = whole(kWidth, kHeight, VI_BILINEAR);
   to.crop_y = top;
   to.crop_height = 32;
   size_t size = kWidth * 32 * 3;
   auto dst = exact_buffer(size);
-  tb_jpeg_limits limits{};
-  tb_jpeg_report report{};
-  tb_status* status = tb_jpeg_resize(jpeg.data(), jpeg.size(), &limits, 8, &to, dst.get(), size, &report);
+  vi_jpeg_limits limits{};
+  vi_jpeg_report report{};
+  vidi_status* status = vi_jpeg_resize(jpeg.data(), jpeg.size(), &limits, 8, &to, dst.get(), size, &report);
   return outcome(status, report, dst.get(), size);
 }
 
@@ -110,9 +110,9 @@ TEST_P(JpegEnd, IsMissingAndSoAreRows) {
     for (const Bytes& tail : {Bytes(), Bytes(20000, 0), Bytes(20000, 0xFF)}) {
       if (!tail.empty() && size + 60 > scans) continue;  // within what libjpeg reads ahead
       Bytes file = with_tail(jpeg, size, tail);
-      EXPECT_EQ(decoded(file).code, TB_CORRUPT_IMAGE) << size << " of " << scans << ", tail of " << tail.size();
+      EXPECT_EQ(decoded(file).code, VIDI_CORRUPT_IMAGE) << size << " of " << scans << ", tail of " << tail.size();
       for (int64_t top : {0, 200, 368})
-        EXPECT_EQ(streamed(file, top).code, TB_CORRUPT_IMAGE)
+        EXPECT_EQ(streamed(file, top).code, VIDI_CORRUPT_IMAGE)
             << size << " of " << scans << ", tail of " << tail.size() << ", crop at " << top;
     }
 }
@@ -120,7 +120,7 @@ TEST_P(JpegEnd, IsMissingAndSoAreRows) {
 // Where one picture breaks off and other data follows, what looks like a marker ends the scan: rows are missing.
 TEST_P(JpegEnd, IsMissingAndAnotherMarkerEndsTheData) {
   for (const Bytes& tail : {Bytes{0xFF, 0xD8, 0xFF, 0xE0, 0, 4, 0, 0}, Bytes{0xFF, 0xFE, 0, 4, 65, 66}})
-    for (int64_t top : {0, 200, 368}) EXPECT_EQ(streamed(with_tail(jpeg, scans / 2, tail), top).code, TB_CORRUPT_IMAGE) << top;
+    for (int64_t top : {0, 200, 368}) EXPECT_EQ(streamed(with_tail(jpeg, scans / 2, tail), top).code, VIDI_CORRUPT_IMAGE) << top;
 }
 
 // An arithmetic decoder reads zeros past the end, and has to: nobody can tell whether rows are missing.
@@ -132,8 +132,8 @@ TEST(JpegEndArithmetic, IsMissing) {
     spec.height = kHeight;
     Bytes jpeg = encode(spec);
     jpeg.resize(jpeg.size() - 2);
-    EXPECT_EQ(decoded(jpeg).code, TB_CORRUPT_IMAGE);
-    EXPECT_EQ(streamed(jpeg, 0).code, TB_CORRUPT_IMAGE);
+    EXPECT_EQ(decoded(jpeg).code, VIDI_CORRUPT_IMAGE);
+    EXPECT_EQ(streamed(jpeg, 0).code, VIDI_CORRUPT_IMAGE);
   }
 }
 
@@ -146,7 +146,7 @@ TEST(JpegEndProgressive, IsMissingAndSoAreScans) {
   int scans = 0;
   for (size_t at = find_marker(jpeg, 0xDA) + 2; at + 1 < jpeg.size(); at++) {
     if (jpeg[at] != 0xFF || jpeg[at + 1] != 0xDA) continue;
-    EXPECT_EQ(streamed(with_tail(jpeg, at, {}), 200).code, TB_CORRUPT_IMAGE) << "cut at " << at;
+    EXPECT_EQ(streamed(with_tail(jpeg, at, {}), 200).code, VIDI_CORRUPT_IMAGE) << "cut at " << at;
     scans++;
   }
   EXPECT_GT(scans, 3);

@@ -9,8 +9,8 @@
 
 namespace {
 
-using namespace tb::testing;
-using tb::testing::Bytes;
+using namespace vidi::image::testing;
+using vidi::image::testing::Bytes;
 
 constexpr int kFilesPerKind = 150, kFilesPerDay = 3;
 
@@ -53,11 +53,11 @@ Case case_of(int n, int kind, std::mt19937* random) {
 }
 
 // A crop that lies far down in the stored picture, as wide as a strip or as the whole, or the usual one in the middle.
-tb_resize crop_of(int64_t width, int64_t height, int orientation, int attempt, std::mt19937* random) {
+vi_resize crop_of(int64_t width, int64_t height, int orientation, int attempt, std::mt19937* random) {
   bool swapped = orientation >= 5;
   int64_t w = swapped ? height : width, h = swapped ? width : height;
   int64_t size = 24 + static_cast<int64_t>((*random)() % 233);
-  tb_resize to = whole(w < h ? size : size * w / h, w < h ? size * h / w : size, attempt % 2 ? TB_BILINEAR : TB_BICUBIC);
+  vi_resize to = whole(w < h ? size : size * w / h, w < h ? size * h / w : size, attempt % 2 ? VI_BILINEAR : VI_BICUBIC);
   to.orientation = orientation;
   int64_t crop = std::max<int64_t>(size * 7 / 8, 1);
   to.crop_width = to.crop_height = crop;
@@ -76,12 +76,12 @@ tb_resize crop_of(int64_t width, int64_t height, int orientation, int attempt, s
   return to;
 }
 
-Bytes streamed(const Bytes& jpeg, const tb_resize& to, int eighths) {
+Bytes streamed(const Bytes& jpeg, const vi_resize& to, int eighths) {
   size_t size = static_cast<size_t>(to.crop_width * to.crop_height * 3);
   auto dst = exact_buffer(size);
-  tb_jpeg_limits limits{};
-  tb_jpeg_report report{};
-  EXPECT_OK(tb_jpeg_resize(jpeg.data(), jpeg.size(), &limits, eighths, &to, dst.get(), size, &report));
+  vi_jpeg_limits limits{};
+  vi_jpeg_report report{};
+  EXPECT_OK(vi_jpeg_resize(jpeg.data(), jpeg.size(), &limits, eighths, &to, dst.get(), size, &report));
   EXPECT_EQ(report.warnings, 0);
   return Bytes(dst.get(), dst.get() + size);
 }
@@ -105,11 +105,11 @@ TEST_P(JpegLarge, IsTheSameAsDecodingTheWhole) {
     spec.height = c.height;
     Bytes jpeg = encode(spec);
     Pixels stored = blank((c.width * c.eighths + 7) / 8, (c.height * c.eighths + 7) / 8);
-    tb_jpeg_limits limits{};
-    tb_jpeg_report report{};
-    ASSERT_OK(tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, c.eighths, stored.pixels.get(), stored.stride, stored.bytes, &report));
+    vi_jpeg_limits limits{};
+    vi_jpeg_report report{};
+    ASSERT_OK(vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, c.eighths, stored.pixels.get(), stored.stride, stored.bytes, &report));
     for (int attempt = 0; attempt < 3; attempt++) {
-      tb_resize to = crop_of(c.width, c.height, 1 + (n + attempt * 3) % 8, attempt, &random);
+      vi_resize to = crop_of(c.width, c.height, 1 + (n + attempt * 3) % 8, attempt, &random);
       Bytes got = streamed(jpeg, to, c.eighths);
       to.box = {0, 0, c.width * c.eighths / 8.0, c.height * c.eighths / 8.0};
       Bytes want = resized(stored, to);

@@ -6,27 +6,27 @@
 
 namespace {
 
-using namespace tb::testing;
+using namespace vidi::image::testing;
 
-tb_jpeg_report last_report;
+vi_jpeg_report last_report;
 
-tb_status* probe(const Bytes& jpeg) {
-  tb_jpeg_info info;
-  return tb_jpeg_probe(jpeg.data(), jpeg.size(), &info);
+vidi_status* probe(const Bytes& jpeg) {
+  vi_jpeg_info info;
+  return vi_jpeg_probe(jpeg.data(), jpeg.size(), &info);
 }
 
 // Decodes into a buffer that has room for width × height, whatever the file says.
-tb_status* decode(const Bytes& jpeg, int width, int height, const tb_jpeg_limits& limits = {}) {
+vidi_status* decode(const Bytes& jpeg, int width, int height, const vi_jpeg_limits& limits = {}) {
   auto exact = exact_buffer(jpeg.size());  // reading past the file is an error too
   std::memcpy(exact.get(), jpeg.data(), jpeg.size());
   size_t stride = static_cast<size_t>(width) * 4, size = stride * height;
   std::unique_ptr<uint8_t[]> dst(new uint8_t[size]);
-  return tb_jpeg_decode(exact.get(), jpeg.size(), &limits, 8, dst.get(), stride, size, &last_report);
+  return vi_jpeg_decode(exact.get(), jpeg.size(), &limits, 8, dst.get(), stride, size, &last_report);
 }
 
-tb_status* decode(const Bytes& jpeg) {
-  tb_jpeg_info info{};
-  Status status(tb_jpeg_probe(jpeg.data(), jpeg.size(), &info));
+vidi_status* decode(const Bytes& jpeg) {
+  vi_jpeg_info info{};
+  Status status(vi_jpeg_probe(jpeg.data(), jpeg.size(), &info));
   return status ? status.release() : decode(jpeg, info.width, info.height);
 }
 
@@ -34,28 +34,28 @@ tb_status* decode(const Bytes& jpeg) {
 
 TEST(JpegDamage, AnEmptyFile) {
   uint8_t nothing = 0, dst[4];
-  tb_jpeg_info info;
-  tb_jpeg_limits limits{};
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "empty", tb_jpeg_probe(&nothing, 0, &info));
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "empty", tb_jpeg_decode(&nothing, 0, &limits, 8, dst, 4, 4, &last_report));
+  vi_jpeg_info info;
+  vi_jpeg_limits limits{};
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "empty", vi_jpeg_probe(&nothing, 0, &info));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "empty", vi_jpeg_decode(&nothing, 0, &limits, 8, dst, 4, 4, &last_report));
 }
 
 TEST(JpegDamage, SomethingElseThanAJpeg) {
   const Bytes png = {0x89, 'P', 'N', 'G', 13, 10, 26, 10, 0, 0, 0, 13};
   const Bytes text = {'<', 'h', 't', 'm', 'l', '>'};
   for (const Bytes& file : {png, text, Bytes{0}, Bytes(1000, 0), Bytes(1000, 0xFF)}) {
-    EXPECT_FAILS(TB_CORRUPT_IMAGE, "", probe(file));
-    EXPECT_FAILS(TB_CORRUPT_IMAGE, "", decode(file, 8, 8));
+    EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "", probe(file));
+    EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "", decode(file, 8, 8));
   }
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "Not a JPEG file", probe(text));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "Not a JPEG file", probe(text));
 }
 
 TEST(JpegDamage, MarkersWithoutAPicture) {
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "ends before", probe({0xFF, 0xD8}));
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "JPEG datastream contains no image", probe({0xFF, 0xD8, 0xFF, 0xD9}));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "ends before", probe({0xFF, 0xD8}));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "JPEG datastream contains no image", probe({0xFF, 0xD8, 0xFF, 0xD9}));
   Bytes sos_first = encode({});
   sos_first[find_frame_header(sos_first) + 1] = 0xFE;  // the frame header becomes a comment
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "SOS before SOF", probe(sos_first));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "SOS before SOF", probe(sos_first));
 }
 
 TEST(JpegDamage, AFileThatEndsEarlyAnywhere) {
@@ -64,7 +64,7 @@ TEST(JpegDamage, AFileThatEndsEarlyAnywhere) {
     Bytes jpeg = encode(spec);
     for (int percent = 0; percent < 100; percent++) {
       Bytes part(jpeg.begin(), jpeg.begin() + 1 + static_cast<int64_t>(jpeg.size() - 2) * percent / 100);
-      EXPECT_FAILS(TB_CORRUPT_IMAGE, "", decode(part, spec.width, spec.height)) << kind << " cut at " << percent << " %";
+      EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "", decode(part, spec.width, spec.height)) << kind << " cut at " << percent << " %";
     }
   }
 }
@@ -77,7 +77,7 @@ TEST(JpegDamage, DamageInTheMiddleIsReportedAsThePlainLibraryTellsIt) {
     damaged[at] ^= 0xFF;
     Status status(decode(damaged));
     if (status != nullptr) {  // a marker that cannot be passed over
-      EXPECT_EQ(tb_status_code(status.get()), TB_CORRUPT_IMAGE);
+      EXPECT_EQ(vidi_status_code(status.get()), VIDI_CORRUPT_IMAGE);
       continue;
     }
     std::vector<std::string> warnings = decode_plainly(damaged, JCS_RGB).warnings;
@@ -98,20 +98,21 @@ TEST(JpegDamage, TheReportSaysNothingOfAnEarlierPicture) {
   EXPECT_EQ(last_report.warnings, 0);
   EXPECT_STREQ(last_report.first_warning, "");
   last_report.warnings = 7;
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "", decode(Bytes(jpeg.begin(), jpeg.end() - 40), 48, 40));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "", decode(Bytes(jpeg.begin(), jpeg.end() - 40), 48, 40));
   EXPECT_EQ(last_report.warnings, 0);
 }
 
 TEST(JpegDamage, ASideOfZeroPixels) {
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "", probe(with_size(encode({}), 0, 40)));
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "", probe(with_size(encode({}), 48, 0)));  // the height may follow in a DNL marker; libjpeg has none of it
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "", probe(with_size(encode({}), 0, 40)));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "",
+               probe(with_size(encode({}), 48, 0)));  // the height may follow in a DNL marker; libjpeg has none of it
 }
 
 TEST(JpegDamage, ASegmentLongerThanTheFile) {
   Bytes jpeg = encode({});
   size_t tables = find_marker(jpeg, 0xDB);
   jpeg[tables + 2] = jpeg[tables + 3] = 0xFF;
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "", decode(jpeg, 48, 40));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "", decode(jpeg, 48, 40));
 }
 
 // What libjpeg does not decode.
@@ -122,13 +123,13 @@ TEST(JpegUnsupported, KindsOfFramesAndSamples) {
   for (int sof : {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}) {  // lossless, differential, and both with arithmetic coding
     Bytes other = jpeg;
     other[frame + 1] = static_cast<uint8_t>(sof);
-    EXPECT_FAILS(TB_UNSUPPORTED_IMAGE, "", probe(other)) << std::hex << sof;
-    EXPECT_FAILS(TB_UNSUPPORTED_IMAGE, "", decode(other, 48, 40)) << std::hex << sof;
+    EXPECT_FAILS(VIDI_UNSUPPORTED_IMAGE, "", probe(other)) << std::hex << sof;
+    EXPECT_FAILS(VIDI_UNSUPPORTED_IMAGE, "", decode(other, 48, 40)) << std::hex << sof;
   }
   for (int bits : {1, 9, 12, 16}) {
     Bytes deep = jpeg;
     deep[frame + 4] = static_cast<uint8_t>(bits);
-    EXPECT_FAILS(TB_UNSUPPORTED_IMAGE, "precision", decode(deep, 48, 40)) << bits;
+    EXPECT_FAILS(VIDI_UNSUPPORTED_IMAGE, "precision", decode(deep, 48, 40)) << bits;
   }
 }
 
@@ -142,8 +143,8 @@ TEST(JpegUnsupported, TwoColourComponents) {
   jpeg[scan + 4] = 2;  // … and in the scan
   jpeg.erase(jpeg.begin() + scan + 9, jpeg.begin() + scan + 11);
   jpeg[scan + 3] -= 2;
-  EXPECT_FAILS(TB_UNSUPPORTED_IMAGE, "1, 3 or 4 colour components", probe(jpeg));
-  EXPECT_FAILS(TB_UNSUPPORTED_IMAGE, "1, 3 or 4 colour components", decode(jpeg, 48, 40));
+  EXPECT_FAILS(VIDI_UNSUPPORTED_IMAGE, "1, 3 or 4 colour components", probe(jpeg));
+  EXPECT_FAILS(VIDI_UNSUPPORTED_IMAGE, "1, 3 or 4 colour components", decode(jpeg, 48, 40));
 }
 
 TEST(JpegUnsupported, SamplingThatIsNoWholeRatio) {
@@ -151,7 +152,7 @@ TEST(JpegUnsupported, SamplingThatIsNoWholeRatio) {
   size_t frame = find_frame_header(jpeg);
   jpeg[frame + 11] = 0x31;  // 3 × 1 …
   jpeg[frame + 14] = 0x21;  // … beside 2 × 1
-  EXPECT_FAILS(TB_UNSUPPORTED_IMAGE, "", decode(jpeg, 48, 40));
+  EXPECT_FAILS(VIDI_UNSUPPORTED_IMAGE, "", decode(jpeg, 48, 40));
 }
 
 // What asks for too much.
@@ -159,21 +160,21 @@ TEST(JpegUnsupported, SamplingThatIsNoWholeRatio) {
 TEST(JpegLimits, Pixels) {
   JpegSpec spec = jpeg_kind("YCbCr420");
   Bytes jpeg = encode(spec);
-  tb_jpeg_limits limits{};
+  vi_jpeg_limits limits{};
   limits.max_pixels = spec.width * spec.height;
   EXPECT_OK(decode(jpeg, spec.width, spec.height, limits));
   limits.max_pixels--;
-  EXPECT_FAILS(TB_IMAGE_TOO_LARGE, "48 × 40 pixels", decode(jpeg, spec.width, spec.height, limits));
+  EXPECT_FAILS(VIDI_IMAGE_TOO_LARGE, "48 × 40 pixels", decode(jpeg, spec.width, spec.height, limits));
 }
 
 TEST(JpegLimits, AHugeHeaderIsRefusedBeforeAnyMemoryIsTaken) {
   Bytes jpeg = with_size(encode({}), 65500, 65500);
-  tb_jpeg_info info;
-  ASSERT_OK(tb_jpeg_probe(jpeg.data(), jpeg.size(), &info));
+  vi_jpeg_info info;
+  ASSERT_OK(vi_jpeg_probe(jpeg.data(), jpeg.size(), &info));
   EXPECT_EQ(info.width, 65500);
   EXPECT_EQ(info.height, 65500);
-  EXPECT_FAILS(TB_IMAGE_TOO_LARGE, "65500 × 65500 pixels", decode(jpeg, 1, 1, default_limits()));
-  EXPECT_FAILS(TB_IMAGE_TOO_LARGE, "", probe(with_size(encode({}), 65535, 1)));  // over libjpeg's own limit
+  EXPECT_FAILS(VIDI_IMAGE_TOO_LARGE, "65500 × 65500 pixels", decode(jpeg, 1, 1, default_limits()));
+  EXPECT_FAILS(VIDI_IMAGE_TOO_LARGE, "", probe(with_size(encode({}), 65535, 1)));  // over libjpeg's own limit
 }
 
 TEST(JpegLimits, ScansTimesPixels) {
@@ -182,25 +183,25 @@ TEST(JpegLimits, ScansTimesPixels) {
   int scans = 0;
   for (size_t i = 0; i + 1 < jpeg.size(); i++) scans += jpeg[i] == 0xFF && jpeg[i + 1] == 0xDA;
   ASSERT_GT(scans, 5);
-  tb_jpeg_limits limits{};
+  vi_jpeg_limits limits{};
   limits.max_scan_pixels = static_cast<int64_t>(scans) * spec.width * spec.height;
   EXPECT_OK(decode(jpeg, spec.width, spec.height, limits));
   limits.max_scan_pixels--;
-  EXPECT_FAILS(TB_IMAGE_TOO_COMPLEX, "too many scans", decode(jpeg, spec.width, spec.height, limits));
+  EXPECT_FAILS(VIDI_IMAGE_TOO_COMPLEX, "too many scans", decode(jpeg, spec.width, spec.height, limits));
   limits.max_scan_pixels = 1;
-  EXPECT_FAILS(TB_IMAGE_TOO_COMPLEX, "too many scans", decode(jpeg, spec.width, spec.height, limits));
-  EXPECT_FAILS(TB_IMAGE_TOO_COMPLEX, "too many scans", decode(encode({}), 48, 40, limits));  // one scan is one too many here
+  EXPECT_FAILS(VIDI_IMAGE_TOO_COMPLEX, "too many scans", decode(jpeg, spec.width, spec.height, limits));
+  EXPECT_FAILS(VIDI_IMAGE_TOO_COMPLEX, "too many scans", decode(encode({}), 48, 40, limits));  // one scan is one too many here
 }
 
 TEST(JpegLimits, DecoderMemory) {
   JpegSpec spec = jpeg_kind("Progressive444");
   spec.width = spec.height = 600;
   Bytes jpeg = encode(spec);
-  tb_jpeg_limits limits{};
+  vi_jpeg_limits limits{};
   limits.max_decoder_bytes = 1 << 20;  // 600 × 600 × 3 coefficients of 2 bytes are twice that
-  EXPECT_FAILS(TB_IMAGE_TOO_COMPLEX, "more memory than allowed", decode(jpeg, 600, 600, limits));
+  EXPECT_FAILS(VIDI_IMAGE_TOO_COMPLEX, "more memory than allowed", decode(jpeg, 600, 600, limits));
   limits.max_decoder_bytes = 1;
-  EXPECT_FAILS(TB_IMAGE_TOO_COMPLEX, "more memory than allowed", decode(jpeg, 600, 600, limits));
+  EXPECT_FAILS(VIDI_IMAGE_TOO_COMPLEX, "more memory than allowed", decode(jpeg, 600, 600, limits));
   limits.max_decoder_bytes = 8 << 20;
   EXPECT_OK(decode(jpeg, 600, 600, limits));
 }
@@ -215,15 +216,15 @@ TEST(JpegLimits, CpuTime) {
   const Bytes scan(jpeg.begin() + static_cast<int64_t>(last) - 2, jpeg.end() - 2);
   jpeg.resize(jpeg.size() - 2);
   for (int i = 0; i < 300; i++) jpeg.insert(jpeg.end(), scan.begin(), scan.end());
-  tb_jpeg_limits limits{};
+  vi_jpeg_limits limits{};
   limits.max_cpu_ms = 40;
   std::clock_t start = std::clock();
-  EXPECT_FAILS(TB_IMAGE_TOO_COMPLEX, "takes longer than allowed", decode(jpeg, 1000, 1000, limits));
+  EXPECT_FAILS(VIDI_IMAGE_TOO_COMPLEX, "takes longer than allowed", decode(jpeg, 1000, 1000, limits));
   EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 0.5);
 }
 
 TEST(JpegLimits, TheLargestNumbersAreNoLimits) {
-  tb_jpeg_limits limits{INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
+  vi_jpeg_limits limits{INT64_MAX, INT64_MAX, INT64_MAX, INT64_MAX};
   EXPECT_OK(decode(encode(jpeg_kind("Progressive420")), 48, 40, limits));
 }
 

@@ -4,13 +4,13 @@
 #include <ctime>
 #include <vector>
 
+#include "guarded.h"
 #include "jpeg_decoder.h"
 #include "resampler.h"
-#include "status.h"
 
 namespace {
 
-using tb::JpegDecoder;
+using vidi::image::JpegDecoder;
 
 // So many columns on either side of the crop are decoded too, and rows above it: smooth chroma upsampling looks at neighbours,
 // and at the edge of what is decoded it has none. libjpeg widens the columns to whole blocks.
@@ -25,7 +25,7 @@ constexpr int64_t kBatchBytes = 64 << 10;
 // What of the scaled picture is needed, and where it goes.
 struct Window {
   int64_t top, bottom, left, right;
-  tb::Resampler* resampler;
+  vidi::image::Resampler* resampler;
   int batch;  // rows
   uint8_t* rows[kMostRows];
 };
@@ -88,8 +88,8 @@ void skip_to(JpegDecoder* d, int64_t row) {
   int64_t step = std::max<int64_t>((1 << 20) / (pixels_per_row * imcu), 1) * imcu;
   while (c.output_scanline < row) {
     auto rows = static_cast<JDIMENSION>(std::min<int64_t>(row - c.output_scanline, step));
-    if (jpeg_skip_scanlines(&d->cinfo, rows) == 0) tb::give_up(d, TB_CORRUPT_IMAGE, "the data ends before the picture does");
-    tb::check_time(d, rows * pixels_per_row);
+    if (jpeg_skip_scanlines(&d->cinfo, rows) == 0) vidi::image::give_up(d, VIDI_CORRUPT_IMAGE, "the data ends before the picture does");
+    vidi::image::check_time(d, rows * pixels_per_row);
   }
 }
 
@@ -115,20 +115,20 @@ void read_on(JpegDecoder* d, const Window& w) {
   jpeg_decompress_struct* cinfo = &d->cinfo;
   while (cinfo->output_scanline < cinfo->output_height)
     jpeg_read_scanlines(cinfo, const_cast<JSAMPARRAY>(w.rows), static_cast<JDIMENSION>(w.batch));
-  if (!jpeg_has_multiple_scans(cinfo)) d->taken = tb::position(*d);
-  tb::require_all_rows(d);
+  if (!jpeg_has_multiple_scans(cinfo)) d->taken = vidi::image::position(*d);
+  vidi::image::require_all_rows(d);
 }
 
 // Reads the header, and stops where the size of the output is known.
-tb_code run_start(JpegDecoder* d, const uint8_t* data, size_t size, int32_t eighths) {
+vidi_code run_start(JpegDecoder* d, const uint8_t* data, size_t size, int32_t eighths) {
   if (setjmp(d->on_error)) return d->code;
-  tb::start(d, data, size);
-  tb::choose_output(d, eighths);
-  return TB_OK;
+  vidi::image::start(d, data, size);
+  vidi::image::choose_output(d, eighths);
+  return VIDI_OK;
 }
 
 // Decodes the window and hands its rows on.
-tb_code run_rows(JpegDecoder* d, const Window* w) {
+vidi_code run_rows(JpegDecoder* d, const Window* w) {
   if (setjmp(d->on_error)) return d->code;
   jpeg_decompress_struct* cinfo = &d->cinfo;
   jpeg_start_decompress(cinfo);
@@ -150,13 +150,13 @@ tb_code run_rows(JpegDecoder* d, const Window* w) {
     while (n < wanted) n += jpeg_read_scanlines(cinfo, const_cast<JSAMPARRAY>(w->rows) + n, wanted - static_cast<JDIMENSION>(n));
     int64_t start_ns = wall_ns();
     if (cinfo->out_color_space == JCS_CMYK)
-      for (int64_t i = 0; i < n; i++) tb::cmyk_to_rgb(w->rows[i], width);
+      for (int64_t i = 0; i < n; i++) vidi::image::cmyk_to_rgb(w->rows[i], width);
     auto above = static_cast<int>(std::min(std::max<int64_t>(w->top - y, 0), n));
     w->resampler->push(w->rows + above, static_cast<int>(n) - above);
     d->report.resize_ns += wall_ns() - start_ns;
   }
   if (!ends_well(d)) read_on(d, *w);
-  return TB_OK;
+  return VIDI_OK;
 }
 
 // Whatever libjpeg holds is given back when this goes out of scope.
@@ -167,26 +167,27 @@ struct Opened {
 
 }  // namespace
 
-extern "C" tb_status* tb_jpeg_resize(const uint8_t* data, size_t size, const tb_jpeg_limits* limits, int32_t eighths,
-                                     const tb_resize* resize_to, uint8_t* dst, size_t dst_bytes, tb_jpeg_report* report) {
-  using tb::require;
-  return tb::guarded(TB_INTERNAL, [&] {
-    require(data != nullptr && limits != nullptr && resize_to != nullptr && dst != nullptr && report != nullptr, TB_INVALID_ARGUMENT,
+extern "C" vidi_status* vi_jpeg_resize(const uint8_t* data, size_t size, const vi_jpeg_limits* limits, int32_t eighths,
+                                       const vi_resize* resize_to, uint8_t* dst, size_t dst_bytes, vi_jpeg_report* report) {
+  using vidi::require;
+  return vidi::guarded(VIDI_INTERNAL, [&] {
+    require(data != nullptr && limits != nullptr && resize_to != nullptr && dst != nullptr && report != nullptr, VIDI_INVALID_ARGUMENT,
             "an argument is NULL");
-    require(size > 0, TB_CORRUPT_IMAGE, "the file is empty");
-    require(eighths == 1 || eighths == 2 || eighths == 4 || eighths == 8, TB_INVALID_ARGUMENT, "a JPEG is scaled to 1, 2, 4 or 8 eighths");
+    require(size > 0, VIDI_CORRUPT_IMAGE, "the file is empty");
+    require(eighths == 1 || eighths == 2 || eighths == 4 || eighths == 8, VIDI_INVALID_ARGUMENT,
+            "a JPEG is scaled to 1, 2, 4 or 8 eighths");
     *report = {};
     Opened opened;
     JpegDecoder* d = &opened.decoder;
-    tb::prepare(d, *limits);
-    tb_code code = run_start(d, data, size, eighths);
-    require(code == TB_OK, code, d->message);
+    vidi::image::prepare(d, *limits);
+    vidi_code code = run_start(d, data, size, eighths);
+    require(code == VIDI_OK, code, d->message);
 
     // The size of the scaled picture is rounded up; the box says how much of its last pixels the picture covers.
-    tb_resize scaled = *resize_to;
-    scaled.box = tb::box_of(d->cinfo.image_width, d->cinfo.image_height, resize_to->box);
+    vi_resize scaled = *resize_to;
+    scaled.box = vidi::image::box_of(d->cinfo.image_width, d->cinfo.image_height, resize_to->box);
     for (double* edge : {&scaled.box.x0, &scaled.box.y0, &scaled.box.x1, &scaled.box.y1}) *edge *= eighths / 8.0;
-    tb::Resampler resampler(d->cinfo.output_width, d->cinfo.output_height, scaled, dst, dst_bytes);
+    vidi::image::Resampler resampler(d->cinfo.output_width, d->cinfo.output_height, scaled, dst, dst_bytes);
 
     size_t row_bytes = static_cast<size_t>(d->cinfo.output_width) * 4;
     Window window{resampler.top(), resampler.bottom(), resampler.left(), resampler.right(), &resampler, 0, {}};
@@ -194,7 +195,7 @@ extern "C" tb_status* tb_jpeg_resize(const uint8_t* data, size_t size, const tb_
     std::vector<uint8_t> buffer(row_bytes * window.batch);
     for (int i = 0; i < window.batch; i++) window.rows[i] = &buffer[static_cast<size_t>(i) * row_bytes];
     code = run_rows(d, &window);
-    require(code == TB_OK, code, d->message);
+    require(code == VIDI_OK, code, d->message);
     *report = d->report;
   });
 }

@@ -8,8 +8,8 @@
 
 namespace {
 
-using namespace tb::testing;
-using tb::testing::Bytes;
+using namespace vidi::image::testing;
+using vidi::image::testing::Bytes;
 
 struct Random {
   std::mt19937 engine{20260801};
@@ -18,37 +18,37 @@ struct Random {
 
 // What a call gave: its crop, or why not.
 struct Result {
-  tb_code code = TB_OK;
+  vidi_code code = VIDI_OK;
   std::string message;
   Bytes rgb;
-  tb_jpeg_report report{};
+  vi_jpeg_report report{};
 };
 
-Result streamed(const Bytes& jpeg, const tb_resize& to, int eighths = 8, const tb_jpeg_limits& limits = {}) {
+Result streamed(const Bytes& jpeg, const vi_resize& to, int eighths = 8, const vi_jpeg_limits& limits = {}) {
   auto exact = exact_buffer(jpeg.size());  // reading past the file is an error
   std::memcpy(exact.get(), jpeg.data(), jpeg.size());
   size_t size = static_cast<size_t>(to.crop_width * to.crop_height * 3);
   auto dst = exact_buffer(size);
   Result r;
-  Status status(tb_jpeg_resize(exact.get(), jpeg.size(), &limits, eighths, &to, dst.get(), size, &r.report));
-  r.code = tb_status_code(status.get());
-  r.message = tb_status_message(status.get());
+  Status status(vi_jpeg_resize(exact.get(), jpeg.size(), &limits, eighths, &to, dst.get(), size, &r.report));
+  r.code = vidi_status_code(status.get());
+  r.message = vidi_status_message(status.get());
   if (status == nullptr) r.rgb.assign(dst.get(), dst.get() + size);
   return r;
 }
 
 // By the two functions that it stands for, and a turn between them.
-Result in_steps(const Bytes& jpeg, tb_resize to, int eighths = 8) {
-  tb_jpeg_info info{};
-  EXPECT_OK(tb_jpeg_probe(jpeg.data(), jpeg.size(), &info));
+Result in_steps(const Bytes& jpeg, vi_resize to, int eighths = 8) {
+  vi_jpeg_info info{};
+  EXPECT_OK(vi_jpeg_probe(jpeg.data(), jpeg.size(), &info));
   Pixels stored = blank((info.width * eighths + 7) / 8, (info.height * eighths + 7) / 8);
   Result r;
-  tb_jpeg_limits limits{};
-  Status status(tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, eighths, stored.pixels.get(), stored.stride, stored.bytes, &r.report));
-  r.code = tb_status_code(status.get());
-  r.message = tb_status_message(status.get());
+  vi_jpeg_limits limits{};
+  Status status(vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, eighths, stored.pixels.get(), stored.stride, stored.bytes, &r.report));
+  r.code = vidi_status_code(status.get());
+  r.message = vidi_status_message(status.get());
   if (status != nullptr) return r;
-  tb_box box{0, 0, info.width * eighths / 8.0, info.height * eighths / 8.0};
+  vi_box box{0, 0, info.width * eighths / 8.0, info.height * eighths / 8.0};
   to.box = turned(box, stored.width, stored.height, to.orientation);
   Pixels upright = turned(stored, to.orientation);
   to.orientation = 1;
@@ -57,16 +57,16 @@ Result in_steps(const Bytes& jpeg, tb_resize to, int eighths = 8) {
 }
 
 // torchvision's Resize(size) and CenterCrop(crop) of the upright picture.
-tb_resize centre(int64_t width, int64_t height, int64_t size, int64_t crop, tb_filter filter) {
-  tb_resize to = whole(width < height ? size : size * width / height, width < height ? size * height / width : size, filter);
+vi_resize centre(int64_t width, int64_t height, int64_t size, int64_t crop, vi_filter filter) {
+  vi_resize to = whole(width < height ? size : size * width / height, width < height ? size * height / width : size, filter);
   to.crop_x = (to.width - crop) / 2;
   to.crop_y = (to.height - crop) / 2;
   to.crop_width = to.crop_height = crop;
   return to;
 }
 
-tb_resize any_resize(Random& random, int64_t width, int64_t height, int attempt) {
-  auto filter = attempt % 2 ? TB_BILINEAR : TB_BICUBIC;
+vi_resize any_resize(Random& random, int64_t width, int64_t height, int attempt) {
+  auto filter = attempt % 2 ? VI_BILINEAR : VI_BICUBIC;
   int64_t crop = random.between(1, 64);
   switch (attempt % 5) {
     case 0:
@@ -74,7 +74,7 @@ tb_resize any_resize(Random& random, int64_t width, int64_t height, int attempt)
     case 1:
       return whole(random.between(1, 90), random.between(1, 90), filter);
     case 2: {  // a corner or a spot
-      tb_resize to = whole(random.between(1, 300), random.between(1, 300), filter);
+      vi_resize to = whole(random.between(1, 300), random.between(1, 300), filter);
       to.crop_width = random.between(1, std::min<int64_t>(to.width, 40));
       to.crop_height = random.between(1, std::min<int64_t>(to.height, 40));
       to.crop_x = random.between(0, to.width - to.crop_width);
@@ -99,7 +99,7 @@ TEST_P(JpegResizeKind, IsTheSameAsDecodingTheWhole) {
     Bytes jpeg = encode(spec);
     for (int orientation = 1; orientation <= 8; orientation++) {
       bool swapped = orientation >= 5;
-      tb_resize to = any_resize(random, swapped ? spec.height : spec.width, swapped ? spec.width : spec.height, i + orientation);
+      vi_resize to = any_resize(random, swapped ? spec.height : spec.width, swapped ? spec.width : spec.height, i + orientation);
       to.orientation = orientation;
       Result got = streamed(jpeg, to);
       ASSERT_EQ(got.message, "");
@@ -119,7 +119,7 @@ TEST_P(JpegResizeKind, ScaledItIsTheSameAsDecodingTheWholeScaled) {
     spec.height = static_cast<int>(random.between(1, 400));
     Bytes jpeg = encode(spec);
     int eighths = 1 << i % 3;
-    tb_resize to = any_resize(random, spec.width, spec.height, i);
+    vi_resize to = any_resize(random, spec.width, spec.height, i);
     to.orientation = 1 + i % 8;
     ASSERT_EQ(streamed(jpeg, to, eighths).rgb, in_steps(jpeg, to, eighths).rgb)
         << spec.width << " × " << spec.height << ", " << eighths << " eighths, orientation " << to.orientation;
@@ -138,7 +138,7 @@ TEST(JpegResize, AProgressiveFileThatLacksScansIsTheSameToo) {
       if (jpeg[at] != 0xFF || jpeg[at + 1] != 0xDA) continue;
       Bytes part(jpeg.begin(), jpeg.begin() + static_cast<int64_t>(at));
       part.insert(part.end(), {0xFF, 0xD9});
-      tb_resize to = centre(spec.width, spec.height, 128, 32, TB_BILINEAR);
+      vi_resize to = centre(spec.width, spec.height, 128, 32, VI_BILINEAR);
       Result got = streamed(part, to), want = in_steps(part, to);
       ASSERT_EQ(got.rgb, want.rgb) << kind << " cut at " << at;
       smoothed++;
@@ -154,17 +154,17 @@ TEST(JpegResize, TheBoxIsInPixelsOfTheStoredPictureAtFullSize) {
   Bytes jpeg = encode(spec);
   for (int eighths : {8, 4, 2, 1})
     for (int orientation : {1, 6}) {
-      tb_resize to = whole(40, 30, TB_BILINEAR);
+      vi_resize to = whole(40, 30, VI_BILINEAR);
       to.orientation = orientation;
       Bytes all = streamed(jpeg, to, eighths).rgb;
       to.box = {0, 0, 161, 99};
       EXPECT_EQ(streamed(jpeg, to, eighths).rgb, all);
       to.box = {80, 40, 161, 99};
       Result part = streamed(jpeg, to, eighths);
-      EXPECT_EQ(part.code, TB_OK);
+      EXPECT_EQ(part.code, VIDI_OK);
       EXPECT_NE(part.rgb, all);
       to.box = {0, 0, 161.5, 99};
-      EXPECT_EQ(streamed(jpeg, to, eighths).code, TB_INVALID_ARGUMENT) << eighths;
+      EXPECT_EQ(streamed(jpeg, to, eighths).code, VIDI_INVALID_ARGUMENT) << eighths;
     }
 }
 
@@ -173,23 +173,23 @@ TEST(JpegResize, TheBoxIsInPixelsOfTheStoredPictureAtFullSize) {
 // A picture whose crop lies in the middle, with rows above and below that are not needed.
 struct Portrait {
   Bytes jpeg;
-  tb_resize to;
+  vi_resize to;
   explicit Portrait(const char* kind) {
     JpegSpec spec = jpeg_kind(kind);
     spec.width = 96;
     spec.height = 400;
     jpeg = encode(spec);
-    to = centre(96, 400, 32, 32, TB_BILINEAR);
+    to = centre(96, 400, 32, 32, VI_BILINEAR);
   }
 };
 
 TEST(JpegResize, AFileThatEndsEarlyAnywhereIsCorrupt) {
   for (const char* kind : {"YCbCr420", "Grey", "Cmyk", "Progressive420", "RestartIntervals", "Arithmetic"}) {
     Portrait p(kind);
-    ASSERT_EQ(streamed(p.jpeg, p.to).code, TB_OK);
+    ASSERT_EQ(streamed(p.jpeg, p.to).code, VIDI_OK);
     for (size_t size = 1; size < p.jpeg.size() - 2; size += size + 60 < p.jpeg.size() ? 41 : 1) {
       Result got = streamed(Bytes(p.jpeg.begin(), p.jpeg.begin() + static_cast<int64_t>(size)), p.to);
-      ASSERT_EQ(got.code, TB_CORRUPT_IMAGE) << kind << " cut at " << size;
+      ASSERT_EQ(got.code, VIDI_CORRUPT_IMAGE) << kind << " cut at " << size;
       if (size * 10 > p.jpeg.size() * 9) {
         EXPECT_EQ(got.message, "the data ends before the picture does") << kind << " cut at " << size;
       }
@@ -207,10 +207,10 @@ TEST(JpegResize, DamageBelowTheCropIsNotReadAndDamageAboveItIsReported) {
     return streamed(jpeg, p.to);
   };
   Result below = damaged(90), inside = damaged(50);
-  EXPECT_EQ(below.code, TB_OK);
+  EXPECT_EQ(below.code, VIDI_OK);
   EXPECT_EQ(below.report.warnings, 0);
   EXPECT_EQ(below.rgb, good);
-  EXPECT_EQ(inside.code, TB_OK);
+  EXPECT_EQ(inside.code, VIDI_OK);
   EXPECT_NE(inside.rgb, good);
   EXPECT_GT(inside.report.warnings, 0);
   EXPECT_STRNE(inside.report.first_warning, "");
@@ -234,37 +234,37 @@ TEST(JpegResize, TheReportTellsTheTimeOfResizing) {
 
 TEST(JpegResizeLimits, Pixels) {
   Portrait p("YCbCr420");
-  tb_jpeg_limits limits{};
+  vi_jpeg_limits limits{};
   limits.max_pixels = 96 * 400;
-  EXPECT_EQ(streamed(p.jpeg, p.to, 8, limits).code, TB_OK);
+  EXPECT_EQ(streamed(p.jpeg, p.to, 8, limits).code, VIDI_OK);
   limits.max_pixels--;
-  EXPECT_EQ(streamed(p.jpeg, p.to, 8, limits).code, TB_IMAGE_TOO_LARGE);
-  EXPECT_EQ(streamed(with_size(p.jpeg, 65500, 65500), p.to, 8, default_limits()).code, TB_IMAGE_TOO_LARGE);
+  EXPECT_EQ(streamed(p.jpeg, p.to, 8, limits).code, VIDI_IMAGE_TOO_LARGE);
+  EXPECT_EQ(streamed(with_size(p.jpeg, 65500, 65500), p.to, 8, default_limits()).code, VIDI_IMAGE_TOO_LARGE);
 }
 
 TEST(JpegResizeLimits, ScansTimesPixels) {
   Portrait p("Progressive420");
   int scans = 0;
   for (size_t i = 0; i + 1 < p.jpeg.size(); i++) scans += p.jpeg[i] == 0xFF && p.jpeg[i + 1] == 0xDA;
-  tb_jpeg_limits limits{};
+  vi_jpeg_limits limits{};
   limits.max_scan_pixels = static_cast<int64_t>(scans) * 96 * 400;
-  EXPECT_EQ(streamed(p.jpeg, p.to, 8, limits).code, TB_OK);
+  EXPECT_EQ(streamed(p.jpeg, p.to, 8, limits).code, VIDI_OK);
   limits.max_scan_pixels--;
-  EXPECT_EQ(streamed(p.jpeg, p.to, 8, limits).code, TB_IMAGE_TOO_COMPLEX);
+  EXPECT_EQ(streamed(p.jpeg, p.to, 8, limits).code, VIDI_IMAGE_TOO_COMPLEX);
   limits.max_scan_pixels = 1;
-  EXPECT_EQ(streamed(Portrait("YCbCr420").jpeg, p.to, 8, limits).code, TB_IMAGE_TOO_COMPLEX);
+  EXPECT_EQ(streamed(Portrait("YCbCr420").jpeg, p.to, 8, limits).code, VIDI_IMAGE_TOO_COMPLEX);
 }
 
 TEST(JpegResizeLimits, DecoderMemory) {
   JpegSpec spec = jpeg_kind("Progressive444");
   spec.width = spec.height = 600;
   Bytes jpeg = encode(spec);
-  tb_resize to = centre(600, 600, 64, 56, TB_BILINEAR);
-  tb_jpeg_limits limits{};
+  vi_resize to = centre(600, 600, 64, 56, VI_BILINEAR);
+  vi_jpeg_limits limits{};
   limits.max_decoder_bytes = 1 << 20;  // its coefficients take twice that
-  EXPECT_EQ(streamed(jpeg, to, 8, limits).code, TB_IMAGE_TOO_COMPLEX);
+  EXPECT_EQ(streamed(jpeg, to, 8, limits).code, VIDI_IMAGE_TOO_COMPLEX);
   limits.max_decoder_bytes = 8 << 20;
-  EXPECT_EQ(streamed(jpeg, to, 8, limits).code, TB_OK);
+  EXPECT_EQ(streamed(jpeg, to, 8, limits).code, VIDI_OK);
 }
 
 TEST_P(JpegResizeKind, TheEstimateOfTheDecodersMemoryIsEnough) {
@@ -272,11 +272,11 @@ TEST_P(JpegResizeKind, TheEstimateOfTheDecodersMemoryIsEnough) {
   spec.width = 700;
   spec.height = 500;
   Bytes jpeg = encode(spec);
-  tb_jpeg_info info{};
-  ASSERT_OK(tb_jpeg_probe(jpeg.data(), jpeg.size(), &info));
-  tb_jpeg_limits limits{};
+  vi_jpeg_info info{};
+  ASSERT_OK(vi_jpeg_probe(jpeg.data(), jpeg.size(), &info));
+  vi_jpeg_limits limits{};
   limits.max_decoder_bytes = info.decoder_bytes;
-  EXPECT_EQ(streamed(jpeg, centre(700, 500, 64, 56, TB_BILINEAR), 8, limits).message, "");
+  EXPECT_EQ(streamed(jpeg, centre(700, 500, 64, 56, VI_BILINEAR), 8, limits).message, "");
 }
 
 // A refinement scan many times over, and a tall picture of whose end a crop is wanted: nearly all of it is skipped.
@@ -295,21 +295,21 @@ TEST(JpegResizeLimits, CpuTimeAlsoWhileSkipping) {
   tall.width = 600;
   tall.height = 12000;
   Bytes long_way = encode(tall);
-  tb_resize bottom = whole(60, 1200, TB_BILINEAR);
+  vi_resize bottom = whole(60, 1200, VI_BILINEAR);
   bottom.crop_y = 1190;
   bottom.crop_height = 10;
 
-  tb_jpeg_limits limits{};
+  vi_jpeg_limits limits{};
   limits.max_cpu_ms = 40;
   struct Case {
     const Bytes* jpeg;
-    tb_resize to;
+    vi_resize to;
     int eighths;
   };
-  for (const Case& c : {Case{&many, whole(64, 64, TB_BILINEAR), 8}, {&long_way, bottom, 8}, {&long_way, bottom, 1}}) {
+  for (const Case& c : {Case{&many, whole(64, 64, VI_BILINEAR), 8}, {&long_way, bottom, 8}, {&long_way, bottom, 1}}) {
     std::clock_t start = std::clock();
     Result got = streamed(*c.jpeg, c.to, c.eighths, limits);
-    EXPECT_EQ(got.code, TB_IMAGE_TOO_COMPLEX);
+    EXPECT_EQ(got.code, VIDI_IMAGE_TOO_COMPLEX);
     EXPECT_EQ(got.message, "decoding takes longer than allowed");
     EXPECT_LT(static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, 0.5);
   }
@@ -319,29 +319,30 @@ TEST(JpegResizeLimits, CpuTimeAlsoWhileSkipping) {
 
 TEST(JpegResizeRefuses, Nulls) {
   Portrait p("YCbCr444");
-  tb_jpeg_limits l{};
-  tb_jpeg_report r;
+  vi_jpeg_limits l{};
+  vi_jpeg_report r;
   size_t n = p.jpeg.size(), size = 32 * 32 * 3;
   const uint8_t* data = p.jpeg.data();
   auto dst = exact_buffer(size);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_resize(nullptr, n, &l, 8, &p.to, dst.get(), size, &r));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_resize(data, n, nullptr, 8, &p.to, dst.get(), size, &r));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_resize(data, n, &l, 8, nullptr, dst.get(), size, &r));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_resize(data, n, &l, 8, &p.to, nullptr, size, &r));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_resize(data, n, &l, 8, &p.to, dst.get(), size, nullptr));
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "empty", tb_jpeg_resize(data, 0, &l, 8, &p.to, dst.get(), size, &r));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_resize(nullptr, n, &l, 8, &p.to, dst.get(), size, &r));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_resize(data, n, nullptr, 8, &p.to, dst.get(), size, &r));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_resize(data, n, &l, 8, nullptr, dst.get(), size, &r));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_resize(data, n, &l, 8, &p.to, nullptr, size, &r));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_resize(data, n, &l, 8, &p.to, dst.get(), size, nullptr));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "empty", vi_jpeg_resize(data, 0, &l, 8, &p.to, dst.get(), size, &r));
   for (size_t bad : {size - 1, size + 1, size_t{0}})
-    EXPECT_FAILS(TB_SHAPE, "dst is not as long", tb_jpeg_resize(data, n, &l, 8, &p.to, dst.get(), bad, &r));
+    EXPECT_FAILS(VIDI_SHAPE, "dst is not as long", vi_jpeg_resize(data, n, &l, 8, &p.to, dst.get(), bad, &r));
 }
 
 TEST(JpegResizeRefuses, OtherScalesCropsAndTurns) {
   Portrait p("YCbCr444");
-  for (int eighths : {0, 3, 5, 6, 7, 9, 16, -1, INT32_MAX, INT32_MIN}) EXPECT_EQ(streamed(p.jpeg, p.to, eighths).code, TB_INVALID_ARGUMENT);
-  tb_resize outside = p.to, filter = p.to, turn = p.to;
+  for (int eighths : {0, 3, 5, 6, 7, 9, 16, -1, INT32_MAX, INT32_MIN})
+    EXPECT_EQ(streamed(p.jpeg, p.to, eighths).code, VIDI_INVALID_ARGUMENT);
+  vi_resize outside = p.to, filter = p.to, turn = p.to;
   outside.crop_y = 1000;
   filter.filter = 0;
   turn.orientation = 9;
-  for (const tb_resize& bad : {outside, filter, turn}) EXPECT_EQ(streamed(p.jpeg, bad).code, TB_INVALID_ARGUMENT);
+  for (const vi_resize& bad : {outside, filter, turn}) EXPECT_EQ(streamed(p.jpeg, bad).code, VIDI_INVALID_ARGUMENT);
 }
 
 }  // namespace

@@ -7,18 +7,18 @@
 
 namespace {
 
-using namespace tb::testing;
+using namespace vidi::image::testing;
 
 struct Decoded {
-  tb_jpeg_info info;
-  tb_jpeg_report report;
+  vi_jpeg_info info;
+  vi_jpeg_report report;
   int width, height;
   std::unique_ptr<uint8_t[]> pixels;  // rows without padding
 };
 
-tb_jpeg_info probed(const Bytes& jpeg) {
-  tb_jpeg_info info{};
-  EXPECT_OK(tb_jpeg_probe(jpeg.data(), jpeg.size(), &info));
+vi_jpeg_info probed(const Bytes& jpeg) {
+  vi_jpeg_info info{};
+  EXPECT_OK(vi_jpeg_probe(jpeg.data(), jpeg.size(), &info));
   return info;
 }
 
@@ -29,8 +29,8 @@ Decoded decoded(const Bytes& jpeg, int eighths = 8) {
   d.height = (d.info.height * eighths + 7) / 8;
   size_t size = static_cast<size_t>(d.width) * d.height * 4;
   d.pixels = exact_buffer(size);
-  tb_jpeg_limits limits = no_limits();
-  EXPECT_OK(tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, eighths, d.pixels.get(), d.width * 4, size, &d.report));
+  vi_jpeg_limits limits = no_limits();
+  EXPECT_OK(vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, eighths, d.pixels.get(), d.width * 4, size, &d.report));
   return d;
 }
 
@@ -88,13 +88,13 @@ TEST_P(JpegKind, ProbeTellsSizeColoursAndScans) {
   JpegSpec spec = GetParam();
   spec.width = 123;
   spec.height = 45;
-  tb_jpeg_info info = probed(encode(spec));
+  vi_jpeg_info info = probed(encode(spec));
   EXPECT_EQ(info.width, 123);
   EXPECT_EQ(info.height, 45);
   EXPECT_EQ(info.progressive, spec.progressive);
-  EXPECT_EQ(info.colors, spec.stored == JCS_GRAYSCALE                         ? TB_JPEG_GRAY
-                         : spec.stored == JCS_CMYK || spec.stored == JCS_YCCK ? TB_JPEG_CMYK
-                                                                              : TB_JPEG_RGB);
+  EXPECT_EQ(info.colors, spec.stored == JCS_GRAYSCALE                         ? VI_JPEG_GRAY
+                         : spec.stored == JCS_CMYK || spec.stored == JCS_YCCK ? VI_JPEG_CMYK
+                                                                              : VI_JPEG_RGB);
   EXPECT_GT(info.decoder_bytes, 0);
 }
 
@@ -127,26 +127,26 @@ TEST_P(JpegKind, TheEstimateOfTheDecodersMemoryIsEnoughAndNotFarOff) {
   spec.width = 700;
   spec.height = 500;
   Bytes jpeg = encode(spec);
-  tb_jpeg_info info = probed(jpeg);
+  vi_jpeg_info info = probed(jpeg);
   auto dst = exact_buffer(700 * 500 * 4);
-  tb_jpeg_report report;
-  tb_jpeg_limits limits = no_limits();
+  vi_jpeg_report report;
+  vi_jpeg_limits limits = no_limits();
   limits.max_decoder_bytes = info.decoder_bytes;
-  EXPECT_OK(tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, dst.get(), 2800, 700 * 500 * 4, &report));
+  EXPECT_OK(vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, dst.get(), 2800, 700 * 500 * 4, &report));
   if (!spec.progressive) return;
   limits.max_decoder_bytes = info.decoder_bytes / 2;
-  EXPECT_FAILS(TB_IMAGE_TOO_COMPLEX, "more memory than allowed",
-               tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, dst.get(), 2800, 700 * 500 * 4, &report));
+  EXPECT_FAILS(VIDI_IMAGE_TOO_COMPLEX, "more memory than allowed",
+               vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, dst.get(), 2800, 700 * 500 * 4, &report));
 }
 
 TEST(Jpeg, PaddingBetweenRowsStaysUntouched) {
   Bytes jpeg = encode(jpeg_kind("YCbCr420"));
-  tb_jpeg_info info = probed(jpeg);
+  vi_jpeg_info info = probed(jpeg);
   size_t stride = info.width * 4 + 13, size = stride * (info.height - 1) + info.width * 4;
   auto dst = exact_buffer(size, 0x5A);
-  tb_jpeg_limits limits = no_limits();
-  tb_jpeg_report report;
-  ASSERT_OK(tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, dst.get(), stride, size, &report));
+  vi_jpeg_limits limits = no_limits();
+  vi_jpeg_report report;
+  ASSERT_OK(vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, dst.get(), stride, size, &report));
   Decoded packed = decoded(jpeg);
   for (int y = 0; y < info.height; y++) {
     EXPECT_EQ(std::memcmp(&dst[y * stride], &packed.pixels[y * info.width * 4], info.width * 4), 0);
@@ -156,22 +156,22 @@ TEST(Jpeg, PaddingBetweenRowsStaysUntouched) {
 
 TEST(Jpeg, TheBufferMayNotBeOneByteShort) {
   Bytes jpeg = encode(jpeg_kind("YCbCr444"));
-  tb_jpeg_info info = probed(jpeg);
+  vi_jpeg_info info = probed(jpeg);
   size_t row = info.width * 4, exact = row * info.height;
-  tb_jpeg_limits limits = no_limits();
-  tb_jpeg_report report;
+  vi_jpeg_limits limits = no_limits();
+  vi_jpeg_report report;
   auto attempt = [&](size_t stride, size_t size) {
     auto dst = exact_buffer(size);
-    return tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, dst.get(), stride, size, &report);
+    return vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, 8, dst.get(), stride, size, &report);
   };
   EXPECT_OK(attempt(row, exact));
   EXPECT_OK(attempt(row + 1, exact + info.height - 1));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too small", attempt(row, exact - 1));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too small", attempt(row + 1, exact + info.height - 2));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too small", attempt(row - 1, exact));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too small", attempt(0, exact));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too small", attempt(SIZE_MAX, exact));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too small", attempt(row, 1));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too small", attempt(row, exact - 1));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too small", attempt(row + 1, exact + info.height - 2));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too small", attempt(row - 1, exact));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too small", attempt(0, exact));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too small", attempt(SIZE_MAX, exact));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too small", attempt(row, 1));
 }
 
 TEST(Jpeg, ScaledSizesAreRoundedUp) {
@@ -184,35 +184,35 @@ TEST(Jpeg, ScaledSizesAreRoundedUp) {
     Decoded d = decoded(jpeg, eighths);  // its buffer is exact: a larger picture would overrun it
     EXPECT_EQ(d.width, width);
     EXPECT_EQ(d.height, height);
-    tb_jpeg_limits limits = no_limits();
+    vi_jpeg_limits limits = no_limits();
     size_t size = static_cast<size_t>(width) * height * 4 - 1;
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "too small",
-                 tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, eighths, d.pixels.get(), width * 4, size, &d.report));
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too small",
+                 vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, eighths, d.pixels.get(), width * 4, size, &d.report));
   }
 }
 
 TEST(Jpeg, OtherScalesAreRefused) {
   Bytes jpeg = encode({}), dst(48 * 40 * 4 * 4);
-  tb_jpeg_limits limits = no_limits();
-  tb_jpeg_report report;
+  vi_jpeg_limits limits = no_limits();
+  vi_jpeg_report report;
   for (int eighths : {0, 3, 5, 6, 7, 9, 16, -1, INT32_MAX, INT32_MIN})
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "eighths",
-                 tb_jpeg_decode(jpeg.data(), jpeg.size(), &limits, eighths, dst.data(), 48 * 4, dst.size(), &report));
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "eighths",
+                 vi_jpeg_decode(jpeg.data(), jpeg.size(), &limits, eighths, dst.data(), 48 * 4, dst.size(), &report));
 }
 
 TEST(Jpeg, NullsAreRefused) {
   Bytes jpeg = encode({}), dst(48 * 40 * 4);
-  tb_jpeg_limits l = no_limits();
-  tb_jpeg_report r;
-  tb_jpeg_info info;
+  vi_jpeg_limits l = no_limits();
+  vi_jpeg_report r;
+  vi_jpeg_info info;
   const uint8_t* data = jpeg.data();
   size_t n = jpeg.size();
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_probe(nullptr, n, &info));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_probe(data, n, nullptr));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_decode(nullptr, n, &l, 8, dst.data(), 192, dst.size(), &r));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_decode(data, n, nullptr, 8, dst.data(), 192, dst.size(), &r));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_decode(data, n, &l, 8, nullptr, 192, dst.size(), &r));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_jpeg_decode(data, n, &l, 8, dst.data(), 192, dst.size(), nullptr));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_probe(nullptr, n, &info));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_probe(data, n, nullptr));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_decode(nullptr, n, &l, 8, dst.data(), 192, dst.size(), &r));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_decode(data, n, nullptr, 8, dst.data(), 192, dst.size(), &r));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_decode(data, n, &l, 8, nullptr, 192, dst.size(), &r));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_jpeg_decode(data, n, &l, 8, dst.data(), 192, dst.size(), nullptr));
 }
 
 TEST(Jpeg, DataAfterTheEndIsIgnored) {

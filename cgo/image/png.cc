@@ -11,8 +11,8 @@
 #include <ctime>
 #include <vector>
 
+#include "guarded.h"
 #include "resampler.h"
-#include "status.h"
 
 namespace {
 
@@ -29,7 +29,7 @@ struct PngDecoder {
   bool at_end;          // the pixels are behind: nothing more is inflated
   bool goes_on;         // far more pixels follow than the picture has
   bool alpha;           // rows have one that counts
-  tb_code code;
+  vidi_code code;
   char message[200];
 };
 
@@ -41,14 +41,14 @@ int64_t now_ns(clockid_t clock) {
   return t.tv_sec * 1'000'000'000LL + t.tv_nsec;
 }
 
-[[noreturn]] void give_up(PngDecoder* d, tb_code code, const char* message) {
+[[noreturn]] void give_up(PngDecoder* d, vidi_code code, const char* message) {
   d->code = code;
   std::snprintf(d->message, sizeof(d->message), "%s", message);
   longjmp(d->on_error, 1);
 }
 
 [[noreturn]] void on_error(png_structp png, png_const_charp message) {
-  give_up(static_cast<PngDecoder*>(png_get_error_ptr(png)), TB_CORRUPT_IMAGE, message);
+  give_up(static_cast<PngDecoder*>(png_get_error_ptr(png)), VIDI_CORRUPT_IMAGE, message);
 }
 
 void on_warning(png_structp, png_const_charp) {}
@@ -56,7 +56,7 @@ void on_warning(png_structp, png_const_charp) {}
 void check_time(PngDecoder* d) {
   d->unclocked = 0;
   if (d->deadline_ns > 0 && now_ns(CLOCK_THREAD_CPUTIME_ID) > d->deadline_ns)
-    give_up(d, TB_IMAGE_TOO_COMPLEX, "decoding takes longer than allowed");
+    give_up(d, VIDI_IMAGE_TOO_COMPLEX, "decoding takes longer than allowed");
 }
 
 // After the last row libpng inflates to the end of the data and throws that away: gigabytes, where somebody means it. So much of it
@@ -67,7 +67,7 @@ void leave_what_goes_on(PngDecoder* d, size_t n) {
   d->behind_rows += n;
   if (d->behind_rows <= kMostBehindRows) return;
   d->goes_on = true;
-  d->code = TB_OK;
+  d->code = VIDI_OK;
   longjmp(d->on_error, 1);
 }
 
@@ -75,7 +75,7 @@ void leave_what_goes_on(PngDecoder* d, size_t n) {
 void on_read(png_structp png, png_bytep dst, size_t n) {
   constexpr size_t kBetweenClocks = 4 << 10;
   auto* d = static_cast<PngDecoder*>(png_get_io_ptr(png));
-  if (n > d->left) give_up(d, TB_CORRUPT_IMAGE, kEndsEarly);
+  if (n > d->left) give_up(d, VIDI_CORRUPT_IMAGE, kEndsEarly);
   if ((d->unclocked += n) >= kBetweenClocks) check_time(d);
   leave_what_goes_on(d, n);
   std::memcpy(dst, d->next, n);
@@ -84,12 +84,12 @@ void on_read(png_structp png, png_bytep dst, size_t n) {
 }
 
 // Reads up to the pixels, and sets the output to rows of 8-bit red, green, blue, and alpha or 255.
-tb_code run_start(PngDecoder* d, int64_t max_pixels) {
+vidi_code run_start(PngDecoder* d, int64_t max_pixels) {
   if (setjmp(d->on_error)) return d->code;
   d->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, d, on_error, on_warning);
-  if (d->png == nullptr) give_up(d, TB_OUT_OF_MEMORY, "there is no memory for the decoder");
+  if (d->png == nullptr) give_up(d, VIDI_OUT_OF_MEMORY, "there is no memory for the decoder");
   d->info = png_create_info_struct(d->png);
-  if (d->info == nullptr) give_up(d, TB_OUT_OF_MEMORY, "there is no memory for the decoder");
+  if (d->info == nullptr) give_up(d, VIDI_OUT_OF_MEMORY, "there is no memory for the decoder");
   png_set_read_fn(d->png, d, on_read);
   // Sizes are bounded by max_pixels. Of the other chunks only tRNS matters to the pixels: the rest is not unpacked, but its
   // checksums count, as they do for Pillow.
@@ -101,10 +101,10 @@ tb_code run_start(PngDecoder* d, int64_t max_pixels) {
   if (max_pixels > 0 && width > max_pixels / height) {
     char text[96];
     std::snprintf(text, sizeof(text), "%lld × %lld pixels", static_cast<long long>(width), static_cast<long long>(height));
-    give_up(d, TB_IMAGE_TOO_LARGE, text);
+    give_up(d, VIDI_IMAGE_TOO_LARGE, text);
   }
   if (png_get_interlace_type(d->png, d->info) != PNG_INTERLACE_NONE)
-    give_up(d, TB_UNSUPPORTED_IMAGE, "an interlaced PNG cannot be read row by row");
+    give_up(d, VIDI_UNSUPPORTED_IMAGE, "an interlaced PNG cannot be read row by row");
   d->alpha = (png_get_color_type(d->png, d->info) & PNG_COLOR_MASK_ALPHA) != 0 || png_get_valid(d->png, d->info, PNG_INFO_tRNS) != 0;
   png_set_expand(d->png);    // palettes, fewer than 8 bits, and tRNS
   png_set_strip_16(d->png);  // the high byte, as tools/reference does
@@ -112,8 +112,8 @@ tb_code run_start(PngDecoder* d, int64_t max_pixels) {
   if (!d->alpha) png_set_filler(d->png, 0xFF, PNG_FILLER_AFTER);
   png_read_update_info(d->png, d->info);
   if (png_get_rowbytes(d->png, d->info) != static_cast<size_t>(width) * 4)
-    give_up(d, TB_INTERNAL, "libpng's rows are not of 4 bytes a pixel");
-  return TB_OK;
+    give_up(d, VIDI_INTERNAL, "libpng's rows are not of 4 bytes a pixel");
+  return VIDI_OK;
 }
 
 // Lays a row over white, with the rounding of Pillow's paste (BLEND in libImaging/ImagingUtils.h).
@@ -130,19 +130,19 @@ void over_white(uint8_t* row, int64_t width) {
 }
 
 // Reads the next n rows. Those above and below the crop cannot be skipped, and damage in them is found.
-tb_code run_rows(PngDecoder* d, uint8_t** rows, int n) {
+vidi_code run_rows(PngDecoder* d, uint8_t** rows, int n) {
   if (setjmp(d->on_error)) return d->code;
   for (int i = 0; i < n; i++) png_read_row(d->png, rows[i], nullptr);
   check_time(d);
-  return TB_OK;
+  return VIDI_OK;
 }
 
 // Reads the chunks that follow the pixels.
-tb_code run_end(PngDecoder* d) {
+vidi_code run_end(PngDecoder* d) {
   if (setjmp(d->on_error)) return d->code;
   d->at_end = true;
   png_read_end(d->png, nullptr);
-  return TB_OK;
+  return VIDI_OK;
 }
 
 // Whether a file whose pixels go on has an end. It hops from chunk to chunk.
@@ -165,12 +165,13 @@ struct Opened {
 
 }  // namespace
 
-extern "C" tb_status* tb_png_resize(const uint8_t* data, size_t size, int64_t max_pixels, int64_t max_cpu_ms, const tb_resize* resize_to,
-                                    uint8_t* dst, size_t dst_bytes, int64_t* resize_ns) {
-  using tb::require;
-  return tb::guarded(TB_INTERNAL, [&] {
-    require(data != nullptr && resize_to != nullptr && dst != nullptr && resize_ns != nullptr, TB_INVALID_ARGUMENT, "an argument is NULL");
-    require(size > 0, TB_CORRUPT_IMAGE, "the file is empty");
+extern "C" vidi_status* vi_png_resize(const uint8_t* data, size_t size, int64_t max_pixels, int64_t max_cpu_ms, const vi_resize* resize_to,
+                                      uint8_t* dst, size_t dst_bytes, int64_t* resize_ns) {
+  using vidi::require;
+  return vidi::guarded(VIDI_INTERNAL, [&] {
+    require(data != nullptr && resize_to != nullptr && dst != nullptr && resize_ns != nullptr, VIDI_INVALID_ARGUMENT,
+            "an argument is NULL");
+    require(size > 0, VIDI_CORRUPT_IMAGE, "the file is empty");
     *resize_ns = 0;
     Opened opened;
     PngDecoder* d = &opened.decoder;
@@ -178,12 +179,12 @@ extern "C" tb_status* tb_png_resize(const uint8_t* data, size_t size, int64_t ma
     d->left = size;
     constexpr int64_t kForEver = INT64_MAX / 4 / 1'000'000;
     if (max_cpu_ms > 0 && max_cpu_ms < kForEver) d->deadline_ns = now_ns(CLOCK_THREAD_CPUTIME_ID) + max_cpu_ms * 1'000'000;
-    tb_code code = run_start(d, max_pixels);
-    require(code == TB_OK, code, d->message);
+    vidi_code code = run_start(d, max_pixels);
+    require(code == VIDI_OK, code, d->message);
 
     const int64_t width = png_get_image_width(d->png, d->info);
     d->height = png_get_image_height(d->png, d->info);
-    tb::Resampler resampler(width, d->height, *resize_to, dst, dst_bytes);
+    vidi::image::Resampler resampler(width, d->height, *resize_to, dst, dst_bytes);
     resampler.hold_columns(resampler.left(), resampler.right());
     // As many rows at a time as are still in the cache when they are resized.
     constexpr int kMostRows = 32;
@@ -199,7 +200,7 @@ extern "C" tb_status* tb_png_resize(const uint8_t* data, size_t size, int64_t ma
     for (int64_t y = 0; y < d->height;) {
       int n = static_cast<int>(std::min<int64_t>(batch, d->height - y));
       code = run_rows(d, rows, n);
-      require(code == TB_OK, code, d->message);
+      require(code == VIDI_OK, code, d->message);
       int first = static_cast<int>(std::clamp<int64_t>(resampler.top() - y, 0, n));
       int last = static_cast<int>(std::clamp<int64_t>(resampler.bottom() - y, 0, n));
       if (first < last) {
@@ -211,8 +212,8 @@ extern "C" tb_status* tb_png_resize(const uint8_t* data, size_t size, int64_t ma
       }
       y += n;
     }
-    code = d->goes_on ? TB_OK : run_end(d);
-    require(code == TB_OK, code, d->message);
-    require(!d->goes_on || has_end(data, size), TB_CORRUPT_IMAGE, kEndsEarly);
+    code = d->goes_on ? VIDI_OK : run_end(d);
+    require(code == VIDI_OK, code, d->message);
+    require(!d->goes_on || has_end(data, size), VIDI_CORRUPT_IMAGE, kEndsEarly);
   });
 }

@@ -14,7 +14,7 @@
 
 namespace {
 
-using namespace tb::testing;
+using namespace vidi::image::testing;
 
 struct Kind {
   const char* name;
@@ -96,19 +96,19 @@ Made make(const Kind& kind, int width, int height) {
 }
 
 struct Result {
-  tb_code code = TB_OK;
+  vidi_code code = VIDI_OK;
   std::string message;
   Bytes rgb;
 };
 
-Result streamed(const Bytes& png, const tb_resize& to, int64_t max_pixels = 0, int64_t max_cpu_ms = 0) {
+Result streamed(const Bytes& png, const vi_resize& to, int64_t max_pixels = 0, int64_t max_cpu_ms = 0) {
   auto exact = exact_buffer(png.size());  // reading past the file is an error
   std::memcpy(exact.get(), png.data(), png.size());
   size_t size = static_cast<size_t>(to.crop_width * to.crop_height * 3);
   auto dst = exact_buffer(size);
   int64_t resize_ns = -1;
-  Status status(tb_png_resize(exact.get(), png.size(), max_pixels, max_cpu_ms, &to, dst.get(), size, &resize_ns));
-  Result r{tb_status_code(status.get()), tb_status_message(status.get()), {}};
+  Status status(vi_png_resize(exact.get(), png.size(), max_pixels, max_cpu_ms, &to, dst.get(), size, &resize_ns));
+  Result r{vidi_status_code(status.get()), vidi_status_message(status.get()), {}};
   EXPECT_GE(resize_ns, 0);
   if (status == nullptr) {
     r.rgb.assign(dst.get(), dst.get() + size);
@@ -146,28 +146,28 @@ TEST(Png, EveryKindGivesWhatResizingItsPixelsGives) {
       for (int orientation : {1, 3, 6}) {
         SCOPED_TRACE(std::string(kind.name) + ", " + std::to_string(width) + " × " + std::to_string(height) + ", turn " +
                      std::to_string(orientation));
-        tb_resize to = whole(20, 30, orientation == 3 ? TB_BICUBIC : TB_BILINEAR);
+        vi_resize to = whole(20, 30, orientation == 3 ? VI_BICUBIC : VI_BILINEAR);
         to.crop_x = 3, to.crop_y = 9, to.crop_width = 11, to.crop_height = 13, to.orientation = orientation;
         Result got = streamed(made.file, to);
-        EXPECT_EQ(got.code, TB_OK) << got.message;
+        EXPECT_EQ(got.code, VIDI_OK) << got.message;
         EXPECT_EQ(got.rgb, resized(made.pixels, to));
       }
     }
 }
 
 TEST(Png, InterlacedIsAnUnsupportedKind) {
-  Result r = streamed(make({"", PNG_COLOR_TYPE_RGB, 8, false, true}, 20, 20).file, whole(5, 5, TB_BILINEAR));
-  EXPECT_EQ(r.code, TB_UNSUPPORTED_IMAGE) << r.message;
+  Result r = streamed(make({"", PNG_COLOR_TYPE_RGB, 8, false, true}, 20, 20).file, whole(5, 5, VI_BILINEAR));
+  EXPECT_EQ(r.code, VIDI_UNSUPPORTED_IMAGE) << r.message;
 }
 
 TEST(Png, AFileThatEndsEarlyIsCorruptWhereverItEnds) {
   Made made = make(kKinds[9], 40, 30);
-  tb_resize spot = whole(40, 30, TB_BILINEAR);
+  vi_resize spot = whole(40, 30, VI_BILINEAR);
   spot.crop_width = spot.crop_height = 2;  // most of the file lies below the crop
-  ASSERT_EQ(streamed(made.file, spot).code, TB_OK);
+  ASSERT_EQ(streamed(made.file, spot).code, VIDI_OK);
   for (size_t n = 1; n < made.file.size(); n += 7) {
     Bytes part(made.file.begin(), made.file.begin() + static_cast<int64_t>(n));
-    EXPECT_EQ(streamed(part, spot).code, TB_CORRUPT_IMAGE) << n << " of " << made.file.size() << " bytes";
+    EXPECT_EQ(streamed(part, spot).code, VIDI_CORRUPT_IMAGE) << n << " of " << made.file.size() << " bytes";
   }
 }
 
@@ -204,7 +204,7 @@ std::pair<Bytes, Bytes> goes_on(const Made& made, size_t more) {
 // What Pillow does, too. 60 MB of zeros are 60 KB: many more than good files have behind their rows.
 TEST(Png, PixelsBehindTheLastRowAreNotInflated) {
   const Made made = make({"", PNG_COLOR_TYPE_RGB, 8, false, false}, 40, 30);
-  const tb_resize to = whole(20, 15, TB_BILINEAR);
+  const vi_resize to = whole(20, 15, VI_BILINEAR);
   const Bytes want = resized(made.pixels, to);
   auto [head, packed] = goes_on(made, 60'000'000);
   for (size_t piece : {packed.size(), size_t{8192}, size_t{100}}) {
@@ -215,12 +215,12 @@ TEST(Png, PixelsBehindTheLastRowAreNotInflated) {
     Bytes cut = file;
     add_chunk(&file, "IEND", {});
     Result r = streamed(file, to);
-    EXPECT_EQ(r.code, TB_OK) << r.message;
+    EXPECT_EQ(r.code, VIDI_OK) << r.message;
     EXPECT_EQ(r.rgb, want);
     for (int less : {0, 1, 7}) {
       cut.resize(cut.size() - less);
       r = streamed(cut, to);
-      EXPECT_EQ(r.code, TB_CORRUPT_IMAGE) << "without an end";
+      EXPECT_EQ(r.code, VIDI_CORRUPT_IMAGE) << "without an end";
       EXPECT_NE(r.message.find("ends before"), std::string::npos) << r.message;
     }
   }
@@ -229,7 +229,7 @@ TEST(Png, PixelsBehindTheLastRowAreNotInflated) {
 // A few bytes behind the last row are read, and their checksum counts.
 TEST(Png, ALittleBehindTheLastRowIsReadAndDamageThereFound) {
   const Made made = make({"", PNG_COLOR_TYPE_RGB, 8, false, false}, 40, 30);
-  const tb_resize to = whole(20, 15, TB_BILINEAR);
+  const vi_resize to = whole(20, 15, VI_BILINEAR);
   auto [file, packed] = goes_on(made, 5000);
   add_chunk(&file, "IDAT", packed);
   const size_t checksum = file.size() - 1;
@@ -237,7 +237,7 @@ TEST(Png, ALittleBehindTheLastRowIsReadAndDamageThereFound) {
   Result r = streamed(file, to);
   EXPECT_EQ(r.rgb, resized(made.pixels, to)) << r.message;
   file[checksum] ^= 1;
-  EXPECT_EQ(streamed(file, to).code, TB_CORRUPT_IMAGE);
+  EXPECT_EQ(streamed(file, to).code, VIDI_CORRUPT_IMAGE);
 }
 
 TEST(Png, TheClockIsReadBeforeTheFirstRowToo) {
@@ -245,41 +245,41 @@ TEST(Png, TheClockIsReadBeforeTheFirstRowToo) {
   Bytes flood(made.file.begin(), made.file.begin() + 8 + 25);
   for (int i = 0; i < 40; i++) add_chunk(&flood, "teXt", Bytes(1 << 20));
   flood.insert(flood.end(), made.file.begin() + 8 + 25, made.file.end());
-  const tb_resize to = whole(20, 15, TB_BILINEAR);
-  EXPECT_EQ(streamed(flood, to, 0, 60'000).code, TB_OK);
-  EXPECT_EQ(streamed(flood, to, 0, 1).code, TB_IMAGE_TOO_COMPLEX);  // it takes 10 ms and more
+  const vi_resize to = whole(20, 15, VI_BILINEAR);
+  EXPECT_EQ(streamed(flood, to, 0, 60'000).code, VIDI_OK);
+  EXPECT_EQ(streamed(flood, to, 0, 1).code, VIDI_IMAGE_TOO_COMPLEX);  // it takes 10 ms and more
 }
 
 TEST(Png, LimitsHold) {
   Bytes file = make(kKinds[9], 900, 700).file;
-  tb_resize to = whole(9, 7, TB_BILINEAR);
+  vi_resize to = whole(9, 7, VI_BILINEAR);
   Result r = streamed(file, to, 900 * 700 - 1);
-  EXPECT_EQ(r.code, TB_IMAGE_TOO_LARGE);
+  EXPECT_EQ(r.code, VIDI_IMAGE_TOO_LARGE);
   EXPECT_EQ(r.message, "900 × 700 pixels");
-  EXPECT_EQ(streamed(file, to, 900 * 700, 60'000).code, TB_OK);
+  EXPECT_EQ(streamed(file, to, 900 * 700, 60'000).code, VIDI_OK);
   r = streamed(make(kKinds[9], 3000, 2000).file, to, 0, 1);
-  EXPECT_EQ(r.code, TB_IMAGE_TOO_COMPLEX) << r.message;
+  EXPECT_EQ(r.code, VIDI_IMAGE_TOO_COMPLEX) << r.message;
   EXPECT_NE(r.message.find("takes longer"), std::string::npos);
 }
 
 TEST(Png, RefusesNullsAndBadCrops) {
   Bytes file = make(kKinds[9], 8, 8).file;
-  tb_resize to = whole(4, 4, TB_BILINEAR);
+  vi_resize to = whole(4, 4, VI_BILINEAR);
   uint8_t dst[48];
   int64_t ns;
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "an argument is NULL", tb_png_resize(nullptr, 8, 0, 0, &to, dst, 48, &ns));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "an argument is NULL", tb_png_resize(file.data(), file.size(), 0, 0, nullptr, dst, 48, &ns));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "an argument is NULL", tb_png_resize(file.data(), file.size(), 0, 0, &to, nullptr, 48, &ns));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "an argument is NULL", tb_png_resize(file.data(), file.size(), 0, 0, &to, dst, 48, nullptr));
-  EXPECT_FAILS(TB_CORRUPT_IMAGE, "empty", tb_png_resize(file.data(), 0, 0, 0, &to, dst, 48, &ns));
-  EXPECT_FAILS(TB_SHAPE, "as long as the crop", tb_png_resize(file.data(), file.size(), 0, 0, &to, dst, 47, &ns));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "an argument is NULL", vi_png_resize(nullptr, 8, 0, 0, &to, dst, 48, &ns));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "an argument is NULL", vi_png_resize(file.data(), file.size(), 0, 0, nullptr, dst, 48, &ns));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "an argument is NULL", vi_png_resize(file.data(), file.size(), 0, 0, &to, nullptr, 48, &ns));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "an argument is NULL", vi_png_resize(file.data(), file.size(), 0, 0, &to, dst, 48, nullptr));
+  EXPECT_FAILS(VIDI_CORRUPT_IMAGE, "empty", vi_png_resize(file.data(), 0, 0, 0, &to, dst, 48, &ns));
+  EXPECT_FAILS(VIDI_SHAPE, "as long as the crop", vi_png_resize(file.data(), file.size(), 0, 0, &to, dst, 47, &ns));
   to.crop_x = 1;
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "inside the resized picture", tb_png_resize(file.data(), file.size(), 0, 0, &to, dst, 48, &ns));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "inside the resized picture", vi_png_resize(file.data(), file.size(), 0, 0, &to, dst, 48, &ns));
 }
 
-bool is_an_answer(tb_code code) {
-  return code == TB_OK || code == TB_CORRUPT_IMAGE || code == TB_UNSUPPORTED_IMAGE || code == TB_IMAGE_TOO_LARGE ||
-         code == TB_IMAGE_TOO_COMPLEX;
+bool is_an_answer(vidi_code code) {
+  return code == VIDI_OK || code == VIDI_CORRUPT_IMAGE || code == VIDI_UNSUPPORTED_IMAGE || code == VIDI_IMAGE_TOO_LARGE ||
+         code == VIDI_IMAGE_TOO_COMPLEX;
 }
 
 // There is nothing to expect of their pixels: that the sanitisers stay silent and that the answer is one of five codes is the test.
@@ -288,7 +288,7 @@ TEST(Png, MutantsOfGoodFilesAreDecodedOrRefused) {
   for (auto [width, height] : {std::pair{1, 1}, {31, 17}})
     for (const Kind& kind : kKinds) good.push_back(make(kind, width, height).file);
   std::mt19937 random(20260801);
-  std::map<tb_code, int> codes;
+  std::map<vidi_code, int> codes;
   for (int i = 0; i < 4000; i++) {
     Bytes file = good[i % good.size()];
     size_t at = 8 + random() % (file.size() - 8);
@@ -306,14 +306,14 @@ TEST(Png, MutantsOfGoodFilesAreDecodedOrRefused) {
       for (int k = 0; k < 4; k++) file[chunk + 8 + length + k] = static_cast<uint8_t>(crc >> (24 - 8 * k));
       chunk += 12 + length;
     }
-    tb_resize to = whole(6, 5, TB_BILINEAR);
+    vi_resize to = whole(6, 5, VI_BILINEAR);
     to.orientation = i % 9;
     Result r = streamed(file, to, 1'000'000, 2000);
     EXPECT_TRUE(is_an_answer(r.code)) << r.code << ": " << r.message;
     codes[r.code]++;
   }
-  EXPECT_GT(codes[TB_OK], 200);
-  EXPECT_GT(codes[TB_CORRUPT_IMAGE], 1000);
+  EXPECT_GT(codes[VIDI_OK], 200);
+  EXPECT_GT(codes[VIDI_CORRUPT_IMAGE], 1000);
 }
 
 TEST(Png, NoFileOfTheCollectionBreaksTheDecoderOrItsLimits) {
@@ -323,20 +323,20 @@ TEST(Png, NoFileOfTheCollectionBreaksTheDecoderOrItsLimits) {
     if (ci != nullptr && *ci != 0) FAIL() << "VIDI_SHARED is not set, and CI must not skip the hostile pictures";
     GTEST_SKIP() << "VIDI_SHARED is not set: it names the folder that holds hostile/, pictures made to do damage";
   }
-  std::map<tb_code, int> codes;
+  std::map<vidi_code, int> codes;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(std::filesystem::path(shared) / "hostile")) {
     if (!entry.is_regular_file()) continue;
     std::ifstream in(entry.path(), std::ios::binary);
     Bytes file((std::istreambuf_iterator<char>(in)), {});
     if (file.empty()) continue;
-    Result r = streamed(file, whole(16, 16, TB_BILINEAR), 50'000'000, 2000);
+    Result r = streamed(file, whole(16, 16, VI_BILINEAR), 50'000'000, 2000);
     EXPECT_TRUE(is_an_answer(r.code)) << entry.path().filename() << ": " << r.code << ": " << r.message;
     codes[r.code]++;
   }
-  EXPECT_GT(codes[TB_OK], 100);
-  EXPECT_GT(codes[TB_CORRUPT_IMAGE], 500);
-  std::cout << codes[TB_OK] << " decoded, " << codes[TB_CORRUPT_IMAGE] << " no PNG or corrupt, " << codes[TB_UNSUPPORTED_IMAGE]
-            << " interlaced, " << codes[TB_IMAGE_TOO_LARGE] << " too large, " << codes[TB_IMAGE_TOO_COMPLEX] << " too complex\n";
+  EXPECT_GT(codes[VIDI_OK], 100);
+  EXPECT_GT(codes[VIDI_CORRUPT_IMAGE], 500);
+  std::cout << codes[VIDI_OK] << " decoded, " << codes[VIDI_CORRUPT_IMAGE] << " no PNG or corrupt, " << codes[VIDI_UNSUPPORTED_IMAGE]
+            << " interlaced, " << codes[VIDI_IMAGE_TOO_LARGE] << " too large, " << codes[VIDI_IMAGE_TOO_COMPLEX] << " too complex\n";
 }
 
 }  // namespace

@@ -4,13 +4,13 @@
 #include <cmath>
 #include <vector>
 
+#include "guarded.h"
 #include "resize_avx2.h"
 #include "resize_avx512.h"
 #include "resize_rows.h"
-#include "status.h"
 #include "taps.h"
 
-namespace tb {
+namespace vidi::image {
 namespace {
 
 // What an EXIF orientation does to a stored picture: upright columns are stored rows where it swaps the sides.
@@ -128,19 +128,19 @@ class Down {
 #endif
 };
 
-void check(int64_t width, int64_t height, const tb_resize& r, size_t dst_bytes) {
+void check(int64_t width, int64_t height, const vi_resize& r, size_t dst_bytes) {
   // Sides that fit an int keep every product below inside 64 bits; Pillow has the same bound on the input.
-  require(width > 0 && height > 0 && width <= INT32_MAX / 4 && height <= INT32_MAX / 4, TB_INVALID_ARGUMENT,
+  require(width > 0 && height > 0 && width <= INT32_MAX / 4 && height <= INT32_MAX / 4, VIDI_INVALID_ARGUMENT,
           "the picture's size is out of range");
-  require(r.width > 0 && r.height > 0 && r.width < INT64_C(1) << 40 && r.height < INT64_C(1) << 40, TB_INVALID_ARGUMENT,
+  require(r.width > 0 && r.height > 0 && r.width < INT64_C(1) << 40 && r.height < INT64_C(1) << 40, VIDI_INVALID_ARGUMENT,
           "the resized size is out of range");
-  require(r.crop_width > 0 && r.crop_height > 0 && r.crop_width <= 8192 && r.crop_height <= 8192, TB_INVALID_ARGUMENT,
+  require(r.crop_width > 0 && r.crop_height > 0 && r.crop_width <= 8192 && r.crop_height <= 8192, VIDI_INVALID_ARGUMENT,
           "the crop is 1 to 8192 pixels a side");
-  require(r.crop_x >= 0 && r.crop_y >= 0 && r.crop_x <= r.width - r.crop_width && r.crop_y <= r.height - r.crop_height, TB_INVALID_ARGUMENT,
-          "the crop does not lie inside the resized picture");
-  require(r.filter >= TB_LANCZOS && r.filter <= TB_NEAREST, TB_INVALID_ARGUMENT, "the filter is one of tb_filter");
-  require(r.orientation >= 0 && r.orientation <= 8, TB_INVALID_ARGUMENT, "the orientation is 1 to 8, or 0 for none");
-  require(dst_bytes == static_cast<size_t>(r.crop_width * r.crop_height * 3), TB_SHAPE, "dst is not as long as the crop");
+  require(r.crop_x >= 0 && r.crop_y >= 0 && r.crop_x <= r.width - r.crop_width && r.crop_y <= r.height - r.crop_height,
+          VIDI_INVALID_ARGUMENT, "the crop does not lie inside the resized picture");
+  require(r.filter >= VI_LANCZOS && r.filter <= VI_NEAREST, VIDI_INVALID_ARGUMENT, "the filter is one of vi_filter");
+  require(r.orientation >= 0 && r.orientation <= 8, VIDI_INVALID_ARGUMENT, "the orientation is 1 to 8, or 0 for none");
+  require(dst_bytes == static_cast<size_t>(r.crop_width * r.crop_height * 3), VIDI_SHAPE, "dst is not as long as the crop");
 }
 
 }  // namespace
@@ -154,12 +154,12 @@ Loops best_loops() {
   return Loops::portable;
 }
 
-tb_box box_of(int64_t width, int64_t height, const tb_box& box) {
+vi_box box_of(int64_t width, int64_t height, const vi_box& box) {
   if (box.x0 == 0 && box.y0 == 0 && box.x1 == 0 && box.y1 == 0) return {0, 0, static_cast<double>(width), static_cast<double>(height)};
   // Written so that a NaN fails.
   require(box.x0 >= 0 && box.y0 >= 0 && box.x0 < box.x1 && box.y0 < box.y1 && box.x1 <= static_cast<double>(width) &&
               box.y1 <= static_cast<double>(height),
-          TB_INVALID_ARGUMENT, "the box does not lie inside the picture");
+          VIDI_INVALID_ARGUMENT, "the box does not lie inside the picture");
   return box;
 }
 
@@ -252,9 +252,9 @@ class Resampler::Passes {
   int waiting_ = 0;
 };
 
-Resampler::Resampler(int64_t width, int64_t height, const tb_resize& to, uint8_t* dst, size_t dst_bytes, Loops loops) {
+Resampler::Resampler(int64_t width, int64_t height, const vi_resize& to, uint8_t* dst, size_t dst_bytes, Loops loops) {
   check(width, height, to, dst_bytes);
-  tb_box box = box_of(width, height, to.box);
+  vi_box box = box_of(width, height, to.box);
   Turn turn(to.orientation);
   Axis columns{width, box.x0, box.x1, to.width, to.crop_x, to.crop_width, turn.columns_mirrored};
   Axis rows{height, box.y0, box.y1, to.height, to.crop_y, to.crop_height, turn.rows_mirrored};
@@ -263,7 +263,7 @@ Resampler::Resampler(int64_t width, int64_t height, const tb_resize& to, uint8_t
     std::swap(columns.crop, rows.crop);
     std::swap(columns.n, rows.n);
   }
-  auto filter = static_cast<tb_filter>(to.filter);
+  auto filter = static_cast<vi_filter>(to.filter);
   passes_ = std::make_unique<Passes>(turn, taps_for(columns, filter), taps_for(rows, filter), dst, loops);
 }
 
@@ -276,4 +276,4 @@ int64_t Resampler::right() const { return passes_->columns().end(); }
 void Resampler::hold_columns(int64_t left, int64_t right) { passes_->hold_columns(left, right); }
 void Resampler::push(const uint8_t* const* rows, int n) { passes_->push(rows, n); }
 
-}  // namespace tb
+}  // namespace vidi::image

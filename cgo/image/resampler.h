@@ -11,22 +11,22 @@
 #include <cstdint>
 #include <memory>
 
-#include "shim.h"
+#include "image.h"
 
-namespace tb {
+namespace vidi::image {
 
 // Which instructions the inner loops use. All give the same bytes.
 enum class Loops { portable, avx2, avx512 };
 Loops best_loops();
 
-// The box, or the whole picture if all its edges are 0. Throws tb::Failure if it does not lie inside the picture.
-tb_box box_of(int64_t width, int64_t height, const tb_box& box);
+// The box, or the whole picture if all its edges are 0. Throws vidi::Failure if it does not lie inside the picture.
+vi_box box_of(int64_t width, int64_t height, const vi_box& box);
 
 class Resampler {
  public:
-  // For a stored picture of width × height pixels. Writes to dst, which must outlive this. Throws tb::Failure if an argument is
+  // For a stored picture of width × height pixels. Writes to dst, which must outlive this. Throws vidi::Failure if an argument is
   // out of range.
-  Resampler(int64_t width, int64_t height, const tb_resize& to, uint8_t* dst, size_t dst_bytes, Loops loops = best_loops());
+  Resampler(int64_t width, int64_t height, const vi_resize& to, uint8_t* dst, size_t dst_bytes, Loops loops = best_loops());
   ~Resampler();
   Resampler(const Resampler&) = delete;
   Resampler& operator=(const Resampler&) = delete;
@@ -49,4 +49,4 @@ class Resampler {
   std::unique_ptr<Passes> passes_;
 };
 
-}  // namespace tb
+}  // namespace vidi::image

@@ -1,16 +1,16 @@
 // Resize of a picture that lies in memory: its rows, one after the other, through the Resampler.
 #include <algorithm>
 
+#include "guarded.h"
 #include "resampler.h"
-#include "status.h"
 
-extern "C" tb_status* tb_image_resize(const uint8_t* pixels, int64_t width, int64_t height, size_t stride, const tb_resize* resize_to,
-                                      uint8_t* dst, size_t dst_bytes) {
-  using tb::require;
-  return tb::guarded(TB_INTERNAL, [&] {
-    require(pixels != nullptr && resize_to != nullptr && dst != nullptr, TB_INVALID_ARGUMENT, "pixels, resize or dst is NULL");
-    tb::Resampler resampler(width, height, *resize_to, dst, dst_bytes);
-    require(stride >= static_cast<size_t>(width) * 4, TB_INVALID_ARGUMENT, "the stride is shorter than a row");
+extern "C" vidi_status* vi_image_resize(const uint8_t* pixels, int64_t width, int64_t height, size_t stride, const vi_resize* resize_to,
+                                        uint8_t* dst, size_t dst_bytes) {
+  using vidi::require;
+  return vidi::guarded(VIDI_INTERNAL, [&] {
+    require(pixels != nullptr && resize_to != nullptr && dst != nullptr, VIDI_INVALID_ARGUMENT, "pixels, resize or dst is NULL");
+    vidi::image::Resampler resampler(width, height, *resize_to, dst, dst_bytes);
+    require(stride >= static_cast<size_t>(width) * 4, VIDI_INVALID_ARGUMENT, "the stride is shorter than a row");
     resampler.hold_columns(0, width);
     constexpr int kBatch = 8;
     const uint8_t* rows[kBatch];

@@ -12,7 +12,7 @@
 #include "resize_rows.h"
 #include "taps.h"
 
-namespace tb {
+namespace vidi::image {
 
 // Taps in groups of four for pmaddwd, which multiplies 16-bit numbers and adds them in pairs. A weight has 23 bits, so it is
 // split: weight = high << 11 | low, both of which fit. Positions near the right edge begin earlier, with weights of zero, so
@@ -107,6 +107,6 @@ template <int Rows>
   vertical_any(rows, weights, count, x, bytes, dst);
 }
 
-}  // namespace tb
+}  // namespace vidi::image
 
 #endif

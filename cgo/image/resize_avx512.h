@@ -13,9 +13,9 @@
 
 #include "taps.h"
 
-namespace tb {
+namespace vidi::image {
 
-#define TB_AVX512 [[gnu::target("avx512f,avx512bw,avx512vl,avx512vnni")]]
+#define VI_AVX512 [[gnu::target("avx512f,avx512bw,avx512vl,avx512vnni")]]
 
 // Taps in groups of four: the low bytes of the weights, the middle ones, the high ones.
 struct QuartedTaps {
@@ -66,13 +66,13 @@ struct QuartedTaps {
 };
 
 // The three sums as one, rounded and shifted to pixel values, which may lie outside a byte.
-TB_AVX512 inline __m512i put_together(__m512i low, __m512i middle, __m512i high) {
+VI_AVX512 inline __m512i put_together(__m512i low, __m512i middle, __m512i high) {
   __m512i sum = _mm512_add_epi32(_mm512_add_epi32(low, _mm512_slli_epi32(middle, 8)), _mm512_slli_epi32(high, 16));
   return _mm512_srai_epi32(_mm512_add_epi32(sum, _mm512_set1_epi32(1 << (kPrecisionBits - 1))), kPrecisionBits);
 }
 
 // Four rows at once, one in each quarter of a register.
-TB_AVX512 inline void horizontal_avx512(const uint8_t* const* src, const QuartedTaps& taps, uint8_t* const* dst) {
+VI_AVX512 inline void horizontal_avx512(const uint8_t* const* src, const QuartedTaps& taps, uint8_t* const* dst) {
   // r0 g0 b0 a0 r1 g1 … to r0 r1 r2 r3 g0 g1 ….
   const __m512i fours = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
   const QuartedTaps::Group* weights = taps.weights.data();
@@ -98,7 +98,7 @@ TB_AVX512 inline void horizontal_avx512(const uint8_t* const* src, const Quarted
 
 // `count` rows, as many as the groups have taps or fewer, to one. Sixty-four bytes at a time, four rows at once: their bytes are
 // laid alternately.
-TB_AVX512 inline void vertical_avx512(const uint8_t* const* rows, const QuartedTaps::Group* weights, int count, size_t bytes,
+VI_AVX512 inline void vertical_avx512(const uint8_t* const* rows, const QuartedTaps::Group* weights, int count, size_t bytes,
                                       uint8_t* dst) {
   for (size_t x = 0; x < bytes; x += 64) {
     __mmask64 inside = bytes - x >= 64 ? ~__mmask64{0} : (__mmask64{1} << (bytes - x)) - 1;
@@ -128,6 +128,6 @@ TB_AVX512 inline void vertical_avx512(const uint8_t* const* rows, const QuartedT
   }
 }
 
-}  // namespace tb
+}  // namespace vidi::image
 
 #endif

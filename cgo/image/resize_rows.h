@@ -7,7 +7,7 @@
 
 #include "taps.h"
 
-namespace tb {
+namespace vidi::image {
 
 inline uint8_t to_byte(int32_t sum) {
   int32_t v = sum >> kPrecisionBits;
@@ -41,4 +41,4 @@ inline void vertical_any(const uint8_t* const* rows, const int32_t* weights, int
   }
 }
 
-}  // namespace tb
+}  // namespace vidi::image

@@ -9,9 +9,9 @@
 
 namespace {
 
-using namespace tb::testing;
+using namespace vidi::image::testing;
 
-Bytes cut(const Bytes& rgb, int64_t width, const tb_resize& window) {
+Bytes cut(const Bytes& rgb, int64_t width, const vi_resize& window) {
   Bytes out;
   for (int64_t y = 0; y < window.crop_height; y++) {
     auto row = rgb.begin() + ((window.crop_y + y) * width + window.crop_x) * 3;
@@ -23,7 +23,7 @@ Bytes cut(const Bytes& rgb, int64_t width, const tb_resize& window) {
 struct Golden {
   std::string pattern, filter, hash;
   int width, height;
-  tb_resize to{};
+  vi_resize to{};
 };
 
 std::vector<Golden> goldens() {
@@ -52,8 +52,8 @@ TEST(Resize, ResultsArePillowsToTheLastBit) {
 TEST(Resize, WithAllInstructionsTheResultsAreTheSame) {
   for (const Golden& g : goldens()) {
     Pixels p = picture(g.pattern, g.width, g.height);
-    for (tb::Loops loops : all_loops())
-      EXPECT_EQ(resized(p, g.to, tb::Loops::portable), resized(p, g.to, loops)) << g.width << " × " << g.height << " " << g.filter;
+    for (vidi::image::Loops loops : all_loops())
+      EXPECT_EQ(resized(p, g.to, vidi::image::Loops::portable), resized(p, g.to, loops)) << g.width << " × " << g.height << " " << g.filter;
   }
 }
 
@@ -62,20 +62,20 @@ TEST(Resize, WithAllInstructionsAtAnySizeAndWindow) {
   auto between = [&](int64_t low, int64_t high) { return low + static_cast<int64_t>(random() % static_cast<uint64_t>(high - low + 1)); };
   for (int i = 0; i < 400; i++) {
     int width = static_cast<int>(between(1, i % 10 == 0 ? 5000 : 60)), height = static_cast<int>(between(1, 40));
-    tb_resize to{between(1, 70), between(1, 50), 0, 0, 0, 0, i % 2 ? TB_BILINEAR : TB_BICUBIC, 0, {}};
+    vi_resize to{between(1, 70), between(1, 50), 0, 0, 0, 0, i % 2 ? VI_BILINEAR : VI_BICUBIC, 0, {}};
     to.crop_width = between(1, to.width);
     to.crop_height = between(1, to.height);
     to.crop_x = between(0, to.width - to.crop_width);
     to.crop_y = between(0, to.height - to.crop_height);
     Pixels p = picture(i % 3 ? "noise" : "edges", width, height);
-    for (tb::Loops loops : all_loops())
-      ASSERT_EQ(resized(p, to, tb::Loops::portable), resized(p, to, loops)) << width << " × " << height << ", attempt " << i;
+    for (vidi::image::Loops loops : all_loops())
+      ASSERT_EQ(resized(p, to, vidi::image::Loops::portable), resized(p, to, loops)) << width << " × " << height << ", attempt " << i;
   }
 }
 
-class ResizeFilter : public ::testing::TestWithParam<tb_filter> {};
-INSTANTIATE_TEST_SUITE_P(Filters, ResizeFilter, ::testing::Values(TB_BILINEAR, TB_BICUBIC),
-                         [](const auto& info) { return info.param == TB_BILINEAR ? "Bilinear" : "Bicubic"; });
+class ResizeFilter : public ::testing::TestWithParam<vi_filter> {};
+INSTANTIATE_TEST_SUITE_P(Filters, ResizeFilter, ::testing::Values(VI_BILINEAR, VI_BICUBIC),
+                         [](const auto& info) { return info.param == VI_BILINEAR ? "Bilinear" : "Bicubic"; });
 
 TEST_P(ResizeFilter, APictureOfOneColourStaysThat) {
   for (int value : {0, 1, 127, 254, 255})
@@ -104,7 +104,7 @@ TEST_P(ResizeFilter, AWindowIsThatPartOfTheWholeWhereverItLies) {
       for (int64_t ch : {1, 2, h / 2, h})
         for (int64_t x : {int64_t{0}, (w - cw) / 2, w - cw})
           for (int64_t y : {int64_t{0}, (h - ch) / 3, h - ch}) {
-            tb_resize window{w, h, x, y, cw, ch, GetParam(), 0, {}};
+            vi_resize window{w, h, x, y, cw, ch, GetParam(), 0, {}};
             ASSERT_EQ(resized(p, window), cut(all, w, window)) << w << " × " << h << ": " << x << ", " << y << ", " << cw << " × " << ch;
           }
   }
@@ -115,13 +115,13 @@ TEST_P(ResizeFilter, EveryPixelCanBeHadAlone) {
   Bytes all = resized(p, whole(12, 25, GetParam()));
   for (int64_t y = 0; y < 25; y++)
     for (int64_t x = 0; x < 12; x++) {
-      tb_resize pixel{12, 25, x, y, 1, 1, GetParam(), 0, {}};
+      vi_resize pixel{12, 25, x, y, 1, 1, GetParam(), 0, {}};
       ASSERT_EQ(resized(p, pixel), cut(all, 12, pixel)) << x << ", " << y;
     }
 }
 
 TEST_P(ResizeFilter, TheFourthByteAndThePaddingAreIgnored) {
-  tb_resize to = whole(19, 33, GetParam());
+  vi_resize to = whole(19, 33, GetParam());
   Bytes want = resized(picture("noise", 29, 21, 255), to);
   EXPECT_EQ(resized(picture("noise", 29, 21, 0), to), want);
   EXPECT_EQ(resized(picture("noise", 29, 21, 77, 5), to), want);
@@ -138,7 +138,7 @@ TEST_P(ResizeFilter, AWindowOfAnEnormousEnlargementCostsOnlyItself) {
 
 TEST_P(ResizeFilter, SeveralThreadsResizeAtOnce) {
   Pixels p = picture("noise", 200, 150);
-  tb_resize to = whole(64, 48, GetParam());
+  vi_resize to = whole(64, 48, GetParam());
   Bytes want = resized(p, to);
   std::vector<Bytes> got(4);
   std::vector<std::thread> threads;
@@ -155,11 +155,11 @@ TEST_P(ResizeFilter, SeveralThreadsResizeAtOnce) {
 struct Call {
   int64_t width = 8, height = 6;
   size_t stride = 32;
-  tb_resize to{4, 5, 1, 2, 3, 2, TB_BILINEAR, 0, {}};
+  vi_resize to{4, 5, 1, 2, 3, 2, VI_BILINEAR, 0, {}};
   size_t dst_bytes = 3 * 2 * 3;
-  tb_status* run() const {
+  vidi_status* run() const {
     Bytes pixels(8 * 6 * 4), dst(3 * 2 * 3);
-    return tb_image_resize(pixels.data(), width, height, stride, &to, dst.data(), dst_bytes);
+    return vi_image_resize(pixels.data(), width, height, stride, &to, dst.data(), dst_bytes);
   }
 };
 
@@ -167,9 +167,9 @@ TEST(ResizeRefuses, Nulls) {
   Bytes pixels(8 * 6 * 4), dst(3 * 2 * 3);
   Call good;
   EXPECT_OK(good.run());
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_image_resize(nullptr, 8, 6, 32, &good.to, dst.data(), dst.size()));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_image_resize(pixels.data(), 8, 6, 32, nullptr, dst.data(), dst.size()));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_image_resize(pixels.data(), 8, 6, 32, &good.to, nullptr, dst.size()));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_image_resize(nullptr, 8, 6, 32, &good.to, dst.data(), dst.size()));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_image_resize(pixels.data(), 8, 6, 32, nullptr, dst.data(), dst.size()));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", vi_image_resize(pixels.data(), 8, 6, 32, &good.to, nullptr, dst.size()));
 }
 
 TEST(ResizeRefuses, SizesOutOfRange) {
@@ -178,14 +178,14 @@ TEST(ResizeRefuses, SizesOutOfRange) {
       Call call;
       call.*side = bad;
       call.stride = SIZE_MAX;
-      EXPECT_FAILS(TB_INVALID_ARGUMENT, "picture's size", call.run()) << bad;
+      EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "picture's size", call.run()) << bad;
     }
   }
   for (int64_t bad : {int64_t{0}, int64_t{-1}, INT64_MIN, INT64_C(1) << 40, INT64_MAX}) {
-    for (auto side : {&tb_resize::width, &tb_resize::height}) {
+    for (auto side : {&vi_resize::width, &vi_resize::height}) {
       Call call;
       call.to.*side = bad;
-      EXPECT_FAILS(TB_INVALID_ARGUMENT, "resized size", call.run()) << bad;
+      EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "resized size", call.run()) << bad;
     }
   }
 }
@@ -194,25 +194,25 @@ TEST(ResizeRefuses, AStrideShorterThanARow) {
   for (size_t bad : {0, 1, 31}) {
     Call call;
     call.stride = bad;
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "stride", call.run()) << bad;
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "stride", call.run()) << bad;
   }
 }
 
 TEST(ResizeRefuses, WindowsOutsideTheResult) {
   for (int64_t bad : {int64_t{0}, int64_t{-1}, int64_t{8193}, INT64_MIN, INT64_MAX})
-    for (auto side : {&tb_resize::crop_width, &tb_resize::crop_height}) {
+    for (auto side : {&vi_resize::crop_width, &vi_resize::crop_height}) {
       Call call;
       call.to.*side = bad;
-      EXPECT_FAILS(TB_INVALID_ARGUMENT, "1 to 8192", call.run()) << bad;
+      EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "1 to 8192", call.run()) << bad;
     }
-  const std::tuple<int64_t tb_resize::*, int64_t> outside[] = {
-      {&tb_resize::crop_x, -1},    {&tb_resize::crop_x, 2},      {&tb_resize::crop_x, INT64_MAX}, {&tb_resize::crop_x, INT64_MIN},
-      {&tb_resize::crop_y, -1},    {&tb_resize::crop_y, 4},      {&tb_resize::crop_y, INT64_MAX}, {&tb_resize::crop_y, INT64_MIN},
-      {&tb_resize::crop_width, 4}, {&tb_resize::crop_height, 4}, {&tb_resize::crop_width, 8192},  {&tb_resize::crop_height, 8192}};
+  const std::tuple<int64_t vi_resize::*, int64_t> outside[] = {
+      {&vi_resize::crop_x, -1},    {&vi_resize::crop_x, 2},      {&vi_resize::crop_x, INT64_MAX}, {&vi_resize::crop_x, INT64_MIN},
+      {&vi_resize::crop_y, -1},    {&vi_resize::crop_y, 4},      {&vi_resize::crop_y, INT64_MAX}, {&vi_resize::crop_y, INT64_MIN},
+      {&vi_resize::crop_width, 4}, {&vi_resize::crop_height, 4}, {&vi_resize::crop_width, 8192},  {&vi_resize::crop_height, 8192}};
   for (auto [member, bad] : outside) {
     Call call;
     call.to.*member = bad;
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "inside the resized picture", call.run()) << bad;
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "inside the resized picture", call.run()) << bad;
   }
 }
 
@@ -220,7 +220,7 @@ TEST(ResizeRefuses, OtherFilters) {
   for (int32_t bad : {0, 7, -2, INT32_MAX}) {
     Call call;
     call.to.filter = bad;
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "tb_filter", call.run()) << bad;
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "vi_filter", call.run()) << bad;
   }
 }
 
@@ -228,7 +228,7 @@ TEST(ResizeRefuses, ABufferThatIsNotExactlyTheWindow) {
   for (size_t bad : {size_t{0}, size_t{17}, size_t{19}, SIZE_MAX}) {
     Call call;
     call.dst_bytes = bad;
-    EXPECT_FAILS(TB_SHAPE, "dst is not as long", call.run()) << bad;
+    EXPECT_FAILS(VIDI_SHAPE, "dst is not as long", call.run()) << bad;
   }
 }
 

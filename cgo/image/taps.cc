@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-namespace tb {
+namespace vidi::image {
 namespace {
 
 struct Bilinear {
@@ -122,22 +122,22 @@ int64_t Taps::begin() const { return std::min(first.front(), first.back()); }
 int64_t Taps::end() const { return std::max(first.front() + count.front(), first.back() + count.back()); }
 int Taps::longest() const { return *std::max_element(count.begin(), count.end()); }
 
-Taps taps_for(const Axis& axis, tb_filter filter) {
+Taps taps_for(const Axis& axis, vi_filter filter) {
   switch (filter) {
-    case TB_LANCZOS:
+    case VI_LANCZOS:
       return compute<Lanczos>(axis);
-    case TB_BICUBIC:
+    case VI_BICUBIC:
       return compute<Bicubic>(axis);
-    case TB_BOX:
+    case VI_BOX:
       return compute<Box>(axis);
-    case TB_HAMMING:
+    case VI_HAMMING:
       return compute<Hamming>(axis);
-    case TB_NEAREST:
+    case VI_NEAREST:
       return nearest(axis);
-    case TB_BILINEAR:
+    case VI_BILINEAR:
       break;
   }
   return compute<Bilinear>(axis);
 }
 
-}  // namespace tb
+}  // namespace vidi::image

@@ -6,9 +6,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "shim.h"
+#include "image.h"
 
-namespace tb {
+namespace vidi::image {
 
 constexpr int kPrecisionBits = 32 - 8 - 2;  // of a weight: a pixel's 8 bits and 2 spare ones must fit above it
 
@@ -38,6 +38,6 @@ struct Axis {
   bool mirrored;
 };
 
-Taps taps_for(const Axis& axis, tb_filter filter);
+Taps taps_for(const Axis& axis, vi_filter filter);
 
-}  // namespace tb
+}  // namespace vidi::image

@@ -10,9 +10,9 @@
 // jpeglib.h needs FILE and size_t to be declared before it.
 #include <jpeglib.h>
 
-#include "shim.h"
+#include "image.h"
 
-namespace tb::testing {
+namespace vidi::image::testing {
 
 using Bytes = std::vector<uint8_t>;
 
@@ -227,7 +227,7 @@ inline Bytes with_size(Bytes jpeg, int width, int height) {
 }
 
 // The limits of the server's defaults.
-inline tb_jpeg_limits default_limits() { return {50'000'000, 500'000'000, 512 << 20, 2000}; }
-inline tb_jpeg_limits no_limits() { return {}; }
+inline vi_jpeg_limits default_limits() { return {50'000'000, 500'000'000, 512 << 20, 2000}; }
+inline vi_jpeg_limits no_limits() { return {}; }
 
-}  // namespace tb::testing
+}  // namespace vidi::image::testing

@@ -6,11 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "guarded.h"
 #include "resampler.h"
-#include "status.h"
 #include "testing.h"
 
-namespace tb::testing {
+namespace vidi::image::testing {
 
 using Bytes = std::vector<uint8_t>;
 
@@ -22,16 +22,16 @@ inline uint8_t sample(const std::string& pattern, int x, int y, int c) {
 }
 
 // The filters of testdata/make_resize.py.
-inline tb_filter filter_of(const std::string& name) {
-  for (auto [known, filter] : {std::pair("lanczos", TB_LANCZOS),
-                               {"bilinear", TB_BILINEAR},
-                               {"bicubic", TB_BICUBIC},
-                               {"box", TB_BOX},
-                               {"hamming", TB_HAMMING},
-                               {"nearest", TB_NEAREST}})
+inline vi_filter filter_of(const std::string& name) {
+  for (auto [known, filter] : {std::pair("lanczos", VI_LANCZOS),
+                               {"bilinear", VI_BILINEAR},
+                               {"bicubic", VI_BICUBIC},
+                               {"box", VI_BOX},
+                               {"hamming", VI_HAMMING},
+                               {"nearest", VI_NEAREST}})
     if (name == known) return filter;
   ADD_FAILURE() << "no filter " << name;
-  return TB_BILINEAR;
+  return VI_BILINEAR;
 }
 
 struct Pixels {
@@ -93,26 +93,26 @@ inline Pixels turned(const Pixels& p, int orientation) {
   return out;
 }
 
-inline tb_box turned(const tb_box& box, int64_t width, int64_t height, int orientation) {
+inline vi_box turned(const vi_box& box, int64_t width, int64_t height, int orientation) {
   auto [ax, ay] = upright(box.x0, box.y0, static_cast<double>(width), static_cast<double>(height), orientation);
   auto [bx, by] = upright(box.x1, box.y1, static_cast<double>(width), static_cast<double>(height), orientation);
   return {std::min(ax, bx), std::min(ay, by), std::max(ax, bx), std::max(ay, by)};
 }
 
-inline tb_resize whole(int64_t width, int64_t height, tb_filter filter) { return {width, height, 0, 0, width, height, filter, 0, {}}; }
+inline vi_resize whole(int64_t width, int64_t height, vi_filter filter) { return {width, height, 0, 0, width, height, filter, 0, {}}; }
 
 // The window as a vector of exactly its bytes: writing past the end is seen by AddressSanitizer.
-inline Bytes resized(const Pixels& p, const tb_resize& to) {
+inline Bytes resized(const Pixels& p, const vi_resize& to) {
   size_t size = static_cast<size_t>(to.crop_width * to.crop_height * 3);
   auto dst = exact_buffer(size);
-  EXPECT_OK(tb_image_resize(p.pixels.get(), p.width, p.height, p.stride, &to, dst.get(), size));
+  EXPECT_OK(vi_image_resize(p.pixels.get(), p.width, p.height, p.stride, &to, dst.get(), size));
   return Bytes(dst.get(), dst.get() + size);
 }
 
-inline Bytes resized(const Pixels& p, const tb_resize& to, Loops loops) {
+inline Bytes resized(const Pixels& p, const vi_resize& to, Loops loops) {
   size_t size = static_cast<size_t>(to.crop_width * to.crop_height * 3);
   auto dst = exact_buffer(size);
-  EXPECT_OK(guarded(TB_INTERNAL, [&] {
+  EXPECT_OK(guarded(VIDI_INTERNAL, [&] {
     Resampler resampler(p.width, p.height, to, dst.get(), size, loops);
     resampler.hold_columns(0, p.width);
     for (int64_t y = resampler.top(), n = 1; y < resampler.bottom(); y += n, n = 1 + n % 7) {  // in batches of all sizes
@@ -132,4 +132,4 @@ inline std::vector<Loops> all_loops() {
   return all;
 }
 
-}  // namespace tb::testing
+}  // namespace vidi::image::testing

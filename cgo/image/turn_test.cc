@@ -3,22 +3,22 @@
 #include <random>
 #include <sstream>
 
+#include "guarded.h"
 #include "resampler.h"
-#include "status.h"
 #include "testing.h"
 #include "testing_picture.h"
 
 namespace {
 
-using namespace tb::testing;
+using namespace vidi::image::testing;
 
 struct Random {
   std::mt19937 engine{20260801};
   int64_t between(int64_t low, int64_t high) { return low + static_cast<int64_t>(engine() % static_cast<uint64_t>(high - low + 1)); }
 };
 
-tb_resize somewhere(Random& random, int64_t largest, tb_filter filter) {
-  tb_resize to = whole(random.between(1, largest), random.between(1, largest), filter);
+vi_resize somewhere(Random& random, int64_t largest, vi_filter filter) {
+  vi_resize to = whole(random.between(1, largest), random.between(1, largest), filter);
   to.crop_width = random.between(1, to.width);
   to.crop_height = random.between(1, to.height);
   to.crop_x = random.between(0, to.width - to.crop_width);
@@ -33,7 +33,7 @@ TEST(Turn, ResultsArePillowsToTheLastBit) {
     std::istringstream fields(line);
     std::string pattern, filter, hash;
     int width, height;
-    tb_resize to{};
+    vi_resize to{};
     ASSERT_TRUE(fields >> pattern >> width >> height >> to.orientation >> to.box.x0 >> to.box.y0 >> to.box.x1 >> to.box.y1 >> to.width >>
                 to.height >> to.crop_x >> to.crop_y >> to.crop_width >> to.crop_height >> filter >> hash)
         << line;
@@ -52,10 +52,11 @@ TEST_P(TurnOrientation, IsTheSameAsTurningFirst) {
     int largest = i % 10 == 0 ? 900 : 60;
     Pixels p = picture(i % 2 ? "noise" : "edges", static_cast<int>(random.between(1, largest)),
                        static_cast<int>(random.between(1, largest)), 255, i % 3);
-    tb_resize to = somewhere(random, 70, i % 4 < 2 ? TB_BILINEAR : TB_BICUBIC);
+    vi_resize to = somewhere(random, 70, i % 4 < 2 ? VI_BILINEAR : VI_BICUBIC);
     Bytes want = resized(turned(p, GetParam()), to);
     to.orientation = GetParam();
-    for (tb::Loops loops : all_loops()) ASSERT_EQ(resized(p, to, loops), want) << p.width << " × " << p.height << ", attempt " << i;
+    for (vidi::image::Loops loops : all_loops())
+      ASSERT_EQ(resized(p, to, loops), want) << p.width << " × " << p.height << ", attempt " << i;
   }
 }
 
@@ -65,7 +66,7 @@ TEST_P(TurnOrientation, TheBoxIsTurnedWithThePicture) {
     Pixels p = picture("noise", static_cast<int>(random.between(2, 90)), static_cast<int>(random.between(2, 90)));
     Pixels upright = turned(p, GetParam());
     auto eighth = [](int64_t n) { return static_cast<double>(n) / 8; };  // exact, and so are differences
-    tb_resize to = somewhere(random, 40, i % 2 ? TB_BILINEAR : TB_BICUBIC), stored = to;
+    vi_resize to = somewhere(random, 40, i % 2 ? VI_BILINEAR : VI_BICUBIC), stored = to;
     int64_t x0 = random.between(0, p.width * 8 - 1), y0 = random.between(0, p.height * 8 - 1);
     stored.box = {eighth(x0), eighth(y0), eighth(random.between(x0 + 1, p.width * 8)), eighth(random.between(y0 + 1, p.height * 8))};
     stored.orientation = GetParam();
@@ -78,12 +79,12 @@ TEST_P(TurnOrientation, OnlyTheRowsAndColumnsThatItNamesAreRead) {
   Random random;
   for (int i = 0; i < 100; i++) {
     Pixels p = picture("noise", static_cast<int>(random.between(1, 200)), static_cast<int>(random.between(1, 200)));
-    tb_resize to = somewhere(random, 60, i % 2 ? TB_BILINEAR : TB_BICUBIC);
+    vi_resize to = somewhere(random, 60, i % 2 ? VI_BILINEAR : VI_BICUBIC);
     to.orientation = GetParam();
     Bytes want = resized(p, to);
     size_t size = want.size();
     auto dst = exact_buffer(size);
-    tb::Resampler resampler(p.width, p.height, to, dst.get(), size);
+    vidi::image::Resampler resampler(p.width, p.height, to, dst.get(), size);
     int64_t left = random.between(0, resampler.left()), right = random.between(resampler.right(), p.width);
     resampler.hold_columns(left, right);
     for (int64_t y = resampler.top(); y < resampler.bottom(); y++) {
@@ -99,7 +100,7 @@ TEST_P(TurnOrientation, OnlyTheRowsAndColumnsThatItNamesAreRead) {
 
 TEST(Turn, NoOrientationIsTheFirst) {
   Pixels p = picture("noise", 40, 30);
-  tb_resize to = whole(20, 10, TB_BILINEAR);
+  vi_resize to = whole(20, 10, VI_BILINEAR);
   Bytes want = resized(p, to);
   to.orientation = 1;
   EXPECT_EQ(resized(p, to), want);
@@ -107,7 +108,7 @@ TEST(Turn, NoOrientationIsTheFirst) {
 
 TEST(Turn, ABoxOfTheWholePictureIsNoBox) {
   Pixels p = picture("noise", 40, 30);
-  tb_resize to = whole(23, 17, TB_BICUBIC);
+  vi_resize to = whole(23, 17, VI_BICUBIC);
   Bytes want = resized(p, to);
   to.box = {0, 0, 40, 30};
   EXPECT_EQ(resized(p, to), want);
@@ -116,20 +117,20 @@ TEST(Turn, ABoxOfTheWholePictureIsNoBox) {
 TEST(Turn, OtherOrientationsAndBoxesAreRefused) {
   Pixels p = picture("noise", 8, 6);
   auto dst = exact_buffer(4 * 5 * 3);
-  auto attempt = [&](int32_t orientation, tb_box box) {
-    tb_resize to = whole(4, 5, TB_BILINEAR);
+  auto attempt = [&](int32_t orientation, vi_box box) {
+    vi_resize to = whole(4, 5, VI_BILINEAR);
     to.orientation = orientation;
     to.box = box;
-    return tb_image_resize(p.pixels.get(), p.width, p.height, p.stride, &to, dst.get(), 4 * 5 * 3);
+    return vi_image_resize(p.pixels.get(), p.width, p.height, p.stride, &to, dst.get(), 4 * 5 * 3);
   };
   EXPECT_OK(attempt(8, {0, 0, 8, 6}));
-  for (int32_t bad : {-1, 9, INT32_MAX, INT32_MIN}) EXPECT_FAILS(TB_INVALID_ARGUMENT, "orientation", attempt(bad, {}));
+  for (int32_t bad : {-1, 9, INT32_MAX, INT32_MIN}) EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "orientation", attempt(bad, {}));
   const double nan = std::nan(""), inf = INFINITY;
-  const tb_box boxes[] = {{0, 0, 8.1, 6}, {0, 0, 8, 6.1}, {-0.1, 0, 8, 6}, {0, -0.1, 8, 6}, {4, 0, 4, 6},   {5, 0, 4, 6},
+  const vi_box boxes[] = {{0, 0, 8.1, 6}, {0, 0, 8, 6.1}, {-0.1, 0, 8, 6}, {0, -0.1, 8, 6}, {4, 0, 4, 6},   {5, 0, 4, 6},
                           {0, 6, 8, 6},   {0, 5, 8, 4},   {nan, 0, 8, 6},  {0, nan, 8, 6},  {0, 0, nan, 6}, {0, 0, 8, nan},
                           {0, 0, inf, 6}, {0, 0, 8, inf}, {-inf, 0, 8, 6}, {0, 0, 0, 6}};
-  for (const tb_box& bad : boxes)
-    for (int32_t orientation : {1, 6}) EXPECT_FAILS(TB_INVALID_ARGUMENT, "box", attempt(orientation, bad)) << bad.x0 << " " << bad.y0;
+  for (const vi_box& bad : boxes)
+    for (int32_t orientation : {1, 6}) EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "box", attempt(orientation, bad)) << bad.x0 << " " << bad.y0;
 }
 
 }  // namespace

@@ -1,71 +1,53 @@
-// How C++ failures become tb_status objects: `return guarded([&] { ... });` around the body of every ABI function.
-#pragma once
+// How a call into one of the C++ libraries fails: the C side of it, which all of them share.
+//
+// A function that can fail returns vidi_status*: NULL means success, anything else describes the
+// failure and must be given to vidi_status_free once, by whom it was returned to. There is no global
+// or thread-local error text. No C++ exception leaves a library.
+#ifndef VIDI_STATUS_H
+#define VIDI_STATUS_H
 
-#include <c10/util/Exception.h>
+#include <stddef.h>
 
-#include <atomic>
-#include <cstring>
-#include <exception>
-#include <new>
-#include <string>
-#include <utility>
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-#include "shim.h"
+// Numbered as in cgo/native/errors.go.
+typedef enum vidi_code {
+  VIDI_OK = 0,
+  VIDI_INVALID_ARGUMENT = 1,    // the caller's mistake: NULL, a bad size, an unknown option
+  VIDI_NOT_FOUND = 2,           // no such file, or it cannot be read
+  VIDI_BAD_MODEL = 3,           // libtorch cannot load the file, or its output is not one tensor
+  VIDI_SHAPE = 4,               // a tensor or a buffer has another shape or element type than the call needs
+  VIDI_OUT_OF_MEMORY = 5,       // an allocation failed
+  VIDI_UNAVAILABLE = 6,         // this build or this CPU cannot do that
+  VIDI_FORWARD_FAILED = 7,      // the model itself failed while it ran
+  VIDI_CORRUPT_IMAGE = 8,       // the picture is damaged or ends early
+  VIDI_IMAGE_TOO_LARGE = 9,     // more pixels than the limit
+  VIDI_IMAGE_TOO_COMPLEX = 10,  // would cost more decoding time or memory than the limit
+  VIDI_UNSUPPORTED_IMAGE = 11,  // a valid picture of a kind that the decoder cannot read
+  VIDI_INTERNAL = 12,           // a bug: anything not foreseen
+  VIDI_TOO_SLOW = 13,           // the model was not done in the time that it may take
+} vidi_code;
 
-struct tb_status {
-  tb_code code;
-  std::string message;
-  std::string detail;
+typedef struct vidi_status vidi_status;
+struct vidi_status {
+  vidi_code code;
+  const char* message;                   // one UTF-8 line without a stack trace; lives as long as the status
+  const char* detail;                    // the full text for logs (it may hold source lines and addresses), "" if there is no more
+  void (*release)(vidi_status* status);  // of the library that made it
 };
 
-namespace tb {
-
-// Counters behind tb_live_counts. Each type's constructor and destructor keep their own.
-struct Live {
-  std::atomic<int64_t> modules{0}, tensors{0}, statuses{0};
-};
-Live& live();
-
-// A failure found by the shim itself.
-struct Failure : std::exception {
-  tb_code code;
-  std::string message;
-  Failure(tb_code c, std::string m) : code(c), message(std::move(m)) {}
-  const char* what() const noexcept override { return message.c_str(); }
-};
-
-inline void require(bool ok, tb_code code, const char* message) {
-  if (!ok) throw Failure(code, message);
+static inline void vidi_status_free(vidi_status* status) {
+  if (status != NULL) status->release(status);
 }
 
-// Never throws; a shared static object stands in when there is no memory for a new one.
-tb_status* make_status(tb_code code, const char* message, const char* detail = "") noexcept;
+// These take NULL for success.
+static inline vidi_code vidi_status_code(const vidi_status* status) { return status != NULL ? status->code : VIDI_OK; }
+static inline const char* vidi_status_message(const vidi_status* status) { return status != NULL ? status->message : ""; }
+static inline const char* vidi_status_detail(const vidi_status* status) { return status != NULL ? status->detail : ""; }
 
-// libtorch's CPU allocator reports a failed allocation as a plain c10::Error, which TorchScript's interpreter turns into yet
-// another type; only its text tells it from others.
-inline bool ran_out_of_memory(const char* what) noexcept {
-  return std::strstr(what, "DefaultCPUAllocator: can't allocate memory") != nullptr ||
-         std::strstr(what, "DefaultCPUAllocator: not enough memory") != nullptr;
+#ifdef __cplusplus
 }
-
-// Runs body and turns whatever it throws into a status; `unforeseen` is the code for failures that libtorch reports.
-template <typename Body>
-tb_status* guarded(tb_code unforeseen, Body&& body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (const Failure& e) {
-    return make_status(e.code, e.what());
-  } catch (const c10::Error& e) {
-    return make_status(ran_out_of_memory(e.what_without_backtrace()) ? TB_OUT_OF_MEMORY : unforeseen, e.what_without_backtrace(), e.what());
-  } catch (const std::bad_alloc&) {
-    return make_status(TB_OUT_OF_MEMORY, "not enough memory");
-  } catch (const std::exception& e) {
-    const char* what = e.what();  // once: TorchScript's ErrorReport frees the text of one call in the next
-    return make_status(ran_out_of_memory(what) ? TB_OUT_OF_MEMORY : unforeseen, what, what);
-  } catch (...) {
-    return make_status(unforeseen, "an exception of unknown type");
-  }
-}
-
-}  // namespace tb
+#endif
+#endif  // VIDI_STATUS_H

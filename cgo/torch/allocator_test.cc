@@ -131,7 +131,7 @@ TEST_F(Allocator, ARefusedModelLeavesNothing) {
   tb_module* module = nullptr;
   tb_module_options options = {};
   options.precision = TB_FLOAT32;
-  EXPECT_FAILS(TB_BAD_MODEL, "", tb_module_load_bytes(big.data(), big.size(), nullptr, &options, &module));
+  EXPECT_FAILS(VIDI_BAD_MODEL, "", tb_module_load_bytes(big.data(), big.size(), nullptr, &options, &module));
   EXPECT_LE(resident(), before + static_cast<int64_t>(12 * kMegabyte));
 }
 

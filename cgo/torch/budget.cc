@@ -34,18 +34,18 @@ void Budget::refuse_object() {
 
 void Budget::too_slow() {
   late_ = true;
-  throw Failure(TB_TOO_SLOW, "the model was not done in time");
+  throw Failure(VIDI_TOO_SLOW, "the model was not done in time");
 }
 
-tb_status* Budget::explain(tb_status* status) const {
+vidi_status* Budget::explain(vidi_status* status) const {
   // A fold of constants that was refused is no failure: what failed later has its own reason.
-  const bool memory = refused_ && tb_status_code(status) == TB_OUT_OF_MEMORY;
+  const bool memory = refused_ && vidi_status_code(status) == VIDI_OUT_OF_MEMORY;
   if (!late_ && !memory) return status;
   try {
     const std::string why = late_ ? "the model was not done in " + std::to_string(max_ms_) + " ms"
                                   : "the model needs more than the " + std::to_string(max_bytes_ >> 20) + " MB of memory that it may take";
-    tb_status* better = make_status(late_ ? TB_TOO_SLOW : TB_OUT_OF_MEMORY, why.c_str(), tb_status_detail(status));
-    tb_status_free(status);
+    vidi_status* better = make_status(late_ ? VIDI_TOO_SLOW : VIDI_OUT_OF_MEMORY, why.c_str(), vidi_status_detail(status));
+    vidi_status_free(status);
     return better;
   } catch (...) {
     return status;

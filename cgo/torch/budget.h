@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <string>
 
-#include "status.h"
+#include "failures.h"
 
 namespace tb {
 
@@ -50,7 +50,7 @@ class Budget {
   int64_t peak() const { return peak_; }  // bytes that were in use at one time, at most
 
   // The failure of a call, in better words where a limit was its reason. Takes the status over.
-  tb_status* explain(tb_status* status) const;
+  vidi_status* explain(vidi_status* status) const;
 
  private:
   static thread_local Budget* current;
@@ -75,9 +75,9 @@ class Budget {
 
 // guarded within the limits. *peak, if peak is not NULL, becomes what the tensors took at one time, at most.
 template <typename Body>
-tb_status* within(int64_t max_bytes, int64_t max_ms, int64_t* peak, tb_code unforeseen, Body&& body) noexcept {
+vidi_status* within(int64_t max_bytes, int64_t max_ms, int64_t* peak, vidi_code unforeseen, Body&& body) noexcept {
   Budget budget(max_bytes, max_ms);
-  tb_status* status = guarded(unforeseen, std::forward<Body>(body));
+  vidi_status* status = guarded(unforeseen, std::forward<Body>(body));
   if (peak != nullptr) *peak = budget.peak();
   return status == nullptr ? nullptr : budget.explain(status);
 }

@@ -33,7 +33,7 @@ at::Tensor picture(float first) {
   return x;
 }
 
-tb_status* run(const Module& module, float first, int64_t max_bytes, int64_t max_ms) {
+vidi_status* run(const Module& module, float first, int64_t max_bytes, int64_t max_ms) {
   const tb_limits limits = {max_bytes, max_ms};
   at::Tensor answer;
   return forward(module, picture(first), &answer, &limits);
@@ -59,7 +59,7 @@ TEST_F(Budget, LoopsThatNeverEndAreEnded) {
       if (!available(engine)) continue;
       Module module = warm(when_asked(loop), engine);
       const auto begun = std::chrono::steady_clock::now();
-      EXPECT_FAILS(TB_TOO_SLOW, "not done in 200 ms", run(module, 2, 0, 200));
+      EXPECT_FAILS(VIDI_TOO_SLOW, "not done in 200 ms", run(module, 2, 0, 200));
       EXPECT_GE(std::chrono::steady_clock::now() - begun, std::chrono::milliseconds(150));
       EXPECT_OK(run(module, 0, 0, 200));  // and it goes on
     }
@@ -72,7 +72,7 @@ TEST_F(Budget, MemoryIsBounded) {
     for (tb_engine engine : kEngines) {
       if (!available(engine)) continue;
       Module module = warm(when_asked(hog), engine);
-      EXPECT_FAILS(TB_OUT_OF_MEMORY, "more than the 100 MB", run(module, 2, 100 * kMegabyte, 0));
+      EXPECT_FAILS(VIDI_OUT_OF_MEMORY, "more than the 100 MB", run(module, 2, 100 * kMegabyte, 0));
       EXPECT_LE(tb_module_peak(module.get()), 100 * kMegabyte);
       EXPECT_OK(run(module, 0, 100 * kMegabyte, 0));
     }
@@ -82,14 +82,14 @@ TEST_F(Budget, SmallTensorsCountWithWhatTheyCostBeside) {
   Module module =
       warm(when_asked("l = [y]\n        for i in range(1000000):\n            l.append(y[0, 0, 0, 0] + 1.0)\n        y = l[-1]"),
            TB_ENGINE_FROZEN);
-  EXPECT_FAILS(TB_OUT_OF_MEMORY, "more than the 10 MB", run(module, 2, 10 * kMegabyte, 0));
+  EXPECT_FAILS(VIDI_OUT_OF_MEMORY, "more than the 10 MB", run(module, 2, 10 * kMegabyte, 0));
 }
 
 TEST_F(Budget, OthersAreNotCharged) {
   Module hog = warm(when_asked("y = torch.zeros([1, x.size(3) * 250000000])"), TB_ENGINE_FROZEN),
          good = warm(when_asked("y = y + 1"), TB_ENGINE_FROZEN);
   std::thread other([&] {
-    for (int i = 0; i < 200; i++) EXPECT_FAILS(TB_OUT_OF_MEMORY, "", run(hog, 2, kMegabyte, 0));
+    for (int i = 0; i < 200; i++) EXPECT_FAILS(VIDI_OUT_OF_MEMORY, "", run(hog, 2, kMegabyte, 0));
   });
   for (int i = 0; i < 200; i++) EXPECT_OK(run(good, 2, kMegabyte, 0));
   other.join();
@@ -114,7 +114,7 @@ TEST_F(Budget, ConstantsAreNotComputedAheadBeyondTheLimit) {
     ASSERT_OK(tb_module_load_bytes(exact.get(), bytes.size(), nullptr, &options, &raw));
     Module module(raw);
     // They are computed in each run instead, which has limits of its own.
-    EXPECT_FAILS(TB_OUT_OF_MEMORY, "more than the 200 MB", run(module, 0, 200 * kMegabyte, 0));
+    EXPECT_FAILS(VIDI_OUT_OF_MEMORY, "more than the 200 MB", run(module, 0, 200 * kMegabyte, 0));
     EXPECT_OK(run(module, 0, 500 * kMegabyte, 0));
   }
 }
@@ -126,7 +126,7 @@ TEST_F(Budget, WeightsBeyondTheLimitAreRefused) {
   const std::string bytes = archive(net);
   const tb_module_options options{TB_ENGINE_FROZEN, TB_FLOAT32, kMegabyte};
   tb_module* raw = nullptr;
-  EXPECT_FAILS(TB_OUT_OF_MEMORY, "more than the 1 MB", tb_module_load_bytes(bytes.data(), bytes.size(), nullptr, &options, &raw));
+  EXPECT_FAILS(VIDI_OUT_OF_MEMORY, "more than the 1 MB", tb_module_load_bytes(bytes.data(), bytes.size(), nullptr, &options, &raw));
   EXPECT_EQ(raw, nullptr);
 }
 

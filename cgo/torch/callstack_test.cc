@@ -37,10 +37,10 @@ def _in_a_loop(self, x):
 void expect_errors(const Module& module, at::ScalarType type) {
   at::Tensor y;
   auto x = [type](int64_t count) { return at::ones({count}, type); };
-  EXPECT_FAILS(TB_FORWARD_FAILED, "too many for the first helper", forward(module, x(6), &y));
-  EXPECT_FAILS(TB_FORWARD_FAILED, "cannot be multiplied", forward(module, x(5), &y));
-  EXPECT_FAILS(TB_OUT_OF_MEMORY, "can't allocate memory", forward(module, x(4), &y));
-  EXPECT_FAILS(TB_FORWARD_FAILED, "invalid for input of size 3", forward(module, x(3), &y));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "too many for the first helper", forward(module, x(6), &y));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "cannot be multiplied", forward(module, x(5), &y));
+  EXPECT_FAILS(VIDI_OUT_OF_MEMORY, "can't allocate memory", forward(module, x(4), &y));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "invalid for input of size 3", forward(module, x(3), &y));
   EXPECT_OK(forward(module, x(2), &y));
 }
 
@@ -67,7 +67,7 @@ TEST_P(HelperTest, TheTracebackNamesTheHelpers) {
   Tensor in = wrapped(at::ones({6}, static_cast<at::ScalarType>(precision)));
   tb_tensor* out = nullptr;
   Status status(tb_module_forward(module.get(), in.get(), nullptr, &out));
-  const std::string detail = tb_status_detail(status.get());
+  const std::string detail = vidi_status_detail(status.get());
   for (const char* name : {"in forward", "in _forward_impl"}) EXPECT_NE(detail.find(name), std::string::npos) << detail;
 }
 
@@ -86,7 +86,7 @@ def helper(self, x):
   const auto type = static_cast<at::ScalarType>(precision);
   at::Tensor y;
   for (int run = 0; run < 4; run++) {
-    EXPECT_FAILS(TB_FORWARD_FAILED, "cannot be multiplied", forward(module, at::ones({2, 3}, type), &y));
+    EXPECT_FAILS(VIDI_FORWARD_FAILED, "cannot be multiplied", forward(module, at::ones({2, 3}, type), &y));
     EXPECT_OK(forward(module, at::ones({2}, type), &y));
   }
 }

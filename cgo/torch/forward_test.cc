@@ -78,10 +78,10 @@ TEST_P(EngineTest, AForkAnswersAlikeAndOutlivesItsOrigin) {
 
 TEST(Fork, RefusesNull) {
   tb_module* out = reinterpret_cast<tb_module*>(1);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "module is NULL", tb_module_fork(nullptr, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "module is NULL", tb_module_fork(nullptr, &out));
   EXPECT_EQ(out, nullptr);
   Module module = loaded(archive(classifier()), TB_ENGINE_PLAIN);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_module_fork(module.get(), nullptr));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "out is NULL", tb_module_fork(module.get(), nullptr));
 }
 
 TEST_P(EngineTest, FourThreadsShareOneWarmedModule) {
@@ -113,9 +113,9 @@ def forward(self, x):
   at::Tensor y;
   for (int run = 0; run < 4; run++) {  // also after the executor has specialised
     EXPECT_OK(forward(module, at::ones({3, 3}), &y));
-    EXPECT_FAILS(TB_FORWARD_FAILED, "AssertionError: too many pictures", forward(module, at::ones({5, 3}), &y));
-    EXPECT_FAILS(TB_FORWARD_FAILED, "AssertionError: two lines:", forward(module, at::ones({4, 3}), &y));
-    EXPECT_FAILS(TB_FORWARD_FAILED, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", forward(module, at::ones({2, 3}), &y));
+    EXPECT_FAILS(VIDI_FORWARD_FAILED, "AssertionError: too many pictures", forward(module, at::ones({5, 3}), &y));
+    EXPECT_FAILS(VIDI_FORWARD_FAILED, "AssertionError: two lines:", forward(module, at::ones({4, 3}), &y));
+    EXPECT_FAILS(VIDI_FORWARD_FAILED, "mat1 and mat2 shapes cannot be multiplied (2x3 and 2x3)", forward(module, at::ones({2, 3}), &y));
   }
 }
 
@@ -124,19 +124,19 @@ TEST_P(EngineTest, TheWholeTracebackIsInTheDetail) {
   Tensor in = wrapped(at::ones({9}));
   tb_tensor* out = nullptr;
   Status status(tb_module_forward(module.get(), in.get(), nullptr, &out));
-  EXPECT_STREQ(tb_status_message(status.get()), "RuntimeError: AssertionError: too many");
-  EXPECT_NE(std::string(tb_status_detail(status.get())).find("Traceback of TorchScript"), std::string::npos);
+  EXPECT_STREQ(vidi_status_message(status.get()), "RuntimeError: AssertionError: too many");
+  EXPECT_NE(std::string(vidi_status_detail(status.get())).find("Traceback of TorchScript"), std::string::npos);
 }
 
 TEST_P(EngineTest, InputsOfAnotherTypeOrShapeFail) {
   Module module = loaded(archive(classifier()), engine());
   at::Tensor x = some_input(), y;
   warmed_answer(module, x);
-  EXPECT_FAILS(TB_FORWARD_FAILED, "", forward(module, x.to(at::kByte), &y));
-  EXPECT_FAILS(TB_FORWARD_FAILED, "", forward(module, x.to(at::kDouble), &y));
-  EXPECT_FAILS(TB_FORWARD_FAILED, "", forward(module, x.slice(1, 0, 2), &y));
-  EXPECT_FAILS(TB_FORWARD_FAILED, "", forward(module, x.flatten(), &y));
-  EXPECT_FAILS(TB_FORWARD_FAILED, "", forward(module, at::ones({}), &y));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "", forward(module, x.to(at::kByte), &y));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "", forward(module, x.to(at::kDouble), &y));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "", forward(module, x.slice(1, 0, 2), &y));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "", forward(module, x.flatten(), &y));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "", forward(module, at::ones({}), &y));
   EXPECT_LT(largest_difference(answer(module, x), reference_answer(classifier(), x)), 1e-5);  // and the module is none the worse
 }
 
@@ -153,8 +153,8 @@ TEST_P(EngineTest, ResultsThatAreNotOneTensor) {
                               {"([x],)", "Tuple"},
                               {"[x][:0]", "List"}}) {
     Module module = loaded(archive(std::string("def forward(self, x):\n    return ") + source + "\n"), engine());
-    EXPECT_FAILS(TB_BAD_MODEL, kind, forward(module, at::ones({2}), &y));
-    EXPECT_FAILS(TB_BAD_MODEL, "a classifier returns one tensor", forward(module, at::ones({2}), &y));
+    EXPECT_FAILS(VIDI_BAD_MODEL, kind, forward(module, at::ones({2}), &y));
+    EXPECT_FAILS(VIDI_BAD_MODEL, "a classifier returns one tensor", forward(module, at::ones({2}), &y));
   }
 }
 
@@ -169,14 +169,14 @@ TEST_P(EngineTest, ArgumentsOtherThanOneTensor) {
   at::Tensor y;
   for (const char* source :
        {"def forward(self, x, y):\n    return x + y\n", "def forward(self):\n    return 1\n", "def forward(self, x: int):\n    return x\n"})
-    EXPECT_FAILS(TB_FORWARD_FAILED, "", forward(loaded(archive(source), engine()), at::ones({2}), &y));
+    EXPECT_FAILS(VIDI_FORWARD_FAILED, "", forward(loaded(archive(source), engine()), at::ones({2}), &y));
 }
 
 TEST_P(EngineTest, AModelThatAllocatesWithoutBounds) {
   Module module = loaded(archive("def forward(self, x):\n    return torch.zeros([70368744177664]) + x\n"), engine());  // 2^46 floats
   at::Tensor y;
   for (int run = 0; run < 3; run++)
-    EXPECT_FAILS(TB_OUT_OF_MEMORY, "can't allocate memory: you tried to allocate 281474976710720 bytes",  // with allocator.cc's 64
+    EXPECT_FAILS(VIDI_OUT_OF_MEMORY, "can't allocate memory: you tried to allocate 281474976710720 bytes",  // with allocator.cc's 64
                  forward(module, at::ones({1}), &y));
 }
 
@@ -232,7 +232,7 @@ TEST(Forward, TheFuserIsUnavailableWhereLibtorchHasNone) {
   if (tb::has_fuser()) {
     EXPECT_EQ(status, nullptr);
   } else {
-    EXPECT_EQ(tb_status_code(status.get()), TB_UNAVAILABLE);
+    EXPECT_EQ(vidi_status_code(status.get()), VIDI_UNAVAILABLE);
   }
 }
 
@@ -257,10 +257,10 @@ TEST(Forward, Nulls) {
   Module module = loaded(archive("def forward(self, x):\n    return x\n"), TB_ENGINE_PLAIN);
   Tensor in = wrapped(at::ones({1}));
   auto* out = reinterpret_cast<tb_tensor*>(1);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_module_forward(nullptr, in.get(), nullptr, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", tb_module_forward(nullptr, in.get(), nullptr, &out));
   EXPECT_EQ(out, nullptr);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_module_forward(module.get(), nullptr, nullptr, &out));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_module_forward(module.get(), in.get(), nullptr, nullptr));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", tb_module_forward(module.get(), nullptr, nullptr, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "out is NULL", tb_module_forward(module.get(), in.get(), nullptr, nullptr));
 }
 
 }  // namespace

@@ -84,7 +84,7 @@ TEST(InputRefuses, WhatCannotBe) {
   const float* std = kImageNet.std;
   auto call = [&](int64_t count, int64_t height, int64_t width, size_t bytes, int dtype = TB_FLOAT32, const float* divisor = nullptr) {
     auto* out = reinterpret_cast<tb_tensor*>(1);
-    tb_status* status =
+    vidi_status* status =
         tb_tensor_from_rgb(rgb.data(), bytes, count, height, width, mean, divisor ? divisor : std, static_cast<tb_dtype>(dtype), &out);
     EXPECT_EQ(out == nullptr, status != nullptr);
     if (status == nullptr) tb_tensor_free(out);
@@ -92,21 +92,21 @@ TEST(InputRefuses, WhatCannotBe) {
   };
   EXPECT_OK(call(1, 2, 3, 18));
   for (int64_t bad : {int64_t{0}, int64_t{-1}, INT64_MIN}) {
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "positive", call(bad, 2, 3, 18));
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "positive", call(1, bad, 3, 18));
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "positive", call(1, 2, bad, 18));
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "positive", call(bad, 2, 3, 18));
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "positive", call(1, bad, 3, 18));
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "positive", call(1, 2, bad, 18));
   }
-  for (size_t bad : {size_t{0}, size_t{6}, size_t{17}, size_t{19}, SIZE_MAX}) EXPECT_FAILS(TB_SHAPE, "rgb is not", call(1, 2, 3, bad));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too large", call(INT64_MAX, 2, 3, 18));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too large", call(INT64_C(1) << 31, INT64_C(1) << 31, INT64_C(1) << 31, 18));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too large", call(1, 2, INT64_MAX / 12, 18));
-  for (int bad : {0, 5, 7, 99, -1}) EXPECT_FAILS(TB_INVALID_ARGUMENT, "float32 or bfloat16", call(1, 2, 3, 18, bad));
+  for (size_t bad : {size_t{0}, size_t{6}, size_t{17}, size_t{19}, SIZE_MAX}) EXPECT_FAILS(VIDI_SHAPE, "rgb is not", call(1, 2, 3, bad));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too large", call(INT64_MAX, 2, 3, 18));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too large", call(INT64_C(1) << 31, INT64_C(1) << 31, INT64_C(1) << 31, 18));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too large", call(1, 2, INT64_MAX / 12, 18));
+  for (int bad : {0, 5, 7, 99, -1}) EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "float32 or bfloat16", call(1, 2, 3, 18, bad));
   for (int c = 0; c < 3; c++) {
     float zero[3] = {1, 1, 1};
     zero[c] = 0;
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "std has a zero", call(1, 2, 3, 18, TB_FLOAT32, zero));
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "std has a zero", call(1, 2, 3, 18, TB_FLOAT32, zero));
     zero[c] = -0.0f;
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "std has a zero", call(1, 2, 3, 18, TB_FLOAT32, zero));
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "std has a zero", call(1, 2, 3, 18, TB_FLOAT32, zero));
   }
 }
 
@@ -114,11 +114,11 @@ TEST(InputRefuses, Nulls) {
   std::vector<uint8_t> rgb(3);
   const float* m = kImageNet.mean;
   auto* out = reinterpret_cast<tb_tensor*>(1);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_tensor_from_rgb(nullptr, 3, 1, 1, 1, m, m, TB_FLOAT32, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", tb_tensor_from_rgb(nullptr, 3, 1, 1, 1, m, m, TB_FLOAT32, &out));
   EXPECT_EQ(out, nullptr);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_tensor_from_rgb(rgb.data(), 3, 1, 1, 1, nullptr, m, TB_FLOAT32, &out));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_tensor_from_rgb(rgb.data(), 3, 1, 1, 1, m, nullptr, TB_FLOAT32, &out));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_tensor_from_rgb(rgb.data(), 3, 1, 1, 1, m, m, TB_FLOAT32, nullptr));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", tb_tensor_from_rgb(rgb.data(), 3, 1, 1, 1, nullptr, m, TB_FLOAT32, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", tb_tensor_from_rgb(rgb.data(), 3, 1, 1, 1, m, nullptr, TB_FLOAT32, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "out is NULL", tb_tensor_from_rgb(rgb.data(), 3, 1, 1, 1, m, m, TB_FLOAT32, nullptr));
 }
 
 }  // namespace

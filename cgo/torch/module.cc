@@ -63,14 +63,14 @@ tb_engine chosen_engine(int32_t engine) {
     case TB_ENGINE_AUTO:
       return tb::has_fuser() ? TB_ENGINE_FUSED : TB_ENGINE_OPTIMIZED;
     case TB_ENGINE_FUSED:
-      require(tb::has_fuser(), TB_UNAVAILABLE, "this libtorch has no oneDNN Graph fuser");
+      require(tb::has_fuser(), VIDI_UNAVAILABLE, "this libtorch has no oneDNN Graph fuser");
       return TB_ENGINE_FUSED;
     case TB_ENGINE_OPTIMIZED:
     case TB_ENGINE_PLAIN:
     case TB_ENGINE_FROZEN:
       return static_cast<tb_engine>(engine);
     default:
-      throw tb::Failure(TB_INVALID_ARGUMENT, "unknown engine " + std::to_string(engine));
+      throw tb::Failure(VIDI_INVALID_ARGUMENT, "unknown engine " + std::to_string(engine));
   }
 }
 
@@ -131,17 +131,17 @@ at::Tensor only_tensor(const torch::jit::IValue& result) {
     only = result.toGenericDict().begin()->value();
   }
   if (only.isTensor()) return only.toTensor();
-  throw tb::Failure(TB_BAD_MODEL, "the model returned a " + result.tagKind() + "; a classifier returns one tensor");
+  throw tb::Failure(VIDI_BAD_MODEL, "the model returned a " + result.tagKind() + "; a classifier returns one tensor");
 }
 
 template <typename Source>
-tb_status* load_from(Source&& source, const char* extra_name, const tb_module_options* options, tb_module** out) {
+vidi_status* load_from(Source&& source, const char* extra_name, const tb_module_options* options, tb_module** out) {
   int64_t peak = 0;
-  tb_status* status = tb::within(options == nullptr ? 0 : options->max_bytes, 0, &peak, TB_BAD_MODEL, [&] {
-    require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
+  vidi_status* status = tb::within(options == nullptr ? 0 : options->max_bytes, 0, &peak, VIDI_BAD_MODEL, [&] {
+    require(out != nullptr, VIDI_INVALID_ARGUMENT, "out is NULL");
     *out = nullptr;
-    require(options != nullptr, TB_INVALID_ARGUMENT, "options is NULL");
-    require(options->precision == TB_FLOAT32 || options->precision == TB_BFLOAT16, TB_INVALID_ARGUMENT,
+    require(options != nullptr, VIDI_INVALID_ARGUMENT, "options is NULL");
+    require(options->precision == TB_FLOAT32 || options->precision == TB_BFLOAT16, VIDI_INVALID_ARGUMENT,
             "the precision is float32 or bfloat16");
     auto module = std::make_unique<tb_module>();
     module->engine = chosen_engine(options->engine);
@@ -150,7 +150,7 @@ tb_status* load_from(Source&& source, const char* extra_name, const tb_module_op
     if (extra_name != nullptr) extra[extra_name] = "";
     module->value = source(extra);
     if (extra_name != nullptr) module->extra = std::move(extra[extra_name]);
-    require(module->value.find_method("forward").has_value(), TB_BAD_MODEL, "the module has no forward method");
+    require(module->value.find_method("forward").has_value(), VIDI_BAD_MODEL, "the module has no forward method");
     tb::join_threads(module->value);
     tb::fill_new_tensors(module->value);
     prepare(*module);
@@ -170,35 +170,36 @@ tb_status* load_from(Source&& source, const char* extra_name, const tb_module_op
 
 extern "C" {
 
-tb_status* tb_module_load(const char* path, const char* extra_name, const tb_module_options* options, tb_module** out) {
+vidi_status* tb_module_load(const char* path, const char* extra_name, const tb_module_options* options, tb_module** out) {
   return load_from(
       [path](torch::jit::ExtraFilesMap& extra) {
-        require(path != nullptr, TB_INVALID_ARGUMENT, "path is NULL");
+        require(path != nullptr, VIDI_INVALID_ARGUMENT, "path is NULL");
         std::FILE* file = std::fopen(path, "rb");  // libtorch's own error for a missing file names its source lines instead
-        if (file == nullptr) throw tb::Failure(TB_NOT_FOUND, std::strerror(errno));
+        if (file == nullptr) throw tb::Failure(VIDI_NOT_FOUND, std::strerror(errno));
         bool readable = std::getc(file) != EOF || !std::ferror(file);  // a folder opens, but does not read
         int error = errno;
         std::fclose(file);
-        if (!readable) throw tb::Failure(TB_NOT_FOUND, std::strerror(error));
+        if (!readable) throw tb::Failure(VIDI_NOT_FOUND, std::strerror(error));
         return torch::jit::load(std::string(path), at::kCPU, extra);
       },
       extra_name, options, out);
 }
 
-tb_status* tb_module_load_bytes(const void* data, size_t size, const char* extra_name, const tb_module_options* options, tb_module** out) {
+vidi_status* tb_module_load_bytes(const void* data, size_t size, const char* extra_name, const tb_module_options* options,
+                                  tb_module** out) {
   return load_from(
       [data, size](torch::jit::ExtraFilesMap& extra) {
-        require(data != nullptr && size > 0, TB_INVALID_ARGUMENT, "there are no bytes to load");
+        require(data != nullptr && size > 0, VIDI_INVALID_ARGUMENT, "there are no bytes to load");
         return torch::jit::load(std::make_shared<BytesReader>(data, size), at::kCPU, extra);
       },
       extra_name, options, out);
 }
 
-tb_status* tb_module_fork(const tb_module* module, tb_module** out) {
-  return tb::guarded(TB_INTERNAL, [&] {
-    require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
+vidi_status* tb_module_fork(const tb_module* module, tb_module** out) {
+  return tb::guarded(VIDI_INTERNAL, [&] {
+    require(out != nullptr, VIDI_INVALID_ARGUMENT, "out is NULL");
     *out = nullptr;
-    require(module != nullptr, TB_INVALID_ARGUMENT, "module is NULL");
+    require(module != nullptr, VIDI_INVALID_ARGUMENT, "module is NULL");
     auto fork = std::make_unique<tb_module>();
     // Copies the graphs, whose constants are references to the same tensors, and none of what was compiled from them.
     fork->value = module->value.clone();
@@ -221,14 +222,14 @@ int64_t tb_module_load_peak(const tb_module* module) { return module ? module->l
 
 int64_t tb_module_peak(const tb_module* module) { return module ? module->peak.load() : 0; }
 
-tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, const tb_limits* limits, tb_tensor** out) {
+vidi_status* tb_module_forward(tb_module* module, const tb_tensor* input, const tb_limits* limits, tb_tensor** out) {
   const tb_limits none = {};
   if (limits == nullptr) limits = &none;
   int64_t peak = 0;
-  tb_status* status = tb::within(limits->max_bytes, limits->max_ms, &peak, TB_FORWARD_FAILED, [&] {
-    require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
+  vidi_status* status = tb::within(limits->max_bytes, limits->max_ms, &peak, VIDI_FORWARD_FAILED, [&] {
+    require(out != nullptr, VIDI_INVALID_ARGUMENT, "out is NULL");
     *out = nullptr;
-    require(module != nullptr && input != nullptr, TB_INVALID_ARGUMENT, "module or input is NULL");
+    require(module != nullptr && input != nullptr, VIDI_INVALID_ARGUMENT, "module or input is NULL");
     c10::InferenceMode guard;  // per thread, so in every call
     // The JIT compiles inside forward, on this thread.
     torch::jit::GraphOptimizerEnabledGuard optimise(module->engine != TB_ENGINE_PLAIN);
@@ -239,7 +240,7 @@ tb_status* tb_module_forward(tb_module* module, const tb_tensor* input, const tb
   });
   if (module == nullptr) return status;
   for (int64_t most = module->peak; peak > most && !module->peak.compare_exchange_weak(most, peak);) continue;
-  if (status != nullptr && status->code == TB_OUT_OF_MEMORY) {  // what it had made fits no other inference
+  if (status != nullptr && status->code == VIDI_OUT_OF_MEMORY) {  // what it had made fits no other inference
     tb::trim_allocator();
     malloc_trim(0);
   }
@@ -252,8 +253,8 @@ void tb_module_free(tb_module* module) {
   tb::trim_allocator();  // its weights fit no inference
 }
 
-tb_status* tb_fuser_forget(void) {
-  return tb::guarded(TB_INTERNAL, [] {
+vidi_status* tb_fuser_forget(void) {
+  return tb::guarded(VIDI_INTERNAL, [] {
     if (!tb::has_fuser()) return;
     tb::register_fuser();
     torch::jit::Module tiny("tiny");

@@ -3,7 +3,7 @@
 #include <iostream>
 #include <streambuf>
 
-#include "status.h"
+#include "failures.h"
 
 namespace {
 
@@ -30,9 +30,9 @@ class Lossy : public std::streambuf {
 
 }  // namespace
 
-extern "C" tb_status* tb_output_to(int32_t fd) {
-  return tb::guarded(TB_INTERNAL, [&] {
-    tb::require(fd >= 0, TB_INVALID_ARGUMENT, "the descriptor is negative");
+extern "C" vidi_status* tb_output_to(int32_t fd) {
+  return tb::guarded(VIDI_INTERNAL, [&] {
+    tb::require(fd >= 0, VIDI_INVALID_ARGUMENT, "the descriptor is negative");
     auto* lossy = new Lossy(fd);  // for ever: threads may be writing to it whenever another one takes its place
     for (std::ostream* stream : {&std::cout, &std::cerr, &std::clog}) stream->rdbuf(lossy);
   });

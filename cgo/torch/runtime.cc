@@ -17,15 +17,12 @@
 #include <cstring>
 #include <mutex>
 
-// jpeglib.h needs FILE and size_t to be declared before it.
-#include <jpeglib.h>
-
 #include "allocator.h"
 #include "convolution.h"
+#include "failures.h"
 #include "fills.h"
 #include "fusion.h"
 #include "quantised.h"
-#include "status.h"
 #include "ticks.h"
 
 namespace {
@@ -78,9 +75,9 @@ bool is_intel() {
 
 extern "C" {
 
-tb_status* tb_runtime_init(tb_runtime* out) {
-  return tb::guarded(TB_UNAVAILABLE, [&] {
-    tb::require(out != nullptr, TB_INVALID_ARGUMENT, "out is NULL");
+vidi_status* tb_runtime_init(tb_runtime* out) {
+  return tb::guarded(VIDI_UNAVAILABLE, [&] {
+    tb::require(out != nullptr, VIDI_INVALID_ARGUMENT, "out is NULL");
     init_once();
     *out = {};
     out->abi_version = TB_ABI_VERSION;
@@ -91,18 +88,15 @@ tb_status* tb_runtime_init(tb_runtime* out) {
     // ResNet-18 takes 42 ms in bf16 and 21 in fp32. On AMD's EPYC it took 17 and 32.
     out->has_fast_bf16 = out->has_amx || (out->has_native_bf16 && !is_intel());
     out->has_vnni = at::cpu::is_avx512_vnni_supported();
-#ifdef LIBJPEG_TURBO_VERSION_NUMBER
-    out->jpeg_version = LIBJPEG_TURBO_VERSION_NUMBER;
-#endif
     std::snprintf(out->torch_version, sizeof(out->torch_version), "%s", TORCH_VERSION);
     std::snprintf(out->cpu_capability, sizeof(out->cpu_capability), "%s", at::get_cpu_capability().c_str());
   });
 }
 
-tb_status* tb_runtime_time_convolution(int32_t dtype, double* milliseconds) {
-  return tb::guarded(TB_INTERNAL, [&] {
-    tb::require(milliseconds != nullptr, TB_INVALID_ARGUMENT, "milliseconds is NULL");
-    tb::require(dtype == TB_FLOAT32 || dtype == TB_BFLOAT16, TB_INVALID_ARGUMENT, "the element type is float32 or bfloat16");
+vidi_status* tb_runtime_time_convolution(int32_t dtype, double* milliseconds) {
+  return tb::guarded(VIDI_INTERNAL, [&] {
+    tb::require(milliseconds != nullptr, VIDI_INVALID_ARGUMENT, "milliseconds is NULL");
+    tb::require(dtype == TB_FLOAT32 || dtype == TB_BFLOAT16, VIDI_INVALID_ARGUMENT, "the element type is float32 or bfloat16");
     c10::InferenceMode guard;
     auto ones = [dtype](at::IntArrayRef shape) {
       return at::ones(shape, at::TensorOptions().dtype(static_cast<at::ScalarType>(dtype))).contiguous(at::MemoryFormat::ChannelsLast);
@@ -123,9 +117,9 @@ tb_status* tb_runtime_time_convolution(int32_t dtype, double* milliseconds) {
   });
 }
 
-tb_status* tb_thread_set_count(int32_t n) {
-  return tb::guarded(TB_INTERNAL, [&] {
-    tb::require(n >= 1 && n <= 1024, TB_INVALID_ARGUMENT, "the number of threads is 1 to 1024");
+vidi_status* tb_thread_set_count(int32_t n) {
+  return tb::guarded(VIDI_INTERNAL, [&] {
+    tb::require(n >= 1 && n <= 1024, VIDI_INVALID_ARGUMENT, "the number of threads is 1 to 1024");
     // ATen sets a thread's count lazily, from the last one set anywhere: asking first makes that happen now, so that it
     // cannot overwrite what is set below.
     at::get_num_threads();

@@ -2,7 +2,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "status.h"
+#include "failures.h"
 
 // An at::Tensor with a name that C can hold. `value` is the first member: tb_tensor_handle hands out its address.
 struct tb_tensor {

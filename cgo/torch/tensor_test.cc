@@ -42,9 +42,9 @@ std::vector<uint8_t> raw(const Tensor& t) {
 }
 
 // A call whose outcome must also leave NULL behind.
-tb_status* new_tensor(int32_t dtype, const std::vector<int64_t>& shape, const void* data, size_t bytes) {
+vidi_status* new_tensor(int32_t dtype, const std::vector<int64_t>& shape, const void* data, size_t bytes) {
   auto* out = reinterpret_cast<tb_tensor*>(1);
-  tb_status* status = tb_tensor_new(static_cast<tb_dtype>(dtype), shape.data(), static_cast<int32_t>(shape.size()), data, bytes, &out);
+  vidi_status* status = tb_tensor_new(static_cast<tb_dtype>(dtype), shape.data(), static_cast<int32_t>(shape.size()), data, bytes, &out);
   if (status != nullptr) {
     EXPECT_EQ(out, nullptr);
   } else {
@@ -104,33 +104,33 @@ TEST(Tensor, ShapesFromNoAxesToEight) {
 TEST(Tensor, NewRefusesShapesThatCannotBe) {
   uint8_t data[16] = {};
   const int64_t big = INT64_C(1) << 33;
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "0 to 8 axes", new_tensor(TB_UINT8, std::vector<int64_t>(9, 1), data, 1));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "negative", new_tensor(TB_UINT8, {2, -1}, data, 2));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "negative", new_tensor(TB_UINT8, {0, INT64_MIN}, data, 0));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too large", new_tensor(TB_UINT8, {big, (INT64_C(1) << 31) + 1}, data, 16));  // 2^64 + 2^33
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too large", new_tensor(TB_FLOAT64, {INT64_MAX / 8 + 1}, data, 16));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too large", new_tensor(TB_UINT8, {INT64_MAX, INT64_MAX}, data, 1));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "too large", new_tensor(TB_UINT8, {0, INT64_MAX, 3}, data, 0));  // its strides would overflow
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "0 to 8 axes", new_tensor(TB_UINT8, std::vector<int64_t>(9, 1), data, 1));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "negative", new_tensor(TB_UINT8, {2, -1}, data, 2));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "negative", new_tensor(TB_UINT8, {0, INT64_MIN}, data, 0));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too large", new_tensor(TB_UINT8, {big, (INT64_C(1) << 31) + 1}, data, 16));  // 2^64 + 2^33
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too large", new_tensor(TB_FLOAT64, {INT64_MAX / 8 + 1}, data, 16));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too large", new_tensor(TB_UINT8, {INT64_MAX, INT64_MAX}, data, 1));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "too large", new_tensor(TB_UINT8, {0, INT64_MAX, 3}, data, 0));  // its strides would overflow
   tb_tensor* out;
   int64_t axis = 1;
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "0 to 8 axes", tb_tensor_new(TB_UINT8, &axis, -1, data, 1, &out));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "shape is NULL", tb_tensor_new(TB_UINT8, nullptr, 1, data, 1, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "0 to 8 axes", tb_tensor_new(TB_UINT8, &axis, -1, data, 1, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "shape is NULL", tb_tensor_new(TB_UINT8, nullptr, 1, data, 1, &out));
 }
 
 TEST(Tensor, NewRefusesDataOfAnotherLength) {
   float data[7] = {};
   EXPECT_OK(new_tensor(TB_FLOAT32, {2, 3}, data, 24));
-  for (size_t bytes : {0, 6, 20, 23, 25, 28}) EXPECT_FAILS(TB_SHAPE, "as long as", new_tensor(TB_FLOAT32, {2, 3}, data, bytes));
-  EXPECT_FAILS(TB_SHAPE, "as long as", new_tensor(TB_FLOAT32, {0, 3}, data, 4));
-  EXPECT_FAILS(TB_SHAPE, "as long as", new_tensor(TB_UINT8, {INT64_C(1) << 45}, data, 24));
+  for (size_t bytes : {0, 6, 20, 23, 25, 28}) EXPECT_FAILS(VIDI_SHAPE, "as long as", new_tensor(TB_FLOAT32, {2, 3}, data, bytes));
+  EXPECT_FAILS(VIDI_SHAPE, "as long as", new_tensor(TB_FLOAT32, {0, 3}, data, 4));
+  EXPECT_FAILS(VIDI_SHAPE, "as long as", new_tensor(TB_UINT8, {INT64_C(1) << 45}, data, 24));
 }
 
 TEST(Tensor, NewRefusesUnknownElementTypes) {
   uint8_t data[16] = {};
   for (int32_t dtype : {2, 8, 9, 12, 13, 14})  // int16, complex and quantised ones
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "unknown element type", new_tensor(dtype, {1}, data, 1)) << dtype;
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "unknown element type", new_tensor(dtype, {1}, data, 1)) << dtype;
   for (int32_t dtype : {16, 99, -1, INT32_MAX})  // also numbers that no element of the enum has
-    EXPECT_FAILS(TB_INVALID_ARGUMENT, "unknown element type", new_tensor(dtype, {1}, data, 1)) << dtype;
+    EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "unknown element type", new_tensor(dtype, {1}, data, 1)) << dtype;
 }
 
 TEST(Tensor, NullsAreRefused) {
@@ -139,27 +139,27 @@ TEST(Tensor, NullsAreRefused) {
   tb_tensor* out;
   tb_tensor_info info;
   float dst[2];
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_tensor_new(TB_FLOAT32, &axis, 1, dst, 8, nullptr));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "data is NULL", tb_tensor_new(TB_FLOAT32, &axis, 1, nullptr, 8, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "out is NULL", tb_tensor_new(TB_FLOAT32, &axis, 1, dst, 8, nullptr));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "data is NULL", tb_tensor_new(TB_FLOAT32, &axis, 1, nullptr, 8, &out));
   EXPECT_EQ(out, nullptr);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_tensor_describe(nullptr, &info));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "NULL", tb_tensor_describe(t.get(), nullptr));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "tensor is NULL", tb_tensor_copy(nullptr, dst, 8));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "dst is NULL", tb_tensor_copy(t.get(), nullptr, 8));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "tensor is NULL", tb_tensor_copy_float32(nullptr, dst, 2));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "dst is NULL", tb_tensor_copy_float32(t.get(), nullptr, 2));
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "handle is NULL", tb_tensor_from_handle(nullptr, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", tb_tensor_describe(nullptr, &info));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "NULL", tb_tensor_describe(t.get(), nullptr));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "tensor is NULL", tb_tensor_copy(nullptr, dst, 8));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "dst is NULL", tb_tensor_copy(t.get(), nullptr, 8));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "tensor is NULL", tb_tensor_copy_float32(nullptr, dst, 2));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "dst is NULL", tb_tensor_copy_float32(t.get(), nullptr, 2));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "handle is NULL", tb_tensor_from_handle(nullptr, &out));
   EXPECT_EQ(out, nullptr);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "out is NULL", tb_tensor_from_handle(tb_tensor_handle(t.get()), nullptr));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "out is NULL", tb_tensor_from_handle(tb_tensor_handle(t.get()), nullptr));
   EXPECT_EQ(tb_tensor_handle(nullptr), nullptr);
   tb_tensor_free(nullptr);
 }
 
 TEST(TensorCopy, TheBufferIsExactlyAsLongAsTheTensor) {
   Tensor t = tensor_of<float>(TB_FLOAT32, {3}, {1, 2, 3});
-  for (size_t bytes : {0, 11, 13, 3}) EXPECT_FAILS(TB_SHAPE, "as long as", tb_tensor_copy(t.get(), exact_buffer(bytes).get(), bytes));
+  for (size_t bytes : {0, 11, 13, 3}) EXPECT_FAILS(VIDI_SHAPE, "as long as", tb_tensor_copy(t.get(), exact_buffer(bytes).get(), bytes));
   std::vector<float> dst(4);
-  for (size_t count : {0, 2, 4, 12}) EXPECT_FAILS(TB_SHAPE, "as long as", tb_tensor_copy_float32(t.get(), dst.data(), count));
+  for (size_t count : {0, 2, 4, 12}) EXPECT_FAILS(VIDI_SHAPE, "as long as", tb_tensor_copy_float32(t.get(), dst.data(), count));
 }
 
 TEST(TensorCopy, StridesDoNotShow) {
@@ -222,11 +222,11 @@ TEST(TensorCopy, Float32StartsNoThreads) {
 TEST(TensorCopy, Float32RefusesWhatAreNoRealNumbers) {
   float dst[4];
   Tensor complex = from_handle(at::ones({2}, at::kComplexFloat));
-  EXPECT_FAILS(TB_SHAPE, "not real numbers", tb_tensor_copy_float32(complex.get(), dst, 2));
+  EXPECT_FAILS(VIDI_SHAPE, "not real numbers", tb_tensor_copy_float32(complex.get(), dst, 2));
   EXPECT_EQ(described(complex).dtype, static_cast<int>(at::kComplexFloat));
   EXPECT_EQ(raw(complex).size(), 16u);  // the bytes as they are can be had
   Tensor quantised = from_handle(at::quantize_per_tensor(at::ones({2}), 0.1, 0, at::kQInt8));
-  EXPECT_FAILS(TB_SHAPE, "not real numbers", tb_tensor_copy_float32(quantised.get(), dst, 2));
+  EXPECT_FAILS(VIDI_SHAPE, "not real numbers", tb_tensor_copy_float32(quantised.get(), dst, 2));
   EXPECT_EQ(raw(quantised), std::vector<uint8_t>(2, 10));
 }
 
@@ -235,15 +235,15 @@ TEST(TensorCopy, TensorsWithoutElementsInMemoryAreRefused) {
   for (at::Tensor value : {at::ones({2, 2}).to_sparse(), at::ones({2, 2}, at::device(at::kMeta))}) {
     Tensor t = from_handle(value);
     EXPECT_EQ(described(t).elements, 4);
-    EXPECT_FAILS(TB_SHAPE, "no dense elements", tb_tensor_copy(t.get(), dst, 16));
-    EXPECT_FAILS(TB_SHAPE, "no dense elements", tb_tensor_copy_float32(t.get(), dst, 4));
+    EXPECT_FAILS(VIDI_SHAPE, "no dense elements", tb_tensor_copy(t.get(), dst, 16));
+    EXPECT_FAILS(VIDI_SHAPE, "no dense elements", tb_tensor_copy_float32(t.get(), dst, 4));
   }
 }
 
 TEST(TensorDescribe, MoreThanEightAxesAreRefused) {
   tb_tensor_info info;
   Tensor nine = from_handle(at::ones({1, 1, 1, 1, 1, 1, 1, 1, 3}));
-  EXPECT_FAILS(TB_SHAPE, "more than 8 axes", tb_tensor_describe(nine.get(), &info));
+  EXPECT_FAILS(VIDI_SHAPE, "more than 8 axes", tb_tensor_describe(nine.get(), &info));
   std::vector<float> dst(3);
   EXPECT_OK(tb_tensor_copy_float32(nine.get(), dst.data(), 3));
 }
@@ -274,7 +274,7 @@ TEST(TensorHandle, AHandleOfAHandleIsTheSameStorage) {
 TEST(TensorHandle, AnUndefinedTensorIsRefused) {
   at::Tensor undefined;
   auto* out = reinterpret_cast<tb_tensor*>(1);
-  EXPECT_FAILS(TB_INVALID_ARGUMENT, "undefined", tb_tensor_from_handle(&undefined, &out));
+  EXPECT_FAILS(VIDI_INVALID_ARGUMENT, "undefined", tb_tensor_from_handle(&undefined, &out));
   EXPECT_EQ(out, nullptr);
 }
 

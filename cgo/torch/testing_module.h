@@ -72,13 +72,13 @@ inline at::Tensor reference_answer(const torch::jit::Module& module, const at::T
   return copy.forward({input}).toTensor();
 }
 
-inline tb_status* load(const std::string& bytes, int32_t engine, int32_t precision, Module* out, const char* extra = nullptr) {
+inline vidi_status* load(const std::string& bytes, int32_t engine, int32_t precision, Module* out, const char* extra = nullptr) {
   // From memory that ends with the file and is gone afterwards: nothing may read past it or keep it.
   auto exact = exact_buffer(bytes.size());
   std::memcpy(exact.get(), bytes.data(), bytes.size());
   tb_module_options options{engine, precision, 0};
   auto* module = reinterpret_cast<tb_module*>(1);
-  tb_status* status = tb_module_load_bytes(exact.get(), bytes.size(), extra, &options, &module);
+  vidi_status* status = tb_module_load_bytes(exact.get(), bytes.size(), extra, &options, &module);
   if (status != nullptr) {
     EXPECT_EQ(module, nullptr);
     return status;
@@ -99,10 +99,10 @@ inline Tensor wrapped(at::Tensor value) {
   return Tensor(out);
 }
 
-inline tb_status* forward(const Module& module, const at::Tensor& input, at::Tensor* answer, const tb_limits* limits = nullptr) {
+inline vidi_status* forward(const Module& module, const at::Tensor& input, at::Tensor* answer, const tb_limits* limits = nullptr) {
   Tensor in = wrapped(input);
   auto* out = reinterpret_cast<tb_tensor*>(1);
-  tb_status* status = tb_module_forward(module.get(), in.get(), limits, &out);
+  vidi_status* status = tb_module_forward(module.get(), in.get(), limits, &out);
   if (status != nullptr) {
     EXPECT_EQ(out, nullptr);
     return status;

@@ -17,6 +17,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/preprocess"
@@ -289,12 +290,12 @@ func classifyBytes(t *testing.T, c *classify.Classifier, data []byte, o preproce
 // jpegPixels is the SHA-256 of the whole decoded picture as rows of RGB.
 func jpegPixels(t *testing.T, data []byte) string {
 	t.Helper()
-	info, err := torchbind.ProbeJPEG(data)
+	info, err := codec.ProbeJPEG(data)
 	if err != nil {
 		t.Fatal(err)
 	}
 	img := image.NewNRGBA(image.Rect(0, 0, info.Width, info.Height))
-	if _, err := torchbind.DecodeJPEG(data, torchbind.JPEGOptions{}, img); err != nil {
+	if _, err := codec.DecodeJPEG(data, codec.JPEGOptions{}, img); err != nil {
 		t.Fatal(err)
 	}
 	rgb := make([]byte, 0, 3*info.Width*info.Height)

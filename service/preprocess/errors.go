@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/service/codec"
 )
 
 func refuse(code Code, cause error, detail string, args ...any) *Error {
@@ -33,18 +33,18 @@ func unsupportedVariant(format string, cause error, what string) *Error {
 		formatNames[format], what)
 }
 
-// fromTorchbind turns the shim's refusal of a picture into ours. What is not the picture's fault stays as it is.
-func fromTorchbind(err error, format string, width, height int, limits Limits) error {
+// fromCodec turns the shim's refusal of a picture into ours. What is not the picture's fault stays as it is.
+func fromCodec(err error, format string, width, height int, limits Limits) error {
 	switch {
-	case errors.Is(err, torchbind.CorruptImage):
+	case errors.Is(err, codec.CorruptImage):
 		return corrupt(format, err)
-	case errors.Is(err, torchbind.UnsupportedImage):
+	case errors.Is(err, codec.UnsupportedImage):
 		return unsupportedVariant(format, err, "a rare kind of compression or of colours")
-	case errors.Is(err, torchbind.ImageTooLarge) && width == 0: // the decoder's own limit, which it meets while it reads the header
+	case errors.Is(err, codec.ImageTooLarge) && width == 0: // the decoder's own limit, which it meets while it reads the header
 		return refuse(ImageTooLarge, err, "the %s has a side of more than 65500 pixels; send a smaller copy", formatNames[format])
-	case errors.Is(err, torchbind.ImageTooLarge):
+	case errors.Is(err, codec.ImageTooLarge):
 		return tooLarge(width, height, limits.MaxPixels)
-	case errors.Is(err, torchbind.ImageTooComplex):
+	case errors.Is(err, codec.ImageTooComplex):
 		return tooComplex(err, "decoding the "+formatNames[format]+" would take more time or memory than allowed")
 	}
 	return fmt.Errorf("preprocess: %w", err)

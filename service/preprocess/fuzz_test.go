@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // One target per format, so that each decoder gets its own corpus; `make fuzz` runs them all, or one:
@@ -33,7 +33,7 @@ func fuzz(f *testing.F, format string) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	spec := Spec{Resize: model.ShorterSide(32), Crop: model.Square(32), Filter: torchbind.Bilinear}
+	spec := Spec{Resize: model.ShorterSide(32), Crop: model.Square(32), Filter: codec.Bilinear}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if format == "png" {
 			data = repairChecksums(data)

@@ -4,8 +4,8 @@ import (
 	"image"
 	"math"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // SpecFor is what a model's card asks for.
@@ -14,14 +14,14 @@ func SpecFor(in model.Input) Spec {
 }
 
 // filters are torchbind's, by what cards call them.
-var filters = map[string]torchbind.Filter{
-	"bilinear": torchbind.Bilinear, "bicubic": torchbind.Bicubic, "lanczos": torchbind.Lanczos, "box": torchbind.BoxFilter,
-	"hamming": torchbind.Hamming, "nearest": torchbind.Nearest,
+var filters = map[string]codec.Filter{
+	"bilinear": codec.Bilinear, "bicubic": codec.Bicubic, "lanczos": codec.Lanczos, "box": codec.BoxFilter,
+	"hamming": codec.Hamming, "nearest": codec.Nearest,
 }
 
 // resizeFor is torchvision's Resize(spec.Resize) followed by CenterCrop(spec.Crop) for a picture of this size. Both round
 // as Python does, since one pixel of difference moves every sample.
-func resizeFor(width, height int, spec Spec) torchbind.Resize {
+func resizeFor(width, height int, spec Spec) codec.Resize {
 	h, w := spec.Resize.Smallest()
 	switch {
 	case spec.Resize.Squeezes():
@@ -34,7 +34,7 @@ func resizeFor(width, height int, spec Spec) torchbind.Resize {
 	if spec.Floor {
 		x, y = (w-spec.Crop.Width)/2, (h-spec.Crop.Height)/2
 	}
-	return torchbind.Resize{Width: w, Height: h, Crop: image.Rect(x, y, x+spec.Crop.Width, y+spec.Crop.Height), Filter: spec.Filter}
+	return codec.Resize{Width: w, Height: h, Crop: image.Rect(x, y, x+spec.Crop.Width, y+spec.Crop.Height), Filter: spec.Filter}
 }
 
 // longSide is Python's int(size * long / short): a product of integers, a division in double precision, truncation.

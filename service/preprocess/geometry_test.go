@@ -4,8 +4,8 @@ import (
 	"image"
 	"testing"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // The expected values are Python's, of int(256 * long / short) and int(round((side - 224) / 2.0)).
@@ -28,7 +28,7 @@ func TestResizeFor(t *testing.T) {
 		{1, 65500, 256, 16768000, 16, 8383888},
 		{7, 3, 597, 256, 186, 16}, // 597.333…, round(186.5) is 186
 	} {
-		want := torchbind.Resize{Width: c.w, Height: c.h, Crop: image.Rect(c.x, c.y, c.x+224, c.y+224), Filter: torchbind.Bilinear}
+		want := codec.Resize{Width: c.w, Height: c.h, Crop: image.Rect(c.x, c.y, c.x+224, c.y+224), Filter: codec.Bilinear}
 		if got := resizeFor(c.width, c.height, imagenet); got != want {
 			t.Errorf("%d × %d: %+v, want %+v", c.width, c.height, got, want)
 		}
@@ -41,10 +41,10 @@ func TestSpecValidate(t *testing.T) {
 		valid bool
 	}{
 		{imagenet, true},
-		{Spec{Resize: model.ShorterSide(224), Crop: model.Square(224), Filter: torchbind.Bicubic}, true},
-		{Spec{Resize: model.ShorterSide(223), Crop: model.Square(224), Filter: torchbind.Bilinear}, false},
-		{Spec{Resize: model.ShorterSide(256), Crop: model.Square(0), Filter: torchbind.Bilinear}, false},
-		{Spec{Resize: model.ShorterSide(9000), Crop: model.Square(9000), Filter: torchbind.Bilinear}, false},
+		{Spec{Resize: model.ShorterSide(224), Crop: model.Square(224), Filter: codec.Bicubic}, true},
+		{Spec{Resize: model.ShorterSide(223), Crop: model.Square(224), Filter: codec.Bilinear}, false},
+		{Spec{Resize: model.ShorterSide(256), Crop: model.Square(0), Filter: codec.Bilinear}, false},
+		{Spec{Resize: model.ShorterSide(9000), Crop: model.Square(9000), Filter: codec.Bilinear}, false},
 		{Spec{Resize: model.ShorterSide(256), Crop: model.Square(224)}, false},
 	} {
 		if err := c.spec.Validate(); (err == nil) != c.valid {
@@ -56,14 +56,14 @@ func TestSpecValidate(t *testing.T) {
 func TestJPEGScale(t *testing.T) {
 	for _, c := range []struct {
 		width, height, minSide int
-		want                   torchbind.JPEGScale
+		want                   codec.JPEGScale
 	}{
-		{4032, 3024, 0, torchbind.FullSize},
-		{4032, 3024, 256, torchbind.EighthSize},
-		{2040, 2040, 256, torchbind.QuarterSize}, // an eighth is 255
-		{2041, 2041, 256, torchbind.EighthSize},  // 255.125 is rounded up
-		{640, 480, 256, torchbind.FullSize},
-		{1024, 512, 256, torchbind.HalfSize},
+		{4032, 3024, 0, codec.FullSize},
+		{4032, 3024, 256, codec.EighthSize},
+		{2040, 2040, 256, codec.QuarterSize}, // an eighth is 255
+		{2041, 2041, 256, codec.EighthSize},  // 255.125 is rounded up
+		{640, 480, 256, codec.FullSize},
+		{1024, 512, 256, codec.HalfSize},
 	} {
 		if got := jpegScale(c.width, c.height, c.minSide); got != c.want {
 			t.Errorf("%d × %d, at least %d: %v, want %v", c.width, c.height, c.minSide, got, c.want)

@@ -5,7 +5,7 @@ import (
 	"image"
 	"time"
 
-	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/service/codec"
 )
 
 // header is what the first bytes of a picture promise, read without decoding anything.
@@ -24,7 +24,7 @@ type decoder func(m *meter) (*image.NRGBA, []Warning, error)
 
 // A streamer decodes and resizes in one, without a finished picture: it fills rgb with the crop. It says how much of the time went
 // into the resize.
-type streamer func(data []byte, r torchbind.Resize, rgb []byte) (warnings []Warning, resizeTime time.Duration, err error)
+type streamer func(data []byte, r codec.Resize, rgb []byte) (warnings []Warning, resizeTime time.Duration, err error)
 
 // request is what a header reader may take into account.
 type request struct {

@@ -4,7 +4,7 @@ import (
 	"math"
 	"time"
 
-	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/service/codec"
 )
 
 // decoderSlack is what libjpeg takes for its tables on top of the estimate for coefficients.
@@ -16,9 +16,9 @@ const decoderSlack = 1 << 20
 const fastSides = 2
 
 func readJPEGHeader(r request) (header, error) {
-	info, err := torchbind.ProbeJPEG(r.data)
+	info, err := codec.ProbeJPEG(r.data)
 	if err != nil {
-		return header{}, fromTorchbind(err, "jpeg", 0, 0, r.limits)
+		return header{}, fromCodec(err, "jpeg", 0, 0, r.limits)
 	}
 	minSide := 0
 	if r.fast {
@@ -27,7 +27,7 @@ func readJPEGHeader(r request) (header, error) {
 	}
 	scale := jpegScale(info.Width, info.Height, minSide)
 	decoderBytes := info.DecoderBytes + decoderSlack
-	options := torchbind.JPEGOptions{
+	options := codec.JPEGOptions{
 		Scale:           scale,
 		MaxPixels:       r.limits.MaxPixels,
 		MaxScanPixels:   r.limits.MaxScanPixels,
@@ -37,10 +37,10 @@ func readJPEGHeader(r request) (header, error) {
 	return header{
 		width: info.Width, height: info.Height,
 		memory: decoderBytes + streamBytes(info.Width, info.Height, r.spec),
-		stream: func(data []byte, resize torchbind.Resize, rgb []byte) ([]Warning, time.Duration, error) {
-			report, err := torchbind.ResizeJPEG(data, options, resize, rgb)
+		stream: func(data []byte, resize codec.Resize, rgb []byte) ([]Warning, time.Duration, error) {
+			report, err := codec.ResizeJPEG(data, options, resize, rgb)
 			if err != nil {
-				return nil, 0, fromTorchbind(err, "jpeg", info.Width, info.Height, r.limits)
+				return nil, 0, fromCodec(err, "jpeg", info.Width, info.Height, r.limits)
 			}
 			if report.Warnings > 0 {
 				return []Warning{DamagedImage}, report.ResizeTime, nil
@@ -63,7 +63,7 @@ func streamBytes(width, height int, spec Spec) int64 {
 	scale := math.Max(float64(longest)/float64(min(high, wide)), 1)
 	// Lanczos reaches three pixels of the result to each side, bicubic two.
 	reach := 4.0
-	if spec.Filter == torchbind.Lanczos {
+	if spec.Filter == codec.Lanczos {
 		reach = 6
 	}
 	under := min(int64(height), int64(reach*scale)+3)
@@ -73,14 +73,14 @@ func streamBytes(width, height int, spec Spec) int64 {
 }
 
 // jpegScale is the smallest scale that leaves no side shorter than minSide.
-func jpegScale(width, height, minSide int) torchbind.JPEGScale {
+func jpegScale(width, height, minSide int) codec.JPEGScale {
 	if minSide <= 0 {
-		return torchbind.FullSize
+		return codec.FullSize
 	}
-	for scale := torchbind.EighthSize; scale > torchbind.FullSize; scale-- {
+	for scale := codec.EighthSize; scale > codec.FullSize; scale-- {
 		if w, h := scale.Size(width, height); min(w, h) >= minSide {
 			return scale
 		}
 	}
-	return torchbind.FullSize
+	return codec.FullSize
 }

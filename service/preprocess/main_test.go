@@ -12,14 +12,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if live := torchbind.Live(); live != (torchbind.LiveObjects{}) {
-		fmt.Fprintf(os.Stderr, "torchbind objects were left alive: %+v\n", live)
+	if live := codec.LiveStatuses(); live != 0 {
+		fmt.Fprintf(os.Stderr, "%d statuses were left alive\n", live)
 		code = 1
 	}
 	if err := goleak.Find(); err != nil {
@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 // imagenet is the spec of the usual ImageNet models.
-var imagenet = Spec{Resize: model.ShorterSide(256), Crop: model.Square(224), Filter: torchbind.Bilinear}
+var imagenet = Spec{Resize: model.ShorterSide(256), Crop: model.Square(224), Filter: codec.Bilinear}
 
 // ok stands where a test expects a code, for a picture that is prepared.
 const ok Code = ""

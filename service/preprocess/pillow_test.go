@@ -16,7 +16,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/service/codec"
 )
 
 // pillowAnswer is a line of testdata/pillow.py.
@@ -98,8 +98,8 @@ func pixelSum(t *testing.T, data []byte) string {
 	if h.stream != nil { // there never is a whole picture, but one that is resized to its own size is the same
 		width, height := turn.size(h.width, h.height)
 		rgb := make([]byte, 3*width*height)
-		_, _, err := h.stream(data, torchbind.Resize{
-			Width: width, Height: height, Crop: image.Rect(0, 0, width, height), Filter: torchbind.Bilinear, Orientation: int(turn),
+		_, _, err := h.stream(data, codec.Resize{
+			Width: width, Height: height, Crop: image.Rect(0, 0, width, height), Filter: codec.Bilinear, Orientation: int(turn),
 		}, rgb)
 		if err != nil {
 			return err.Error()

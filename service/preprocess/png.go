@@ -7,7 +7,7 @@ import (
 	"image/png"
 	"time"
 
-	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/service/codec"
 )
 
 func readPNGHeader(r request) (header, error) {
@@ -22,13 +22,13 @@ func readPNGHeader(r request) (header, error) {
 	if interlaced := r.data[28] != 0; interlaced {
 		return interlacedPNGHeader(r.data, int(w), int(h)), nil
 	}
-	options := torchbind.PNGOptions{MaxPixels: r.limits.MaxPixels, MaxCPU: r.limits.MaxCPU}
+	options := codec.PNGOptions{MaxPixels: r.limits.MaxPixels, MaxCPU: r.limits.MaxCPU}
 	return header{
 		width: int(w), height: int(h), memory: streamBytes(int(w), int(h), r.spec),
-		stream: func(data []byte, resize torchbind.Resize, rgb []byte) ([]Warning, time.Duration, error) {
-			resizeTime, err := torchbind.ResizePNG(data, options, resize, rgb)
+		stream: func(data []byte, resize codec.Resize, rgb []byte) ([]Warning, time.Duration, error) {
+			resizeTime, err := codec.ResizePNG(data, options, resize, rgb)
 			if err != nil {
-				return nil, 0, fromTorchbind(err, "png", int(w), int(h), r.limits)
+				return nil, 0, fromCodec(err, "png", int(w), int(h), r.limits)
 			}
 			return nil, resizeTime, nil
 		},

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/service/codec"
 )
 
 // Preparer prepares pictures. It is safe for concurrent use, and needs no closing.
@@ -16,9 +16,12 @@ type Preparer struct {
 	rgb    sync.Pool // of *[]byte, from pictures that were released
 }
 
-// New returns a Preparer, or everything that is wrong with the limits.
+// New returns a Preparer, or everything that is wrong with the limits, or why the library that decodes cannot be opened.
 func New(limits Limits) (*Preparer, error) {
 	if err := limits.Validate(); err != nil {
+		return nil, err
+	}
+	if err := codec.Open(); err != nil {
 		return nil, err
 	}
 	return &Preparer{limits: limits}, nil
@@ -109,7 +112,7 @@ func (p *Preparer) Release(picture *Picture) {
 }
 
 // stream fills the picture without its pixels ever being in memory.
-func (p *Picture) stream(h header, data []byte, r torchbind.Resize) error {
+func (p *Picture) stream(h header, data []byte, r codec.Resize) error {
 	start := time.Now()
 	warnings, resizeTime, err := h.stream(data, r, p.RGB)
 	if err != nil {
@@ -122,7 +125,7 @@ func (p *Picture) stream(h header, data []byte, r torchbind.Resize) error {
 }
 
 // decode fills the picture from its decoded pixels.
-func (p *Picture) decode(ctx context.Context, h header, data []byte, limits Limits, r torchbind.Resize) error {
+func (p *Picture) decode(ctx context.Context, h header, data []byte, limits Limits, r codec.Resize) error {
 	start := time.Now()
 	pixels, warnings, err := decode(h, data, limits)
 	if err != nil {
@@ -135,7 +138,7 @@ func (p *Picture) decode(ctx context.Context, h header, data []byte, limits Limi
 	p.DecodeTime = time.Since(start)
 
 	start = time.Now()
-	if err := torchbind.ResizeRGB(pixels, r, p.RGB); err != nil {
+	if err := codec.ResizeRGB(pixels, r, p.RGB); err != nil {
 		return fmt.Errorf("preprocess: %w", err)
 	}
 	p.ResizeTime = time.Since(start)

@@ -17,8 +17,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/model"
-	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // Code names a kind of failure; the texts are those of the HTTP API's problem codes.
@@ -99,7 +99,7 @@ const maxMaxPixels = 1 << 34
 type Spec struct {
 	Resize model.Resize
 	Crop   model.Crop
-	Filter torchbind.Filter
+	Filter codec.Filter
 	Floor  bool // of the crop's offset, see model.CropFloor
 }
 
@@ -111,7 +111,7 @@ func (s Spec) Validate() error {
 		return fmt.Errorf("preprocess: the crop is %v; its sides must be from 1 to %d", s.Crop, maxCrop)
 	case height < s.Crop.Height || width < s.Crop.Width || max(height, width) > maxCrop:
 		return fmt.Errorf("preprocess: the picture is resized to %v; it must be from %v, the crop, to %d", s.Resize, s.Crop, maxCrop)
-	case s.Filter < torchbind.Lanczos || s.Filter > torchbind.Nearest:
+	case s.Filter < codec.Lanczos || s.Filter > codec.Nearest:
 		return fmt.Errorf("preprocess: filter %d is not known; use one of torchbind's", s.Filter)
 	}
 	return nil

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/vidi-vision/vidi/torchbind"
+	"github.com/vidi-vision/vidi/service/codec"
 )
 
 // TestStreamedJPEG holds the way that JPEGs take, without a decoded picture, against decoding, turning and resizing one by one.
@@ -16,13 +16,13 @@ func TestStreamedJPEG(t *testing.T) {
 		stored := scene(size.X, size.Y)
 		data := encode(t, "jpeg", stored)
 		pixels := image.NewNRGBA(stored.Rect)
-		if _, err := torchbind.DecodeJPEG(data, torchbind.JPEGOptions{}, pixels); err != nil {
+		if _, err := codec.DecodeJPEG(data, codec.JPEGOptions{}, pixels); err != nil {
 			t.Fatal(err)
 		}
 		for turn := orientation(1); turn <= 8; turn++ {
 			upright := turn.apply(pixels)
 			want := make([]byte, 224*224*3)
-			if err := torchbind.ResizeRGB(upright, resizeFor(upright.Rect.Dx(), upright.Rect.Dy(), imagenet), want); err != nil {
+			if err := codec.ResizeRGB(upright, resizeFor(upright.Rect.Dx(), upright.Rect.Dy(), imagenet), want); err != nil {
 				t.Fatal(err)
 			}
 			got := expect(t, jpegWithEXIF(data, exifTurn(turn)), ok)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -38,14 +39,14 @@ func BenchmarkJPEGBits(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.Run(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), func(b *testing.B) {
-			info, err := torchbind.ProbeJPEG(data)
+			info, err := codec.ProbeJPEG(data)
 			if err != nil {
 				b.Fatal(err)
 			}
-			width, height := torchbind.EighthSize.Size(info.Width, info.Height)
-			resize := torchbind.Resize{Width: width, Height: height, Crop: image.Rect(0, height-1, 1, height), Filter: torchbind.Bilinear}
+			width, height := codec.EighthSize.Size(info.Width, info.Height)
+			resize := codec.Resize{Width: width, Height: height, Crop: image.Rect(0, height-1, 1, height), Filter: codec.Bilinear}
 			medianOf(b, func() {
-				if _, err := torchbind.ResizeJPEG(data, torchbind.JPEGOptions{Scale: torchbind.EighthSize}, resize, make([]byte, 3)); err != nil {
+				if _, err := codec.ResizeJPEG(data, codec.JPEGOptions{Scale: codec.EighthSize}, resize, make([]byte, 3)); err != nil {
 					b.Fatal(err)
 				}
 			})

@@ -16,6 +16,7 @@ import (
 
 	"github.com/vidi-vision/vidi/service/backend"
 	"github.com/vidi-vision/vidi/service/backend/backends"
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/sandbox"
@@ -71,7 +72,7 @@ func confine(l Limits) error {
 	if err != nil || mode == sandbox.Off {
 		return err
 	}
-	if err := torchbind.Open(); err != nil {
+	if err := errors.Join(torchbind.Open(), codec.Open()); err != nil {
 		return err
 	}
 	torchbind.NameTrappedCalls()

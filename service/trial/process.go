@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/sandbox"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -129,11 +130,13 @@ func startHeld(cmd *exec.Cmd, path string) (release func(), err error) {
 	if err != nil {
 		return none, err
 	}
-	var shim []string
-	if path, err := torchbind.LibraryPath(); err == nil { // the process tells where there is none
-		shim = append(shim, path)
+	var libraries []string
+	for _, library := range []func() (string, error){torchbind.LibraryPath, codec.LibraryPath} {
+		if path, err := library(); err == nil { // the process tells where there is none
+			libraries = append(libraries, path)
+		}
 	}
-	read := slices.Concat([]string{path}, sandbox.Libraries(shim...), sandbox.Kernel())
+	read := slices.Concat([]string{path}, sandbox.Libraries(libraries...), sandbox.Kernel())
 	return sandbox.Start(cmd, mode, sandbox.Rules{Read: read, Execute: programs})
 }
 

@@ -23,7 +23,7 @@ from trial_manners import stops_clean, touches_nothing_else
 ROOT = Path(__file__).resolve().parents[2]
 # In units of 10⁶ bytes; above the base image.
 MOST_ABOVE_BASE, MOST_COMPRESSED, MOST_OWN_CODE = 430, 180, 40
-OWN_CODE = re.compile(r"/opt/vidi/(vidi|lib/libtorchbind\.so)$")
+OWN_CODE = re.compile(r"/opt/vidi/(vidi|lib/lib(torchbind|vidiimage)\.so)$")
 
 
 def main() -> int:

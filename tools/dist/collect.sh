@@ -4,12 +4,12 @@
 #   collect.sh DEST        `make shim` must have run; DEST must not exist yet
 #
 #   DEST/vidi                  the program, without its symbol tables
-#   DEST/lib/                  the shim, and the system's libraries that it loads, but for glibc's
+#   DEST/lib/                  the shim, the image library, and the system's libraries that they load, but for glibc's
 #   DEST/lib/libtorch/         libtorch's libraries that the shim loads, without their symbol tables
 #   DEST/licences/             the texts that must travel with all of these
 #
-# The folder works wherever it is moved to: every library finds the others beside itself. Which ones are needed is read from the
-# shim, not from a list, because aarch64 needs others than x86-64. All files get the same time (SOURCE_DATE_EPOCH, 0 without
+# The folder works wherever it is moved to: every library finds the others beside itself. Which ones are needed is read from
+# these two, not from a list, because aarch64 needs others than x86-64. All files get the same time (SOURCE_DATE_EPOCH, 0 without
 # it), so that what did not change gives the same archive and the same image layer.
 #
 # VIDI_VERSION and VIDI_COMMIT, if set, are what `vidi version` says; without a repository around the source tree it knows
@@ -22,8 +22,10 @@ die() { printf 'collect: %s\n' "$*" >&2; exit 1; }
 case $1 in /*) dest=$1 ;; *) dest=$PWD/$1 ;; esac
 [ ! -e "$dest" ] || die "$dest is there already; name a folder that is not, or remove it"
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
-shim=bin/lib/libtorchbind.so
-[ -f $shim ] || die "there is no $shim; run \`make shim\` first"
+own=(libtorchbind.so libvidiimage.so)
+for file in "${own[@]}"; do
+  [ -f "bin/lib/$file" ] || die "there is no bin/lib/$file; run \`make shim\` first"
+done
 libtorch=$(realpath bin/lib/libtorch)
 go=$(third_party/find-go.sh)
 
@@ -32,7 +34,7 @@ built_with=$(third_party/built-with.sh --ship "$(dirname "$libtorch")")
 mkdir -p "$dest/lib/libtorch" "$dest/licences/system" "$dest/licences/go"
 "$go" build -trimpath -o "$dest/vidi" \
   -ldflags "-s -w ${VIDI_VERSION:+-X main.version=$VIDI_VERSION} ${VIDI_COMMIT:+-X main.commit=$VIDI_COMMIT} -X 'main.builtWith=$built_with'" ./service/cmd/vidi
-strip --strip-unneeded -o "$dest/lib/libtorchbind.so" $shim
+for file in "${own[@]}"; do strip --strip-unneeded -o "$dest/lib/$file" "bin/lib/$file"; done
 
 # The copyright file of the Debian package that FILE is from. A file may be packaged as /lib/… or as /usr/lib/….
 system_licence() { # FILE
@@ -48,14 +50,14 @@ glibc='^(linux-vdso|ld-linux.*|libc|libm|libdl|librt|libpthread)\.so'
 while read -r name _ path _; do
   case $name in /*) continue ;; esac  # the dynamic loader
   [[ $name =~ $glibc ]] && continue
-  [ "$path" != not ] || die "$shim needs $name, which is not on this machine"
+  [ "$path" != not ] || die "${own[*]} need $name, which is not on this machine"
   if [ "$(dirname "$(realpath "$path")")" = "$libtorch" ]; then
     cp "$path" "$dest/lib/libtorch/$name"
   else
     cp -L "$path" "$dest/lib/$name"
     system_licence "$path"
   fi
-done < <(ldd $shim)
+done < <(ldd "${own[@]/#/bin/lib/}" | awk '$2 == "=>" { print $1, $2, $3 }' | sort -u)
 # Their symbol tables are a fifth of libtorch; what programs link to is in another table, which stays. Only these two have any to speak of.
 strip --strip-unneeded "$dest/lib/libtorch/libtorch_cpu.so" "$dest/lib/libtorch/libc10.so"
 
@@ -70,7 +72,7 @@ while read -r module folder; do
 done < <("$go" list -deps -f '{{with .Module}}{{if not .Main}}{{.Path}} {{.Dir}}{{end}}{{end}}' ./service/cmd/vidi | sort -u)
 
 # Whatever is loaded must come from the folder itself, not from this machine.
-outside=$(ldd "$dest/lib/libtorchbind.so" | awk '$2 == "=>" { print $1, $3 }' | grep -vE "$glibc" | grep -vF " $dest/" || true)
+outside=$(ldd "${own[@]/#/$dest/lib/}" | awk '$2 == "=>" { print $1, $3 }' | grep -vE "$glibc" | grep -vF " $dest/" || true)
 [ -z "$outside" ] || die "not taken from $dest/lib:"$'\n'"$outside"
 
 chmod -R u=rwX,go=rX "$dest"

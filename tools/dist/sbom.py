@@ -36,6 +36,7 @@ DEBIAN = {
     "libstdc++6": "GPL-3.0-or-later WITH GCC-exception-3.1",
     "libgcc-s1": "GPL-3.0-or-later WITH GCC-exception-3.1",
 }
+OWN = {"libtorchbind.so": "vidi's own border to libtorch", "libvidiimage.so": "vidi's own decoding and resizing of images"}
 # What lies in lib/libtorch comes with PyTorch's release.
 LIBTORCH = {
     "libtorch": "BSD-3-Clause",
@@ -74,8 +75,8 @@ def main() -> None:
 
 
 def library(path: Path) -> Component:
-    if path.name == "libtorchbind.so":
-        return file_of(path, path.name, "", "Apache-2.0", ComponentType.LIBRARY, description="vidi's own border to libtorch")
+    if path.name in OWN:
+        return file_of(path, path.name, "", "Apache-2.0", ComponentType.LIBRARY, description=OWN[path.name])
     if path.parent.name == "libtorch":
         # libgomp-98b21ff3.so.1 was renamed by those who packed it.
         name = path.name.split(".so")[0].split("-")[0]
@@ -99,7 +100,8 @@ def library(path: Path) -> Component:
 
 def owner(name: str) -> str:
     """The package, as NAME:ARCHITECTURE, of the library that the loader finds under this name."""
-    for line in subprocess.run(["ldd", ROOT / "bin/lib/libtorchbind.so"], check=True, capture_output=True, text=True).stdout.splitlines():
+    libraries = [ROOT / "bin/lib" / own for own in OWN]
+    for line in subprocess.run(["ldd", *libraries], check=True, capture_output=True, text=True).stdout.splitlines():
         words = line.split()
         if words[0] == name and len(words) > 2:
             real = os.path.realpath(words[2])

@@ -4,18 +4,21 @@ package torchtest
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
 // Usage is what a process holds at one moment.
 type Usage struct {
 	Live        torchbind.LiveObjects
+	Statuses    int64 // of service/codec
 	Descriptors int
 	Threads     int
 	Goroutines  int
@@ -24,9 +27,11 @@ type Usage struct {
 // Measure counts what the process holds now, after the garbage collector has run and threads that wait for pictures have ended.
 func Measure() Usage {
 	torchbind.TrimMemory()
+	codec.EndThreads()
 	runtime.GC()
 	return Usage{
 		Live:        torchbind.Live(),
+		Statuses:    codec.LiveStatuses(),
 		Descriptors: entries("/proc/self/fd"),
 		Threads:     entries("/proc/self/task"),
 		Goroutines:  runtime.NumGoroutine(),
@@ -55,6 +60,12 @@ func NoLeaks(t testing.TB) {
 	if err := torchbind.Open(); err != nil { // its own threads and descriptors are not the test's
 		t.Fatal(err)
 	}
+	NothingLeft(t)
+}
+
+// NothingLeft is NoLeaks for a test that needs no libtorch: it is not opened.
+func NothingLeft(t testing.TB) {
+	t.Helper()
 	before := Measure()
 	t.Cleanup(func() {
 		var after Usage
@@ -72,7 +83,7 @@ func NoLeaks(t testing.TB) {
 }
 
 func (before Usage) grewTo(after Usage) bool {
-	return after.Live != before.Live || after.Descriptors > before.Descriptors || after.Goroutines > before.Goroutines ||
+	return after.Live != before.Live || after.Statuses != before.Statuses || after.Descriptors > before.Descriptors || after.Goroutines > before.Goroutines ||
 		after.Threads > before.Threads+spareThreads
 }
 
@@ -88,6 +99,19 @@ func ResidentBytes(t testing.TB) int64 {
 		t.Fatal(err)
 	}
 	return pages * int64(os.Getpagesize())
+}
+
+// WantWaiting looks until some goroutine waits as for a socket inside the function, a regular expression.
+func WantWaiting(t testing.TB, function string) {
+	t.Helper()
+	stacks := make([]byte, 1<<18)
+	waiting := regexp.MustCompile(`\[IO wait[^\n]*\]:\n(?:[^\n]+\n)*[^\n]*` + function)
+	for range 10_000 {
+		if waiting.Match(stacks[:runtime.Stack(stacks, true)]) {
+			return
+		}
+	}
+	t.Errorf("it was never seen to wait; the last look:\n%s", stacks)
 }
 
 // File is the path of a file in vidi's source tree, such as "build/fixtures/tiny.pt", which `make test-models` makes. A

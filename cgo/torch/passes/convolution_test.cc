@@ -147,10 +147,10 @@ TEST_F(ConvolutionTest, ThreadsShareTheWork) {
 TEST_F(ConvolutionTest, WrongChannelsAreRefusedAsByLibtorch) {
   Module module = loaded(archive(network("    return torch.conv2d(x, self.w, self.b, [1, 1], [1, 1])\n")), TB_ENGINE_FUSED);
   at::Tensor out;
-  EXPECT_FAILS(TB_FORWARD_FAILED, "to have 32 channels", forward(module, at::zeros({1, 3, 8, 8}), &out));
-  EXPECT_FAILS(TB_FORWARD_FAILED, "float32", forward(module, at::zeros({1, 32, 8, 8}, at::kDouble), &out));
-  EXPECT_FAILS(TB_FORWARD_FAILED, "dimensions", forward(module, at::zeros({32}), &out));
-  EXPECT_FAILS(TB_FORWARD_FAILED, "one pixel or more", forward(module, at::zeros({1, 32, 0, 8}), &out));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "to have 32 channels", forward(module, at::zeros({1, 3, 8, 8}), &out));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "float32", forward(module, at::zeros({1, 32, 8, 8}, at::kDouble), &out));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "dimensions", forward(module, at::zeros({32}), &out));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "one pixel or more", forward(module, at::zeros({1, 32, 0, 8}), &out));
   EXPECT_EQ(answer(module, at::zeros({0, 32, 8, 8})).sizes(), (std::vector<int64_t>{0, 32, 8, 8}));
 }
 
@@ -168,7 +168,7 @@ TEST_F(ConvolutionTest, NothingIsReadBeyondWhatIsThere) {
   EXPECT_THROW(tb::convolve(x, weights.slice(0, 0, 0), at::zeros({0}), {}, false), c10::Error);
   torch::jit::Module net = network("    return torch.conv2d(x, self.w, self.short, [1, 1], [1, 1])\n");
   at::Tensor out;
-  EXPECT_FAILS(TB_FORWARD_FAILED, "bias", forward(loaded(archive(net), TB_ENGINE_FUSED), x, &out));
+  EXPECT_FAILS(VIDI_FORWARD_FAILED, "bias", forward(loaded(archive(net), TB_ENGINE_FUSED), x, &out));
 }
 
 // convolve() takes float32 alone, so that a bfloat16 network in which it stood would not run at all.

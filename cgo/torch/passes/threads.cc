@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "failures.h"
 #include "nodes.h"
-#include "status.h"
 
 namespace tb {
 
@@ -47,7 +47,7 @@ void join_threads(torch::jit::Module& module) {
 void require_no_threads(torch::jit::Module& module) {
   for_each_graph(module, [](std::shared_ptr<torch::jit::Graph> graph) {
     for_each_node(*graph->block(), [](Node* node) {
-      require(node->kind() != c10::prim::fork && node->kind() != c10::prim::awaitable, TB_BAD_MODEL,
+      require(node->kind() != c10::prim::fork && node->kind() != c10::prim::awaitable, VIDI_BAD_MODEL,
               "the model starts threads of its own (torch.jit.fork), which a classifier does not need; export it without");
     });
   });

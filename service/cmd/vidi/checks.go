@@ -14,6 +14,7 @@ import (
 	"github.com/dustin/go-humanize"
 
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/keys"
@@ -22,14 +23,20 @@ import (
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
+const adviceShim = "`make shim` in the source tree builds it; a release has it in lib/ beside the program"
+
 func checkLibrary() finding {
 	info, err := torchbind.Runtime()
 	if err != nil {
 		return finding{Check: "libtorch", Verdict: failing, Says: err.Error(),
-			Advice: "`make shim` in the source tree builds it; a release has it in lib/ beside the program"}
+			Advice: adviceShim}
+	}
+	jpeg, err := codec.JPEGVersion()
+	if err != nil {
+		return finding{Check: "libtorch", Verdict: failing, Says: err.Error(), Advice: adviceShim}
 	}
 	f := finding{Check: "libtorch", Verdict: good,
-		Says: fmt.Sprintf("libtorch %s and libjpeg-turbo %s can be used; built with %s", info.TorchVersion, info.JPEGVersion, builtWith)}
+		Says: fmt.Sprintf("libtorch %s and libjpeg-turbo %s can be used; built with %s", info.TorchVersion, jpeg, builtWith)}
 	if strings.Contains(builtWith, "is older than") {
 		f.Verdict, f.Advice = doubt, "update the packages that are named, and build vidi again; or take a newer release of vidi"
 	}

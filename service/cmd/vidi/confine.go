@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/sandbox"
 	"github.com/vidi-vision/vidi/service/telemetry"
@@ -49,8 +50,10 @@ func (c *serveCmd) needs() (sandbox.Rules, error) {
 	read(sandbox.Resolving()...) // --addr may be a name
 	read(sandbox.Libraries()...)
 	// Without it the start fails later, in its own words.
-	if shim, err := torchbind.LibraryPath(); err == nil {
-		read(sandbox.Libraries(shim)...)
+	for _, library := range []func() (string, error){torchbind.LibraryPath, codec.LibraryPath} {
+		if file, err := library(); err == nil {
+			read(sandbox.Libraries(file)...)
+		}
 	}
 	if c.Models == string(model.DefaultFolder()) {
 		_ = os.MkdirAll(c.Models, 0o755) // for the models that are added while the server runs

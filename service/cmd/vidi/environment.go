@@ -11,6 +11,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/sandbox"
 	"github.com/vidi-vision/vidi/service/spelling"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -36,7 +37,7 @@ var otherNames = map[string]string{
 
 // knownVariables are the environment variables that any command of the program reads.
 func knownVariables(program *kong.Application) map[string]bool {
-	known := map[string]bool{torchbind.LibraryVariable: true, sandbox.Variable: true, "VIDI_ADMIN_KEY": true, "VIDI_KEY": true}
+	known := map[string]bool{torchbind.LibraryVariable: true, codec.LibraryVariable: true, sandbox.Variable: true, "VIDI_ADMIN_KEY": true, "VIDI_KEY": true}
 	_ = kong.Visit(program, func(node kong.Visitable, next kong.Next) error {
 		if flag, ok := node.(*kong.Flag); ok {
 			for _, name := range flag.Envs {

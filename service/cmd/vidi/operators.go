@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/vidi-vision/vidi/service/admin"
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/logs"
@@ -193,7 +194,7 @@ func (o *operators) close() {
 
 func liveObjects() telemetry.NativeObjects {
 	live := torchbind.Live()
-	return telemetry.NativeObjects{Modules: live.Modules, Tensors: live.Tensors, Statuses: live.Statuses}
+	return telemetry.NativeObjects{Modules: live.Modules, Tensors: live.Tensors, Statuses: live.Statuses + codec.LiveStatuses()}
 }
 
 func build(torch string) telemetry.Build {

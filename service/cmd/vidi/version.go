@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"runtime/debug"
 
+	"github.com/vidi-vision/vidi/service/codec"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -32,7 +33,11 @@ func (c *versionCmd) Run(a *app) error {
 	if err != nil {
 		return startFailure(err)
 	}
-	fmt.Fprintf(a.stdout, "libtorch %s, libjpeg-turbo %s\n", info.TorchVersion, info.JPEGVersion)
+	jpeg, err := codec.JPEGVersion()
+	if err != nil {
+		return startFailure(err)
+	}
+	fmt.Fprintf(a.stdout, "libtorch %s, libjpeg-turbo %s\n", info.TorchVersion, jpeg)
 	fmt.Fprintf(a.stdout, "CPU %s, native bf16 %s, AMX %s, VNNI %s, graph fuser %s; cores for vidi: %d\n",
 		info.CPUCapability, yesNo(info.HasNativeBF16), yesNo(info.HasAMX), yesNo(info.HasVNNI), yesNo(info.HasFuser), runtime.GOMAXPROCS(0))
 	return nil

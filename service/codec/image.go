@@ -1,4 +1,4 @@
-package torchbind
+package codec
 
 import (
 	"fmt"
@@ -30,7 +30,7 @@ func ProbeJPEG(data []byte) (JPEGInfo, error) {
 		return JPEGInfo{}, err
 	}
 	if len(data) == 0 {
-		return JPEGInfo{}, &Error{Op: "probe JPEG", Code: CorruptImage, Message: "the file is empty"}
+		return JPEGInfo{}, &Error{Package: library.Package, Op: "probe JPEG", Code: CorruptImage, Message: "the file is empty"}
 	}
 	return jpegProbe(data)
 }
@@ -72,13 +72,13 @@ type JPEGReport struct {
 
 // DecodeJPEG decodes data into dst, whose bounds must have the size that [ProbeJPEG] found, scaled by [JPEGScale.Size]; alpha
 // becomes 255. At full size the pixels are those that Pillow gives. Errors: [CorruptImage] (also for data that ends early), [UnsupportedImage], [ImageTooLarge],
-// [ImageTooComplex], [OutOfMemory]. Safe for concurrent use with different dst; needs no [Worker].
+// [ImageTooComplex], [OutOfMemory]. Safe for concurrent use with different dst.
 func DecodeJPEG(data []byte, o JPEGOptions, dst *image.NRGBA) (JPEGReport, error) {
 	if err := Open(); err != nil {
 		return JPEGReport{}, err
 	}
 	if len(data) == 0 || len(dst.Pix) == 0 {
-		return JPEGReport{}, &Error{Op: "decode JPEG", Code: InvalidArgument, Message: "no data, or an empty picture to decode into"}
+		return JPEGReport{}, &Error{Package: library.Package, Op: "decode JPEG", Code: InvalidArgument, Message: "no data, or an empty picture to decode into"}
 	}
 	return jpegDecode(data, o, dst.Pix, dst.Stride)
 }
@@ -111,15 +111,14 @@ type Resize struct {
 
 // ResizeRGB writes the crop as rows of RGB, Crop.Dy() × Crop.Dx() × 3 bytes without padding, bit for bit what Pillow's
 // ImageOps.exif_transpose, then resize((Width, Height), Filter, Box), then crop(Crop) give (the box turned with the picture).
-// Alpha is ignored. The turn costs nothing, and all costs time and memory for the crop only. Safe for concurrent use; needs no
-// [Worker].
+// Alpha is ignored. The turn costs nothing, and all costs time and memory for the crop only. Safe for concurrent use.
 func ResizeRGB(src *image.NRGBA, r Resize, dst []byte) error {
 	if err := Open(); err != nil {
 		return err
 	}
 	b := src.Rect
 	if b.Empty() || len(src.Pix) < (b.Dy()-1)*src.Stride+4*b.Dx() {
-		return &Error{Op: "resize", Code: InvalidArgument, Message: fmt.Sprintf("the picture is empty or shorter than its size says (%v)", b)}
+		return &Error{Package: library.Package, Op: "resize", Code: InvalidArgument, Message: fmt.Sprintf("the picture is empty or shorter than its size says (%v)", b)}
 	}
 	return imageResize(src.Pix, b.Dx(), b.Dy(), src.Stride, r, dst)
 }
@@ -135,17 +134,17 @@ const (
 // pixels of the file at full size, whatever o.Scale says.
 //
 // What lies below the crop is not looked at, so damage there is not reported. A file that lacks rows is [CorruptImage] all the
-// same. Errors and limits are those of the two functions. Safe for concurrent use with different dst; needs no [Worker].
+// same. Errors and limits are those of the two functions. Safe for concurrent use with different dst.
 func ResizeJPEG(data []byte, o JPEGOptions, r Resize, dst []byte) (JPEGReport, error) {
 	if err := Open(); err != nil {
 		return JPEGReport{}, err
 	}
 	if len(data) == 0 || len(dst) == 0 {
-		return JPEGReport{}, &Error{Op: opResizeJPEG, Code: InvalidArgument, Message: "no data, or no room for the crop"}
+		return JPEGReport{}, &Error{Package: library.Package, Op: opResizeJPEG, Code: InvalidArgument, Message: "no data, or no room for the crop"}
 	}
-	decoder := takeDecoder()
-	defer giveBackDecoder(decoder)
-	return jpegResize(decoder, data, o, r, dst)
+	thread := takeThread()
+	defer giveBack(thread)
+	return jpegResize(thread, data, o, r, dst)
 }
 
 // PNGOptions bound what one file may cost; a limit of 0 means none.
@@ -157,29 +156,15 @@ type PNGOptions struct {
 // ResizePNG decodes a PNG that is not interlaced, lays it over white, and writes the crop as [ResizeRGB] does, row by row, without
 // the decoded picture ever being in memory. Of samples of 16 bits the high byte counts. All of the file is read. It returns about
 // how long it resized; the rest of the call is decoding. Errors: [CorruptImage], [UnsupportedImage] (interlaced), [ImageTooLarge],
-// [ImageTooComplex], [OutOfMemory]. Safe for concurrent use with different dst; needs no [Worker].
+// [ImageTooComplex], [OutOfMemory]. Safe for concurrent use with different dst.
 func ResizePNG(data []byte, o PNGOptions, r Resize, dst []byte) (time.Duration, error) {
 	if err := Open(); err != nil {
 		return 0, err
 	}
 	if len(data) == 0 || len(dst) == 0 {
-		return 0, &Error{Op: opResizePNG, Code: InvalidArgument, Message: "no data, or no room for the crop"}
+		return 0, &Error{Package: library.Package, Op: opResizePNG, Code: InvalidArgument, Message: "no data, or no room for the crop"}
 	}
-	decoder := takeDecoder()
-	defer giveBackDecoder(decoder)
-	return pngResize(decoder, data, o, r, dst)
-}
-
-// NewInput makes a network's input, count × 3 × height × width in channels-last memory, from count pictures of
-// height × width × 3 bytes of RGB one after the other: (value/255 − mean[c]) / std[c] in float32, as torchvision's ToTensor
-// and Normalize compute it, then converted to dtype, [Float32] or [BFloat16] (see [Module.InputDType]).
-func NewInput(rgb []byte, count, height, width int, mean, std [3]float32, dtype DType) (*Tensor, error) {
-	if err := Open(); err != nil {
-		return nil, err
-	}
-	ptr, err := tensorFromRGB(rgb, count, height, width, mean, std, dtype)
-	if err != nil {
-		return nil, err
-	}
-	return ownTensor(ptr)
+	thread := takeThread()
+	defer giveBack(thread)
+	return pngResize(thread, data, o, r, dst)
 }
