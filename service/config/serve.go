@@ -130,6 +130,10 @@ func (s Serve) Engine() engine.Config {
 		Nice: inferenceNice, Trust: s.Trusted()}
 }
 
+// Reserve is what a server needs beside its model, its decoding, its uploads and its connections, in bytes:
+// stacks, what was decoded from requests (JSON, forms), the garbage before it is collected.
+const Reserve = 128 << 20
+
 // otherFiles are the descriptors that are not connections to the public port: libraries, the log, the operators' connections,
 // a key file that is read, and one for each thread of C's that infers or decodes.
 // The number of cores is known once the quota has been applied.

@@ -11,10 +11,12 @@ import (
 
 	"github.com/vidi-vision/vidi/service/api"
 	"github.com/vidi-vision/vidi/service/classify"
+	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/connections"
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
 	"github.com/vidi-vision/vidi/service/logs"
+	"github.com/vidi-vision/vidi/service/machine"
 	"github.com/vidi-vision/vidi/service/model"
 	"github.com/vidi-vision/vidi/service/registry"
 	"github.com/vidi-vision/vidi/service/rules"
@@ -40,7 +42,7 @@ type hosted struct {
 // host makes a registry that loads models as this command says. It must be closed.
 func (c *serveCmd) host(log *slog.Logger, t *telemetry.Telemetry) *hosted {
 	h := &hosted{command: c, log: log}
-	h.registry = registry.New(registry.Config{Folder: model.Folder(c.Models), Try: h.try, Memory: c.modelMemory(memoryLimit()), Log: log,
+	h.registry = registry.New(registry.Config{Folder: model.Folder(c.Models), Try: h.try, Memory: c.modelMemory(machine.MemoryLimit()), Log: log,
 		Changed: t.ModelsChanged, Seen: t.ModelsSeen})
 	return h
 }
@@ -49,12 +51,12 @@ func (c *serveCmd) host(log *slog.Logger, t *telemetry.Telemetry) *hosted {
 const libraryMemory = 160 << 20
 
 // modelMemory is what all models together may take: what the operator says, or what is left by everything else, at least half.
-func (c *serveCmd) modelMemory(limit memory) int64 {
-	if c.ModelMemory.Given || limit.bytes == 0 {
+func (c *serveCmd) modelMemory(limit machine.Memory) int64 {
+	if c.ModelMemory.Given || limit.Bytes == 0 {
 		return c.ModelMemory.N
 	}
-	others := c.DecodeMemory.N + c.QueueMemory.N + connections.Memory(c.Connections(limit.bytes)) + reserve + libraryMemory
-	return max(limit.bytes-others, limit.bytes/2)
+	others := c.DecodeMemory.N + c.QueueMemory.N + connections.Memory(c.Connections(limit.Bytes)) + config.Reserve + libraryMemory
+	return max(limit.Bytes-others, limit.Bytes/2)
 }
 
 // logNative has what libtorch and models print become lines of the log: written as it is, it could block the server, and look like

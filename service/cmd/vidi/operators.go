@@ -3,14 +3,12 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
 	"runtime"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/admin"
@@ -18,6 +16,7 @@ import (
 	"github.com/vidi-vision/vidi/service/config"
 	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/logs"
+	"github.com/vidi-vision/vidi/service/machine"
 	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/service/tracing"
 	"github.com/vidi-vision/vidi/torchbind"
@@ -73,14 +72,14 @@ func (c *serveCmd) listen() (l listeners, err error) {
 	}
 	l.public, err = net.Listen("tcp", c.Addr)
 	if err != nil {
-		err = listenFailure("--addr", c.Addr, err)
+		err = machine.ListenError("--addr", c.Addr, err)
 	}
 	if c.AdminAddr == "" {
 		return l, err
 	}
 	var adminErr error
 	if l.admin, adminErr = net.Listen("tcp", c.AdminAddr); adminErr != nil {
-		err = errors.Join(err, listenFailure("--admin-addr", c.AdminAddr, adminErr))
+		err = errors.Join(err, machine.ListenError("--admin-addr", c.AdminAddr, adminErr))
 		if l.public != nil {
 			l.public.Close()
 		}
@@ -199,21 +198,4 @@ func liveObjects() telemetry.NativeObjects {
 
 func build(torch string) telemetry.Build {
 	return telemetry.Build{Version: version, Revision: strings.Trim(revision(), " ()"), Go: runtime.Version(), Torch: torch}
-}
-
-// listenFailure says who has the port, and what to do.
-func listenFailure(flag, addr string, err error) error {
-	host, port, _ := net.SplitHostPort(addr)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		other := net.JoinHostPort(host, nextPort(port))
-		if flag == "--admin-addr" {
-			return fmt.Errorf(`port %s, which operators would use, is already in use by %s; choose another with --admin-addr %s, or do without by --admin-addr ""`,
-				port, portOwner(port), other)
-		}
-		return fmt.Errorf("port %s is already in use by %s; choose another with --addr %s", port, portOwner(port), other)
-	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("port %s may not be opened without privileges; choose one above 1023 with %s %s", port, flag, net.JoinHostPort(host, nextPort(port)))
-	}
-	return fmt.Errorf("cannot listen on %s: %w", addr, err)
 }

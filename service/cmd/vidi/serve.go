@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -20,6 +21,7 @@ import (
 	"github.com/vidi-vision/vidi/service/engine"
 	"github.com/vidi-vision/vidi/service/httpapi"
 	"github.com/vidi-vision/vidi/service/logs"
+	"github.com/vidi-vision/vidi/service/machine"
 	"github.com/vidi-vision/vidi/service/rules"
 	"github.com/vidi-vision/vidi/service/telemetry"
 )
@@ -74,7 +76,7 @@ func stops(came <-chan os.Signal) <-chan os.Signal {
 const flushTime = time.Second
 
 // openConnections is how many connections a server with these settings keeps open on this machine.
-func openConnections(s config.Serve) int { return s.Connections(memoryLimit().bytes) }
+func openConnections(s config.Serve) int { return s.Connections(machine.MemoryLimit().Bytes) }
 
 // Run serves until a signal. Signals are caught before anything that takes time: one that comes while
 // the model loads would kill.
@@ -155,7 +157,10 @@ func (c *serveCmd) serve(a *app, signals <-chan os.Signal, load func(context.Con
 	go func() { served <- server.Serve(ports.public) }()
 	log.Info("listening; the model is loading", "url", url)
 	logWalls(log, held)
-	logLAN(log, ports.public.Addr())
+	if addresses := machine.Addresses(ports.public.Addr()); len(addresses) > 0 {
+		// 0.0.0.0 is no address to go to.
+		log.Info("other machines reach it at", "urls", strings.Join(addresses, " "))
+	}
 	models := c.host(log, beside.telemetry)
 	beside.start(ports, models.registry)
 	defer beside.close()

@@ -1,4 +1,5 @@
-package main
+// Package machine tells what this machine and this process have: memory, ports, descriptors, addresses.
+package machine
 
 import (
 	"os"
@@ -8,22 +9,22 @@ import (
 	"sync"
 )
 
-// memory is how much there is, and who says so.
-type memory struct {
-	bytes  int64 // 0 is unknown
-	source string
+// Memory is how much there is, and who says so.
+type Memory struct {
+	Bytes  int64 // 0 is unknown
+	Source string
 }
 
-// memoryLimit is the least of what the machine had free when it was asked first, and what the control groups of this process allow.
+// MemoryLimit is the least of what the machine had free when it was asked first, and what the control groups of this process allow.
 // What is bounded by it goes by one figure, and not by what was free at different moments.
-var memoryLimit = sync.OnceValue(func() memory {
-	m := memory{bytes: availableMemory("/proc/meminfo"), source: "the machine's free memory"}
+var MemoryLimit = sync.OnceValue(func() Memory {
+	m := Memory{Bytes: availableMemory("/proc/meminfo"), Source: "the machine's free memory"}
 	group, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return m
 	}
-	if limit := groupLimit("/sys/fs/cgroup", string(group)); limit > 0 && (m.bytes == 0 || limit < m.bytes) {
-		m = memory{bytes: limit, source: "the container's limit"}
+	if limit := groupLimit("/sys/fs/cgroup", string(group)); limit > 0 && (m.Bytes == 0 || limit < m.Bytes) {
+		m = Memory{Bytes: limit, Source: "the container's limit"}
 	}
 	return m
 })

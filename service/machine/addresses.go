@@ -1,7 +1,6 @@
-package main
+package machine
 
 import (
-	"log/slog"
 	"net"
 	"net/netip"
 	"strconv"
@@ -12,10 +11,10 @@ import (
 // and virtual machines.
 var inside = []string{"docker", "br-", "veth", "virbr", "cni", "flannel", "cali", "lxc", "lxd"}
 
-// lanAddresses are the addresses at which other machines find what listens on every address of
+// Addresses are the addresses at which other machines find what listens on every address of
 // this one, at most eight, IPv4 first. Where it listens on certain addresses only there are none
 // to add.
-func lanAddresses(listening net.Addr) []string {
+func Addresses(listening net.Addr) []string {
 	at, ok := listening.(*net.TCPAddr)
 	if !ok || !at.IP.IsUnspecified() {
 		return nil
@@ -57,11 +56,4 @@ func liesInside(name string) bool {
 		}
 	}
 	return false
-}
-
-// logLAN tells people what to type on another machine: 0.0.0.0 is no address to go to.
-func logLAN(log *slog.Logger, listening net.Addr) {
-	if addresses := lanAddresses(listening); len(addresses) > 0 {
-		log.Info("other machines reach it at", "urls", strings.Join(addresses, " "))
-	}
 }

@@ -1,4 +1,4 @@
-package main
+package machine
 
 import (
 	"os"
@@ -49,29 +49,6 @@ func TestAvailableMemory(t *testing.T) {
 	}
 	if got := availableMemory(file + ".none"); got != 0 {
 		t.Errorf("no file: %d", got)
-	}
-}
-
-func TestMemoryVerdicts(t *testing.T) {
-	var c doctorCmd
-	c.DecodeMemory.N, c.QueueMemory.N = 1<<30, 128<<20
-	for name, check := range map[string]struct {
-		resident, limit int64
-		want            verdict
-	}{
-		"plenty":      {300 << 20, 8 << 30, good},
-		"tight":       {300 << 20, 1 << 30, doubt},
-		"hopeless":    {300 << 20, 512 << 20, failing},
-		"unknown":     {300 << 20, 0, doubt},
-		"not judged":  {0, 8 << 30, doubt},
-		"just enough": {256 << 20, 1760 << 20, good}, // an eighth of it for connections
-	} {
-		if f := c.checkMemory(check.resident, memory{check.limit, "the test"}); f.Verdict != check.want {
-			t.Errorf("%s: %s", name, f)
-		}
-	}
-	if f := checkFiles(256); f.Verdict != doubt || f.Advice == "" {
-		t.Errorf("256 files: %s", f)
 	}
 }
 
