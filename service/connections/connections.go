@@ -46,6 +46,9 @@ var Reasons = []Reason{AllTaken, Share, Header}
 type Limits struct {
 	Most    int          // open at one time
 	Refused func(Reason) // hears of every connection that was closed for a reason; nil: nobody does
+	// Open hears how many connections may be open from now on before it hears again; nil: nobody does.
+	// It must not block.
+	Open func(most int)
 }
 
 // Listener is a listener whose connections are bounded. The server that uses it must be guarded by [Guard].
@@ -56,6 +59,7 @@ type Listener struct {
 
 	mu         sync.Mutex
 	open       int
+	told       int                  // what Limits.Open has heard last
 	of         map[netip.Prefix]int // open, by address
 	unfinished *list.List           // of *connection, by when the first byte of their header came; the first to go
 	bytes      int                  // of their headers
@@ -114,7 +118,21 @@ func (l *Listener) admit(from netip.Prefix) Reason {
 	}
 	l.open++
 	l.of[from]++
+	l.tellOpen()
 	return ""
+}
+
+// openStep is how many connections come or go before [Limits.Open] hears of it.
+const openStep = 256
+
+// tellOpen says how many connections to expect where that has changed. It goes down a step late, so that
+// a single connection that comes and goes is nothing to tell. l.mu is locked.
+func (l *Listener) tellOpen() {
+	if l.limits.Open == nil || l.told > 0 && l.open <= l.told && l.open > l.told-2*openStep {
+		return
+	}
+	l.told = (l.open/openStep + 1) * openStep
+	l.limits.Open(l.told)
 }
 
 // dropOldest closes the connection that has been sending its header for the longest time, of those that are in the way.
@@ -270,6 +288,7 @@ func (l *Listener) closed(c *connection) {
 	c.inHeader = false
 	l.forget(c)
 	l.open--
+	l.tellOpen()
 	if l.of[c.from]--; l.of[c.from] == 0 {
 		delete(l.of, c.from)
 	}

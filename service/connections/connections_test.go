@@ -460,3 +460,27 @@ func TestNoAnswerIsCutOff(t *testing.T) {
 		t.Error("nobody was answered")
 	}
 }
+
+// Who bounds memory by the connections hears before they are more than it has heard, and when they are gone.
+func TestOpenConnectionsAreTold(t *testing.T) {
+	var heard []int
+	l := Limit(nil, Limits{Most: 10_000, Open: func(most int) { heard = append(heard, most) }})
+	var open []*connection
+	for i := range 1000 {
+		from := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 32)
+		if reason := l.admit(from); reason != "" {
+			t.Fatal(reason)
+		}
+		if last := heard[len(heard)-1]; last < i+1 {
+			t.Fatalf("%d are open, and %d were told", i+1, last)
+		}
+		open = append(open, &connection{of: l, from: from})
+	}
+	up := len(heard)
+	for _, c := range open {
+		l.closed(c)
+	}
+	if last := heard[len(heard)-1]; up != 4 || len(heard) > 2*up || last > 2*openStep {
+		t.Errorf("told: %v", heard)
+	}
+}

@@ -63,6 +63,7 @@ type Config struct {
 	MaxQueue       int
 	MaxQueueBytes  int64         // of answers, too
 	MaxConnections int           // open at one time; more are answered 429 and closed
+	Connections    func(int)     // hears how many may be open until it hears again; may be nil, must not block
 	Deadline       time.Duration // of a request that does not choose, from the end of its upload; 0 is none
 	MaxDeadline    time.Duration // that a request may choose; a longer one counts as this, or as Deadline where that is longer
 
@@ -145,7 +146,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.echo.Serv
 
 // Serve answers requests on l until Shutdown; it then returns nil.
 func (s *Server) Serve(l net.Listener) error {
-	limits := connections.Limits{Most: s.cfg.MaxConnections, Refused: s.cfg.Telemetry.ConnectionRefused}
+	limits := connections.Limits{Most: s.cfg.MaxConnections, Refused: s.cfg.Telemetry.ConnectionRefused, Open: s.cfg.Connections}
 	if err := s.http.Serve(connections.Limit(l, limits)); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}

@@ -34,13 +34,13 @@ type serveCmd struct {
 
 // boundHeap makes Go collect garbage long before the heap has what decoding may use: pictures of 200 MB come and go, and the
 // collector alone would let twice that pile up. Half is left for what Go does not see, the memory of libjpeg and libtorch; to collect
-// more often costs little, for pixels have no pointers to follow. Uploads must fit in, and connections, and what the program itself
+// more often costs little, for pixels have no pointers to follow. Uploads must fit in, and the connections that are open, and what the program itself
 // needs: below what is in use, the collector would never rest.
 // GOMEMLIMIT, if it is set, is the operator's own choice.
-func (c *serveCmd) boundHeap() {
+func (c *serveCmd) boundHeap(connected int) {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		const own = 64 << 20
-		debug.SetMemoryLimit(max(c.DecodeMemory.N/2, c.QueueMemory.N) + connections.Memory(openConnections(c.Serve)) + own)
+		debug.SetMemoryLimit(max(c.DecodeMemory.N/2, c.QueueMemory.N) + connections.Memory(connected) + own)
 	}
 }
 
@@ -99,7 +99,7 @@ func (c *serveCmd) Run(program *kong.Kong, a *app) error {
 	}()
 	signals := stops(came)
 	signal.Ignore(syscall.SIGPIPE) // else the server would end with the reader of its log
-	c.boundHeap()
+	c.boundHeap(0)
 	a.lines = logs.NewWriter(raw(a.stderr))
 	a.stderr = forPeople(a.lines) // run closes it, once it has said why the server ended
 	log := c.logger(a)
@@ -287,7 +287,7 @@ func (c *serveCmd) api(beside *operators) httpapi.Config {
 	cfg := httpapi.Default()
 	cfg.MaxBody, cfg.MaxImages, cfg.Image = c.MaxBody.N, int(c.MaxImages.N), c.Image()
 	cfg.MaxQueue, cfg.MaxQueueBytes, cfg.Deadline, cfg.MaxDeadline = int(c.Queue.N), c.QueueMemory.N, c.Deadline.D, c.MaxDeadline.D
-	cfg.MaxConnections, cfg.ReadTimeout = openConnections(c.Serve), c.UploadTimeout.D
+	cfg.MaxConnections, cfg.Connections, cfg.ReadTimeout = openConnections(c.Serve), c.boundHeap, c.UploadTimeout.D
 	cfg.Keys, cfg.CORSOrigins, cfg.Telemetry, cfg.Tracing = beside.ring, c.CORSOrigin, beside.telemetry, beside.tracer
 	return cfg
 }
