@@ -114,7 +114,7 @@ func allowPath(set int, path string, rights uint64) error {
 	fd, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission),
-		errors.Is(err, unix.ENOTDIR):
+		errors.Is(err, unix.ENOTDIR), errors.Is(err, unix.ELOOP):
 		return nil // there is nothing that could be reached
 	case err != nil:
 		return &os.PathError{Op: "allowing by Landlock", Path: path, Err: err}

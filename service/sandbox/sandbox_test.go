@@ -231,9 +231,13 @@ func TestStartHoldsToTheRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
+	circle := filepath.Join(mine, "circle")
+	if err := os.Symlink(circle, circle); err != nil {
+		t.Fatal(err)
+	}
 	const denied = "permission denied"
 	rules := sandbox.Rules{Execute: programs, Write: []string{writable},
-		Read: slices.Concat([]string{mine, "/no/such/folder"}, sandbox.Libraries(),
+		Read: slices.Concat([]string{mine, circle, "/no/such/folder"}, sandbox.Libraries(),
 			sandbox.Kernel())}
 	open := func(flags int, path string) string { return fmt.Sprintf("open %d %s", flags, path) }
 	for what, want := range map[string]string{
