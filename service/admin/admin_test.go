@@ -97,6 +97,7 @@ func TestWhoIsPassedOnNeedsAKey(t *testing.T) {
 				"another proxy here":           ask(s, "GET", path, here, "127.0.0.1:5001", "Forwarded", "for=192.0.2.7"),
 				"a name that leads here (DNS)": ask(s, "GET", path, here, "evil.example:5001"),
 				"another web page":             ask(s, "GET", path, here, "127.0.0.1:5001", "Sec-Fetch-Site", "cross-site"),
+				"another page, older browser":  ask(s, "GET", path, here, "127.0.0.1:5001", "Origin", "http://evil.example"),
 			} {
 				want := map[string]int{"open": 403, "keys": 401}[name]
 				var problem struct{ Code, Detail string }

@@ -99,6 +99,9 @@ func fromThisMachine(r *http.Request) bool {
 	if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 		return false // another web page asks, and could start profiles although it cannot read them
 	}
+	if origin := r.Header.Get("Origin"); origin != "" && origin != "http://"+r.Host {
+		return false // likewise, from a browser that does not send Sec-Fetch-Site
+	}
 	return connections.Local(connections.HostName(r.Host))
 }
 
