@@ -88,12 +88,22 @@ func (c *counted) Classify(ctx context.Context, data []byte, o classify.Options)
 		tracing.Picture(ctx, begun, result.Format, "", result.Timing)
 		return result, nil
 	}
-	f := asFailure(inferenceFailure(err))
-	reason := string(f.code)
-	if f.gone {
-		reason = goneReason
-	}
+	reason := pictureReason(inferenceFailure(err))
 	c.telemetry.PictureFailed(reason)
 	tracing.Picture(ctx, begun, "", reason, classify.Timing{})
 	return nil, err
+}
+
+// failedUnseen counts a picture that failed before its classifier saw it, and returns why.
+func (s *Server) failedUnseen(err error) error {
+	s.cfg.Telemetry.PictureFailed(pictureReason(err))
+	return err
+}
+
+func pictureReason(err error) string {
+	f := asFailure(err)
+	if f.gone {
+		return goneReason
+	}
+	return string(f.code)
 }

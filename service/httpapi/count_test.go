@@ -72,6 +72,20 @@ func TestABatchsPicturesAreCounted(t *testing.T) {
 		`vidi_picture_failures_total{reason="unsupported_format"} 1`)
 }
 
+// So do those whose turn did not come before the deadline, and those that were no base64.
+func TestABatchsPicturesThatAreNotBegunAreCounted(t *testing.T) {
+	tm := telemetry.New()
+	s, _ := ready(&fake{classify: func(ctx context.Context, _ []byte) error {
+		<-ctx.Done()
+		return ctx.Err()
+	}}, func(c *Config) { c.Telemetry = tm })
+	post(s, "/predict", "application/json", strings.NewReader(`{"deadline_ms": 20, "images": [`+
+		strings.Repeat(`"cGljdHVyZQ==", `, 9)+`"!"]}`))
+	wantMetrics(t, tm, `vidi_http_requests_total{code="200",route="/predict"} 1`,
+		`vidi_picture_failures_total{reason="deadline_exceeded"} 9`,
+		`vidi_picture_failures_total{reason="bad_base64"} 1`)
+}
+
 // A client that left is 499 and no error of the server's; a panic is one.
 func TestWhoLeftAndWhatPanickedAreCounted(t *testing.T) {
 	tm := telemetry.New()

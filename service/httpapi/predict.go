@@ -170,15 +170,15 @@ func (s *Server) classifyOne(ctx context.Context, m Classifier, in *input, i int
 	var worked time.Duration
 	defer func() { place.Left(worked) }()
 	if picture.err != nil {
-		return result{}, picture.err
+		return result{}, s.failedUnseen(picture.err)
 	}
 	if err := ctx.Err(); err != nil {
-		return result{}, err // too late: not even begun
+		return result{}, s.failedUnseen(err) // too late: not even begun
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	if !place.OnDisplaced(cancel) {
-		return result{}, s.refuse(admission.Displaced)
+		return result{}, s.failedUnseen(s.refuse(admission.Displaced))
 	}
 	options := in.parameters.options
 	options.Place = place
