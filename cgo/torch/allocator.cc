@@ -167,6 +167,11 @@ void install_allocator() {
   c10::SetCPUAllocator(&allocator, 1);  // libtorch's own has priority 0
 }
 
+int64_t counted_bytes(const c10::DataPtr& elements) {
+  if (elements.get() == nullptr || elements.get_deleter() != &free_elements) return 0;
+  return static_cast<int64_t>(Block::of(elements.get_context())->bytes);
+}
+
 void trim_allocator() {
   for (uint32_t size = 0; size < kSizes; size++)
     for (Block* block : free_blocks().take_all(size)) unmap(block);

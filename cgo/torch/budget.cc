@@ -37,19 +37,26 @@ void Budget::too_slow() {
   throw Failure(VIDI_TOO_SLOW, "the model was not done in time");
 }
 
+void Budget::too_deep() { throw Failure(VIDI_FORWARD_FAILED, "the model's functions call each other too deeply"); }
+
 vidi_status* Budget::explain(vidi_status* status) const {
   // A fold of constants that was refused is no failure: what failed later has its own reason.
   const bool memory = refused_ && vidi_status_code(status) == VIDI_OUT_OF_MEMORY;
-  if (!late_ && !memory) return status;
+  vidi_status* better = nullptr;
   try {
-    const std::string why = late_ ? "the model was not done in " + std::to_string(max_ms_) + " ms"
-                                  : "the model needs more than the " + std::to_string(max_bytes_ >> 20) + " MB of memory that it may take";
-    vidi_status* better = make_status(late_ ? VIDI_TOO_SLOW : VIDI_OUT_OF_MEMORY, why.c_str(), vidi_status_detail(status));
-    vidi_status_free(status);
-    return better;
+    Pause uncounted;
+    std::string why = vidi_status_message(status);
+    if (late_) {
+      why = "the model was not done in " + std::to_string(max_ms_) + " ms";
+    } else if (memory) {
+      why = "the model needs more than the " + std::to_string(max_bytes_ >> 20) + " MB of memory that it may take";
+    }
+    better = make_status(late_ ? VIDI_TOO_SLOW : vidi_status_code(status), why.c_str(), vidi_status_detail(status));
   } catch (...) {
     return status;
   }
+  vidi_status_free(status);
+  return better;
 }
 
 }  // namespace tb

@@ -20,6 +20,7 @@
 #include "convolution.h"
 #include "fills.h"
 #include "fusion.h"
+#include "kept.h"
 #include "precision.h"
 #include "quantised.h"
 #include "tensor.h"
@@ -33,6 +34,8 @@ struct tb_module {
   at::ScalarType precision = at::kFloat;
   std::atomic<int64_t> peak{0};
   int64_t load_peak = 0;
+  // What calls have made and not freed; forks share the lists that a model appends to, and this with them.
+  std::shared_ptr<std::atomic<int64_t>> kept = std::make_shared<std::atomic<int64_t>>(0);
   tb_module() { tb::live().modules++; }
   ~tb_module() { tb::live().modules--; }
 };
@@ -120,8 +123,8 @@ void prepare(tb_module& module) {
 }
 
 // The result of a model, which may come in a tuple, a list or a dictionary that holds nothing else.
-at::Tensor only_tensor(const torch::jit::IValue& result) {
-  if (result.isTensor()) return result.toTensor();
+at::Tensor only_tensor(torch::jit::IValue result) {
+  if (result.isTensor()) return std::move(result).toTensor();
   torch::jit::IValue only;
   if (result.isTuple() && result.toTupleRef().elements().size() == 1) {
     only = result.toTupleRef().elements()[0];
@@ -130,14 +133,20 @@ at::Tensor only_tensor(const torch::jit::IValue& result) {
   } else if (result.isGenericDict() && result.toGenericDict().size() == 1) {
     only = result.toGenericDict().begin()->value();
   }
-  if (only.isTensor()) return only.toTensor();
+  if (only.isTensor()) return std::move(only).toTensor();
   throw tb::Failure(VIDI_BAD_MODEL, "the model returned a " + result.tagKind() + "; a classifier returns one tensor");
+}
+
+[[noreturn]] void refuse_to_keep(int64_t bytes) {
+  throw tb::Failure(VIDI_OUT_OF_MEMORY, "the model keeps memory from one image to the next, " + std::to_string(bytes >> 20) +
+                                            " MB so far, which is more than one image may take: export it so that forward "
+                                            "changes no attribute, and load it again");
 }
 
 template <typename Source>
 vidi_status* load_from(Source&& source, const char* extra_name, const tb_module_options* options, tb_module** out) {
   int64_t peak = 0;
-  vidi_status* status = tb::within(options == nullptr ? 0 : options->max_bytes, 0, &peak, VIDI_BAD_MODEL, [&] {
+  vidi_status* status = tb::within(options == nullptr ? 0 : options->max_bytes, 0, &peak, nullptr, VIDI_BAD_MODEL, [&] {
     require(out != nullptr, VIDI_INVALID_ARGUMENT, "out is NULL");
     *out = nullptr;
     require(options != nullptr, VIDI_INVALID_ARGUMENT, "options is NULL");
@@ -155,7 +164,7 @@ vidi_status* load_from(Source&& source, const char* extra_name, const tb_module_
     tb::fill_new_tensors(module->value);
     prepare(*module);
     tb::require_no_threads(module->value);
-    tb::tick_in_loops(module->value);
+    tb::add_ticks(module->value);
     *out = module.release();
   });
   if (status == nullptr) {
@@ -207,6 +216,7 @@ vidi_status* tb_module_fork(const tb_module* module, tb_module** out) {
     fork->extra = module->extra;
     fork->engine = module->engine;
     fork->precision = module->precision;
+    fork->kept = module->kept;
     *out = fork.release();
   });
 }
@@ -222,25 +232,33 @@ int64_t tb_module_load_peak(const tb_module* module) { return module ? module->l
 
 int64_t tb_module_peak(const tb_module* module) { return module ? module->peak.load() : 0; }
 
+int64_t tb_module_kept(const tb_module* module) { return module ? module->kept->load() : 0; }
+
 vidi_status* tb_module_forward(tb_module* module, const tb_tensor* input, const tb_limits* limits, tb_tensor** out) {
   const tb_limits none = {};
   if (limits == nullptr) limits = &none;
-  int64_t peak = 0;
-  vidi_status* status = tb::within(limits->max_bytes, limits->max_ms, &peak, VIDI_FORWARD_FAILED, [&] {
+  int64_t peak = 0, kept = 0;
+  bool keeps_too_much = false;
+  vidi_status* status = tb::within(limits->max_bytes, limits->max_ms, &peak, &kept, VIDI_FORWARD_FAILED, [&] {
     require(out != nullptr, VIDI_INVALID_ARGUMENT, "out is NULL");
     *out = nullptr;
     require(module != nullptr && input != nullptr, VIDI_INVALID_ARGUMENT, "module or input is NULL");
+    keeps_too_much = limits->max_bytes > 0 && *module->kept > limits->max_bytes;
+    if (keeps_too_much) refuse_to_keep(*module->kept);
     c10::InferenceMode guard;  // per thread, so in every call
     // The JIT compiles inside forward, on this thread.
     torch::jit::GraphOptimizerEnabledGuard optimise(module->engine != TB_ENGINE_PLAIN);
     tb::FuserGuard fuse(module->engine == TB_ENGINE_FUSED);
+    tb::Lent lent(input->value);
+    at::Tensor in = lent.tensor();
     // As in Python: plain networks may ask for views that only such tensors have.
-    at::Tensor in = module->engine == TB_ENGINE_PLAIN ? input->value.contiguous() : input->value;
-    *out = new tb_tensor(only_tensor(module->value.forward({std::move(in)})));
+    if (module->engine == TB_ENGINE_PLAIN) in = in.contiguous();
+    *out = tb::handed_out(only_tensor(module->value.forward({std::move(in)})));
   });
   if (module == nullptr) return status;
+  *module->kept += kept;
   for (int64_t most = module->peak; peak > most && !module->peak.compare_exchange_weak(most, peak);) continue;
-  if (status != nullptr && status->code == VIDI_OUT_OF_MEMORY) {  // what it had made fits no other inference
+  if (status != nullptr && status->code == VIDI_OUT_OF_MEMORY && !keeps_too_much) {  // what it had made fits no other inference
     tb::trim_allocator();
     malloc_trim(0);
   }

@@ -37,4 +37,10 @@ void operator delete[](void* object) noexcept { release(object); }
 void operator delete(void* object, size_t) noexcept { release(object); }
 void operator delete[](void* object, size_t) noexcept { release(object); }
 
+int64_t tb::counted_bytes(void* object) { return static_cast<int64_t>(malloc_usable_size(object)); }
+
+#else
+
+int64_t tb::counted_bytes(void*) { return 0; }
+
 #endif

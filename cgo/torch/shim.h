@@ -174,11 +174,15 @@ int64_t tb_module_load_peak(const tb_module* module);
 // The most bytes of tensors that one tb_module_forward of this module had in use at one time so far.
 int64_t tb_module_peak(const tb_module* module);
 
+// The bytes that forwards of this module and of its forks have made and not freed, their outputs aside: what was compiled, and
+// what the model keeps in its attributes.
+int64_t tb_module_kept(const tb_module* module);
+
 // Runs forward(input) and returns its output, which must be one tensor, alone or in a tuple, a list or a dictionary. With TB_BFLOAT16
 // it is float32 all the same where the network's end is of a usual kind (precision.h). The engine specialises on each new input shape and
 // layout during the first three calls: make them (the warm-up) from one thread before several threads share the module. Fails with
 // VIDI_FORWARD_FAILED if the model throws, VIDI_BAD_MODEL if the result is not a tensor, VIDI_OUT_OF_MEMORY and VIDI_TOO_SLOW where it
-// passes its limits, which may be NULL.
+// passes its limits, which may be NULL, and VIDI_OUT_OF_MEMORY at once where tb_module_kept is above limits->max_bytes.
 vidi_status* tb_module_forward(tb_module* module, const tb_tensor* input, const tb_limits* limits, tb_tensor** out);
 
 // Must not be called while another thread is inside tb_module_forward with this module.

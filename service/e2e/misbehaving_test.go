@@ -46,6 +46,8 @@ var misbehaviours = []struct{ name, row, want string }{
 	{"meta", "R6c", "500 inference_failed"},
 	{"strided", "R6c", "500 inference_failed"},
 	{"raises", "R6c", "500 inference_failed"},
+	{"recursion", "R6f", "500 inference_failed"},
+	{"keeps", "R6e", "500 inference_failed"},      // TestModelsThatKeep: nothing is answered afterwards
 	{"one_operator", "", "504 deadline_exceeded"}, // the last: the worker does not come back
 }
 
@@ -94,7 +96,7 @@ func misbehaving(t *testing.T) []string {
 	return []string{"--model", path, "--trust", sum, "--workers", "1", "--threads-alone", "1"}
 }
 
-// TestModelsThatMisbehave has a model do with a picture what no trial shows, then answer a good picture: R6a, R6b and R6c.
+// TestModelsThatMisbehave has a model do with a picture what no trial shows, then answer a good picture: R6a, R6b, R6c and R6f.
 func TestModelsThatMisbehave(t *testing.T) {
 	// One worker: whatever a picture leaves behind, the next one meets.
 	s := start(t, misbehaving(t)...).ready(t)
@@ -105,7 +107,7 @@ func TestModelsThatMisbehave(t *testing.T) {
 	}
 	idle := s.memory(t, "VmRSS")
 	s.resetPeak(t)
-	for n, m := range misbehaviours[:len(misbehaviours)-1] {
+	for n, m := range misbehaviours[:len(misbehaviours)-2] {
 		deadline := patience
 		if strings.HasPrefix(m.name, "loop") {
 			deadline = time.Second
@@ -132,6 +134,37 @@ func TestModelsThatMisbehave(t *testing.T) {
 		if len(line) > 6000 {
 			t.Errorf("a line of %d bytes in the log: %.200s", len(line), line)
 		}
+	}
+}
+
+// TestModelsThatKeep has a model keep 128 MB of each image: R6e. When that is more than one image may
+// take it answers none any more, and says why; the server lives.
+func TestModelsThatKeep(t *testing.T) {
+	s := start(t, misbehaving(t)...).ready(t)
+	idle := s.memory(t, "VmRSS")
+	keeps := len(misbehaviours) - 2
+	answered := 0
+	for ; answered < 20; answered++ {
+		if answerTo(t, s, redFor(keeps), time.Minute) != "200" {
+			break
+		}
+	}
+	if answered < 2 || answered > 5 {
+		t.Errorf("%d images were answered", answered)
+	}
+	for range 3 {
+		if got := answerTo(t, s, redFor(keeps), time.Minute); got != misbehaviours[keeps].want {
+			t.Errorf("it goes on to keep memory: %s", got)
+		}
+	}
+	if kept := s.memory(t, "VmRSS") - idle; kept > 700<<20 {
+		t.Errorf("it keeps %d MB", kept>>20)
+	}
+	if !strings.Contains(s.stderr.String(), "the model keeps memory from one image to the next") {
+		t.Error("the log does not say why")
+	}
+	if code := status(s.url + "/livez"); code != http.StatusOK {
+		t.Errorf("livez: %d", code)
 	}
 }
 

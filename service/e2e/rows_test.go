@@ -83,6 +83,11 @@ var elsewhere = map[string][]string{
 	},
 	"R6b": {"service/e2e TestModelsThatMisbehave", "service/e2e TestStuckWorkers", "cgo/torch Budget.LoopsThatNeverEndAreEnded", "torchbind TestRunUntilLeaves"},
 	"R6c": {"service/e2e TestModelsThatMisbehave"},
+	"R6e": {
+		"service/e2e TestModelsThatKeep", "cgo/torch Kept.WhatGrowsIsRefused", "cgo/torch Kept.WhatDoesNotGrowCountsNothing",
+		"cgo/torch Kept.ForksCountTogether",
+	},
+	"R6f": {"service/e2e TestModelsThatMisbehave"},
 	"R6d": {
 		"service/e2e TestModelsThatLoopWhileTheyLoad", "service/operators TestWhatRunsWhileLoading", "service/trial TestATrialEndsWhileLoading",
 		"service/engine TestLoadIsGivenUp", "service/registry TestALoadThatIsGivenUp",

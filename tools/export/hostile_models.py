@@ -8,6 +8,7 @@ third … of BEHAVIOURS. No trial shows it such a picture. The others cost when 
 
 import sys
 import tempfile
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,10 @@ BEHAVIOURS = {
     "meta": "y = torch.empty([1, 5], device='meta')",
     "strided": "y = torch.as_strided(y, [1, 5], [1, 1], 2000000000)",
     "raises": "text = 'A'\nfor i in range(21):\n    text = text + text\nraise RuntimeError('secret /etc/path ' + text)",
+    # A comparison that sorts, and so calls itself on the stack of C.
+    "recursion": "o = [Ordered(1), Ordered(2)]\no.sort()\ny = y + o[0].n",
+    # Memory that it keeps: nothing that is asked of it afterwards is answered.
+    "keeps": "self.kept.append(torch.ones([32, 1000000]))",
     # One operator that takes hours, and no memory. The last: nothing can end it.
     "one_operator": "y = y + y.sum().reshape([1]).expand([100000000000000]).sum()",
 }
@@ -67,6 +72,20 @@ SETSTATE = {
 
 # Uses of a thread within a thread.
 INNER = "def inner(y: torch.Tensor) -> torch.Tensor:\n    return torch.jit.fork(torch.relu, y).wait() + 1.0\n\n"
+
+
+# A class whose objects compare by sorting others.
+ORDERED = """@torch.jit.script
+class Ordered:
+    def __init__(self, n: int):
+        self.n = n
+
+    def __lt__(self, other: "Ordered") -> bool:
+        both = [Ordered(self.n), Ordered(other.n)]
+        both.sort()
+        return both[0].n < 2
+
+"""
 
 
 def indented(code: str, by: int) -> str:
@@ -95,19 +114,23 @@ CODE        self.n = state[0]
 
 def saved(code: str, while_loading: str = "") -> bytes:
     source = "    def forward(self, x):\n        y = self.fc(x.mean([2, 3]))\n" + code + "        return y\n"
-    text = "from typing import Tuple\n\nimport torch\n\n" + INNER
+    text = "from typing import List, Tuple\n\nimport torch\n\n" + INNER + (ORDERED if "Ordered" in code else "")
     if while_loading:
         text += PART.replace("CODE", indented(while_loading, 8))
     text += "class Net(torch.nn.Module):\n    def __init__(self):\n        super().__init__()\n"
     text += "        torch.manual_seed(1)\n        self.fc = torch.nn.Linear(3, 5)\n"
+    if "self.kept" in code:
+        text += "        self.kept = torch.jit.Attribute([], List[torch.Tensor])\n"
     text += f"        {'self.part = Part()' if while_loading else 'pass'}\n\n" + source
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "net.py"
         path.write_text(text)
-        names: dict = {"__name__": "net"}
-        exec(compile(text, str(path), "exec"), names)  # TorchScript reads the source from the file
+        # TorchScript reads the source from the file, and finds a class's file by its module.
+        net = sys.modules["net"] = types.ModuleType("net")
+        net.__file__ = str(path)
+        exec(compile(text, str(path), "exec"), net.__dict__)
         model = Path(folder) / "model.pt"
-        torch.jit.script(names["Net"]().eval()).save(str(model))
+        torch.jit.script(net.Net().eval()).save(str(model))
         return model.read_bytes()
 
 
