@@ -83,7 +83,9 @@ TEST_F(Kept, ForksCountTogether) {
   Module fork(raw);
   for (int i = 0; i < 20; i++) {
     ASSERT_OK(run(module, 32 * kMegabyte));
-    if (i < 10) ASSERT_OK(run(fork, 32 * kMegabyte));
+    if (i < 10) {
+      ASSERT_OK(run(fork, 32 * kMegabyte));
+    }
   }
   for (int i = 0; i < 4; i++) vidi_status_free(run(fork, 32 * kMegabyte));
   EXPECT_FAILS(VIDI_OUT_OF_MEMORY, "keeps memory", run(module, 32 * kMegabyte));
