@@ -20,7 +20,6 @@ import (
 	"github.com/vidi-vision/vidi/service/keys"
 	"github.com/vidi-vision/vidi/service/machine"
 	"github.com/vidi-vision/vidi/service/sandbox"
-	"github.com/vidi-vision/vidi/service/telemetry"
 	"github.com/vidi-vision/vidi/torchbind"
 )
 
@@ -122,7 +121,7 @@ func (c *Doctor) checkModels(ctx context.Context, report func(Finding)) (residen
 		}
 		defer classifier.Close() // before the host
 	}
-	return telemetry.ResidentBytes()
+	return machine.ProcessBytes("VmRSS")
 }
 
 // checkModel loads one model; the classifier is nil if that fails.

@@ -30,13 +30,20 @@ var MemoryLimit = sync.OnceValue(func() Memory {
 })
 
 // availableMemory is what programs can still get without swapping.
-func availableMemory(file string) int64 {
+func availableMemory(file string) int64 { return kernelBytes(file, "MemAvailable") }
+
+// ProcessBytes is a line of this process's status, such as VmSize, VmRSS (the memory that it has), RssAnon
+// (of that what no file backs) or VmHWM (the most that it has had); 0 where the kernel does not tell.
+func ProcessBytes(line string) int64 { return kernelBytes("/proc/self/status", line) }
+
+// kernelBytes is the line of that name, in kilobytes there, of a file of the kernel's.
+func kernelBytes(file, name string) int64 {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return 0
 	}
 	for line := range strings.Lines(string(data)) {
-		if rest, ok := strings.CutPrefix(line, "MemAvailable:"); ok {
+		if rest, ok := strings.CutPrefix(line, name+":"); ok {
 			kb, _ := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
 			return kb << 10
 		}

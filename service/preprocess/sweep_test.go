@@ -9,10 +9,10 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
+
+	"github.com/vidi-vision/vidi/service/machine"
 )
 
 // corpusFiles are the names of all files of the corpus, in order.
@@ -112,19 +112,9 @@ func resetPeakMemory(t *testing.T) {
 
 // peakMemory is the most memory that the process had since resetPeakMemory.
 func peakMemory(t *testing.T) int64 {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		t.Fatal(err)
+	peak := machine.ProcessBytes("VmHWM")
+	if peak == 0 {
+		t.Fatal("no VmHWM")
 	}
-	for line := range strings.Lines(string(status)) {
-		if rest, found := strings.CutPrefix(line, "VmHWM:"); found {
-			kib, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 10, 64)
-			if err != nil {
-				t.Fatal(err)
-			}
-			return kib << 10
-		}
-	}
-	t.Fatal("no VmHWM")
-	return 0
+	return peak
 }

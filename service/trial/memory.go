@@ -1,30 +1,15 @@
 package trial
 
 import (
-	"bufio"
-	"fmt"
-	"os"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/vidi-vision/vidi/service/machine"
 )
 
 // anonymousMemory is what this process has of memory that no file backs, 0 where the kernel does not tell: libraries' pages, which
 // the first model makes resident, are no model's.
-func anonymousMemory() int64 {
-	file, err := os.Open("/proc/self/status")
-	if err != nil {
-		return 0
-	}
-	defer file.Close()
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var kilobytes int64
-		if n, _ := fmt.Sscanf(strings.TrimSpace(lines.Text()), "RssAnon: %d kB", &kilobytes); n == 1 {
-			return kilobytes << 10
-		}
-	}
-	return 0
-}
+func anonymousMemory() int64 { return machine.ProcessBytes("RssAnon") }
 
 // measure looks at the process's memory until the function that it returns is called, which says how much more than begun there is, and
 // how much there was at one time.

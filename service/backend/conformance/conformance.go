@@ -7,11 +7,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/vidi-vision/vidi/service/backend"
+	"github.com/vidi-vision/vidi/service/machine"
 	"github.com/vidi-vision/vidi/service/model"
 )
 
@@ -358,6 +360,17 @@ func (c Case) afterClose(t *testing.T) {
 	if err := w.Do(t.Context(), func() error { return nil }); !errors.Is(err, backend.ErrClosed) {
 		t.Errorf("a job of a closed worker: %v", err)
 	}
+}
+
+// resident is the process's anonymous memory in bytes, after a collection.
+func resident(t *testing.T) int64 {
+	t.Helper()
+	debug.FreeOSMemory()
+	bytes := machine.ProcessBytes("RssAnon")
+	if bytes == 0 {
+		t.Fatal("the kernel does not tell RssAnon")
+	}
+	return bytes
 }
 
 // A network that is closed leaves nothing: the process stays as large, however often it is loaded.

@@ -113,7 +113,7 @@ func (c *serveCmd) newOperators(log *slog.Logger, lines *logs.Writer) (*operator
 
 // source is where the figures come from that are there before any model is.
 func (o *operators) source() telemetry.Source {
-	return telemetry.Source{Objects: liveObjects, Resident: telemetry.ResidentBytes, LogDropped: o.lines.Dropped}
+	return telemetry.Source{Objects: liveObjects, Resident: residentBytes, LogDropped: o.lines.Dropped}
 }
 
 // start puts everything to work until close.
@@ -190,6 +190,8 @@ func (o *operators) close() {
 	}
 	o.running.Wait()
 }
+
+func residentBytes() int64 { return machine.ProcessBytes("VmRSS") }
 
 func liveObjects() telemetry.NativeObjects {
 	live := torchbind.Live()
