@@ -279,11 +279,17 @@ func (c *typeChecker) fits(v any, t operators.Type) *mismatch {
 	return nil
 }
 
-func (c *typeChecker) fitsList(v *networkList, t operators.Type) *mismatch {
-	if v.of == nil && c.untagged {
-		v.of = &t
+// isTagged reports whether a list or dictionary says that it is of type t. In old formats it says nothing,
+// and becomes one.
+func (c *typeChecker) isTagged(of **operators.Type, t operators.Type) bool {
+	if *of == nil && c.untagged {
+		*of = &t
 	}
-	if v.of == nil || !v.of.Equal(t) {
+	return *of != nil && (*of).Equal(t)
+}
+
+func (c *typeChecker) fitsList(v *networkList, t operators.Type) *mismatch {
+	if !c.isTagged(&v.of, t) {
 		return other(v, t)
 	}
 	if c.sound[v] {
@@ -299,10 +305,7 @@ func (c *typeChecker) fitsList(v *networkList, t operators.Type) *mismatch {
 }
 
 func (c *typeChecker) fitsDict(v *networkDict, t operators.Type) *mismatch {
-	if v.of == nil && c.untagged {
-		v.of = &t
-	}
-	if v.of == nil || !v.of.Equal(t) {
+	if !c.isTagged(&v.of, t) {
 		return other(v, t)
 	}
 	if c.sound[v] {

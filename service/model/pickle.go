@@ -144,24 +144,48 @@ func (m *pickleMachine) call(of, args any) {
 	m.push(&pickleCall{of: name, args: list})
 }
 
+// plain does the instructions that every reader takes alike, and reports whether op was one: marks, texts
+// and numbers as PyTorch writes them.
+func (m *pickleMachine) plain(op byte) bool {
+	switch op {
+	case '(':
+		m.push(pickleMark{})
+	case 'X':
+		m.push(string(m.take(m.number(4))))
+	case 'J':
+		m.push(int64(int32(m.number(4))))
+	case 'K':
+		m.push(int64(m.number(1)))
+	case 'M':
+		m.push(int64(m.number(2)))
+	case 'G':
+		m.push(math.Float64frombits(binary.BigEndian.Uint64(m.take(8))))
+	default:
+		return false
+	}
+	return true
+}
+
 // step does one instruction, and reports whether it was the last.
 func (m *pickleMachine) step() (last bool) {
-	switch op := m.take(1)[0]; op {
+	op := m.take(1)[0]
+	if m.plain(op) {
+		return false
+	}
+	switch op {
 	case '.':
 		return true
 	case 0x80: // PROTO
 		m.take(1)
 	case 0x95: // FRAME
 		m.take(8)
-	case '(':
-		m.push(pickleMark{})
 	case '0':
 		m.pop()
 	case '1':
 		m.popMark()
 	case '2':
 		m.push(m.top())
-	case 'X', 'T':
+	case 'T':
 		m.push(string(m.take(m.number(4))))
 	case 0x8c, 'U':
 		m.push(string(m.take(m.number(1))))
@@ -178,12 +202,6 @@ func (m *pickleMachine) step() (last bool) {
 	case 0x8e, 0x96:
 		m.take(m.number(8))
 		m.push(nil)
-	case 'J':
-		m.push(int64(int32(m.number(4))))
-	case 'K':
-		m.push(int64(m.number(1)))
-	case 'M':
-		m.push(int64(m.number(2)))
 	case 0x8a:
 		m.long(m.number(1))
 	case 0x8b:
@@ -194,8 +212,6 @@ func (m *pickleMachine) step() (last bool) {
 	case 'F':
 		m.line()
 		m.push(nil)
-	case 'G':
-		m.push(math.Float64frombits(binary.BigEndian.Uint64(m.take(8))))
 	case 'N', 0x88, 0x89:
 		m.push(nil)
 	case ')':

@@ -1,10 +1,8 @@
 package model
 
 import (
-	"encoding/binary"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -121,26 +119,18 @@ func (m *unpickler) hold(values []any) nested {
 }
 
 func (m *unpickler) step() (last bool) {
-	switch op := m.take(1)[0]; op {
+	op := m.take(1)[0]
+	if m.plain(op) {
+		return false
+	}
+	switch op {
 	case '.':
 		return true
-	case '(':
-		m.push(pickleMark{})
-	case 'X':
-		m.push(string(m.take(m.number(4))))
-	case 'J':
-		m.push(int64(int32(m.number(4))))
-	case 'K':
-		m.push(int64(m.number(1)))
-	case 'M':
-		m.push(int64(m.number(2)))
 	case 0x8a:
 		if m.number(1) != 8 {
 			odd("has a number of another length than 8 bytes before byte %d", m.at)
 		}
 		m.push(int64(m.number(8)))
-	case 'G':
-		m.push(math.Float64frombits(binary.BigEndian.Uint64(m.take(8))))
 	case 'N':
 		m.push(nil)
 	case 0x88, 0x89:
