@@ -1,10 +1,12 @@
-// Allocations that fail when a test wants it. Only one file of a program may include this: it replaces the
-// program's operator new, and that of the libraries that are linked to it.
+// Allocations that fail when a test wants it, and a test that every program has. Only one file of a
+// program may include this: it replaces the program's operator new, and that of the libraries that are
+// linked to it.
 #pragma once
 
 #include <cstdlib>
 #include <new>
 
+#include "guarded.h"
 #include "testing.h"
 
 namespace {
@@ -66,5 +68,25 @@ int64_t allocations_until_success(Call&& call) {
   }
   return -1;
 }
+
+#ifdef __SANITIZE_ADDRESS__
+// That the sanitisers are awake in this program: each finds what it is there for.
+[[gnu::noinline]] vidi_status* leak_a_status() {
+  return vidi::make_status(VIDI_INTERNAL, "leaked on purpose, and too long for a small string");
+}
+
+TEST(SanitisersDeathTest, FindLeaksOverflowsAndUndefinedBehaviour) {
+  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
+  EXPECT_EXIT(
+      {
+        for (int i = 0; i < 10; i++) leak_a_status();
+        std::exit(0);
+      },
+      ::testing::ExitedWithCode(1), "detected memory leaks");
+  volatile int size = 8;
+  EXPECT_DEATH({ std::memset(vidi::testing::exact_buffer(size).get(), 0, size + 1); }, "heap-buffer-overflow");
+  EXPECT_DEATH({ size = INT32_MAX + size; }, "signed integer overflow");
+}
+#endif
 
 }  // namespace

@@ -46,24 +46,4 @@ TEST(OutOfMemory, TensorsFailCleanlyAtEachAllocation) {
   tb_tensor_free(out);
 }
 
-#ifdef __SANITIZE_ADDRESS__
-// That the sanitisers are awake in this program: each finds what it is there for.
-[[gnu::noinline]] vidi_status* leak_a_status() {
-  return tb::make_status(VIDI_INTERNAL, "leaked on purpose, and too long for a small string");
-}
-
-TEST(SanitisersDeathTest, FindLeaksOverflowsAndUndefinedBehaviour) {
-  ::testing::FLAGS_gtest_death_test_style = "threadsafe";
-  EXPECT_EXIT(
-      {
-        for (int i = 0; i < 10; i++) leak_a_status();
-        std::exit(0);
-      },
-      ::testing::ExitedWithCode(1), "detected memory leaks");
-  volatile int size = 8;
-  EXPECT_DEATH({ std::memset(tb::testing::exact_buffer(size).get(), 0, size + 1); }, "heap-buffer-overflow");
-  EXPECT_DEATH({ size = INT32_MAX + size; }, "signed integer overflow");
-}
-#endif
-
 }  // namespace
