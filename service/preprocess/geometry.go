@@ -13,7 +13,7 @@ func SpecFor(in model.Input) Spec {
 	return Spec{Resize: in.Resize, Crop: in.Crop, Filter: filters[in.Interpolation], Floor: in.CropOffset == model.CropFloor}
 }
 
-// filters are torchbind's, by what cards call them.
+// filters are codec's, by what cards call them.
 var filters = map[string]codec.Filter{
 	"bilinear": codec.Bilinear, "bicubic": codec.Bicubic, "lanczos": codec.Lanczos, "box": codec.BoxFilter,
 	"hamming": codec.Hamming, "nearest": codec.Nearest,

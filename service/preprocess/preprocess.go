@@ -1,7 +1,7 @@
 // Package preprocess turns the bytes of a picture into a network's input: it sniffs the format, checks limits before
 // anything is decoded, decodes, applies the EXIF turn, and resizes and crops as the model's card says.
 //
-// JPEG is decoded, and every picture is resized, by torchbind, with the pixels that Pillow gives; the other formats are
+// JPEG is decoded, and every picture is resized, by codec, with the pixels that Pillow gives; the other formats are
 // decoded in Go. Nothing here trusts the input: every failure is an [*Error], and what a picture may cost in memory and time
 // is weighed before it is spent.
 //
@@ -112,12 +112,12 @@ func (s Spec) Validate() error {
 	case height < s.Crop.Height || width < s.Crop.Width || max(height, width) > maxCrop:
 		return fmt.Errorf("preprocess: the picture is resized to %v; it must be from %v, the crop, to %d", s.Resize, s.Crop, maxCrop)
 	case s.Filter < codec.Lanczos || s.Filter > codec.Nearest:
-		return fmt.Errorf("preprocess: filter %d is not known; use one of torchbind's", s.Filter)
+		return fmt.Errorf("preprocess: filter %d is not known; use one of codec's", s.Filter)
 	}
 	return nil
 }
 
-const maxCrop = 8192 // torchbind's limit
+const maxCrop = 8192 // codec's limit
 
 // Decode is how JPEG is decoded.
 type Decode string
