@@ -2,19 +2,23 @@ package codec
 
 import (
 	"runtime"
+	"sync"
 
 	"github.com/vidi-vision/vidi/cgo/cthread"
 )
 
 // threads are those that nobody needs now: no more than pictures can be decoded at full speed. Further
-// ones end after use. One that was made on a thread of low priority keeps that.
-var threads = make(chan *cthread.Thread, runtime.GOMAXPROCS(0))
+// ones end after use. One that was made on a thread of low priority keeps that. The number of cores is
+// known once the quota has been applied, which is after this package was loaded.
+var threads = sync.OnceValue(func() chan *cthread.Thread {
+	return make(chan *cthread.Thread, runtime.GOMAXPROCS(0))
+})
 
 // takeThread is nil where the system gives no more threads or descriptors: a picture is decoded on the
 // caller's thread then.
 func takeThread() *cthread.Thread {
 	select {
-	case t := <-threads:
+	case t := <-threads():
 		return t
 	default:
 	}
@@ -31,7 +35,7 @@ func giveBack(t *cthread.Thread) {
 		return
 	}
 	select {
-	case threads <- t:
+	case threads() <- t:
 	default:
 		t.Close()
 	}
@@ -41,7 +45,7 @@ func giveBack(t *cthread.Thread) {
 func EndThreads() {
 	for {
 		select {
-		case t := <-threads:
+		case t := <-threads():
 			t.Close()
 		default:
 			return
