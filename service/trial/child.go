@@ -165,7 +165,7 @@ func vet(ctx context.Context, o order, tell func(message)) (*Report, error) {
 	}
 	tell(message{Stage: loading, Trying: report.Trial.Engine})
 	measured := measure(begun)
-	e, err := engine.LoadFile(ctx, o.file, engine.Config{Backends: backends.All(), Precision: o.Precision, Prepared: report.Trial.Engine, Workers: 1, Threads: 1, Alone: 1, Trust: o.Trust})
+	e, err := engine.LoadFile(ctx, o.file, engine.Config{Backends: []backend.Backend{o.backend}, Precision: o.Precision, Prepared: report.Trial.Engine, Workers: 1, Threads: 1, Alone: 1, Trust: o.Trust})
 	if err != nil {
 		return nil, err
 	}
