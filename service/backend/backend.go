@@ -79,7 +79,8 @@ type Network interface {
 	// Peaks are the most bytes that the library had in use for tensors at one time: while the
 	// network was loaded, and in one Run. 0 is not known.
 	Peaks() (loading, running int64)
-	// Close waits for runs under way and gives the memory back. Further calls do nothing.
+	// Close waits for runs under way and frees the network; [Backend.Trim] gives its memory back to the
+	// system. Further calls do nothing.
 	Close() error
 }
 

@@ -51,6 +51,7 @@ func (e *Engine) startAlone() {
 	pool.compiling.Add(1)
 	go func() {
 		defer close(a.settled)
+		defer e.backend.Trim()
 		var second backend.Network
 		err := e.workers.alone.Do(ctx, func() (err error) {
 			if second, err = e.network.Fork(); err != nil {
@@ -65,22 +66,21 @@ func (e *Engine) startAlone() {
 		if err == nil && pool.measuresAlone {
 			outcome, err = judge(ctx, func() ([]pair, error) { return e.compare(ctx, second) })
 		}
-		a.outcome = outcome
 		switch {
-		case ctx.Err() != nil:
-			a.outcome = AloneOutcome{}
+		case ctx.Err() != nil: // the engine is being closed: nobody waits for the outcome
 		case err != nil:
-			a.outcome, a.err = AloneOutcome{}, fmt.Errorf("the second module, for pictures that come alone: %w", err)
+			a.err = fmt.Errorf("the second module, for pictures that come alone: %w", err)
 		case outcome.Used:
+			a.outcome = outcome
 			a.pace.among = outcome.Among
 			a.network.Store(&second)
-			e.backend.Trim()
 			return
+		default:
+			a.outcome = outcome
 		}
 		if second != nil {
 			a.err = cmp.Or(a.err, second.Close())
 		}
-		e.backend.Trim()
 	}()
 }
 

@@ -114,12 +114,13 @@ func (e *Engine) start(ctx context.Context, limit time.Duration, makeNetwork fun
 	return nil
 }
 
-// closeNetwork closes the network, if there is one.
-func (e *Engine) closeNetwork() (err error) {
-	if e.network != nil {
-		err = e.network.Close()
+// closeNetwork closes the network, if there is one, and gives memory back to the system.
+func (e *Engine) closeNetwork() error {
+	if e.network == nil {
+		return nil
 	}
-	return err
+	defer e.backend.Trim()
+	return e.network.Close()
 }
 
 // Unlisted is what the model's code names that is not on the list of operators: somebody has trusted the file. Nil for most models.
@@ -291,9 +292,6 @@ func (e *Engine) Plan() Plan { return e.pool.plan }
 // Precision is what the model computes in, after auto was resolved.
 func (e *Engine) Precision() backend.Precision { return e.precision }
 
-// Backend is the library that runs the model.
-func (e *Engine) Backend() backend.Backend { return e.backend }
-
 // Prepared is the engine that the library runs the model with.
 func (e *Engine) Prepared() model.Engine { return e.prepared }
 
@@ -305,7 +303,6 @@ func (e *Engine) Failures() []model.EngineTime { return e.failures }
 // afterwards.
 func (e *Engine) Close() error {
 	err := errors.Join(e.alone.close(), e.closeNetwork())
-	e.backend.Trim()
 	if e.ownPool {
 		e.pool.Close()
 	}

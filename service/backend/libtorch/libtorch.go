@@ -80,7 +80,7 @@ func (Backend) NewWorker(threads, nice int) (backend.Worker, error) {
 	return worker{w}, nil
 }
 
-// Trim also ends threads that nobody needs.
+// Trim gives back free heap pages, and what was compiled and is not needed now.
 func (Backend) Trim() { torchbind.TrimMemory() }
 
 type worker struct{ *torchbind.Worker }

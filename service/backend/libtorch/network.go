@@ -2,6 +2,7 @@ package libtorch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -153,10 +154,5 @@ func (n *network) Peaks() (loading, running int64) { return n.module.LoadPeak(),
 // Close frees the module, and has the fuser forget it: it remembers the network that was compiled
 // last.
 func (n *network) Close() error {
-	if err := n.module.Close(); err != nil {
-		return translate(err)
-	}
-	err := torchbind.ForgetFused()
-	torchbind.TrimMemory()
-	return translate(err)
+	return translate(errors.Join(n.module.Close(), torchbind.ForgetFused()))
 }
