@@ -42,8 +42,7 @@ func (a archive) unlisted(program map[string][]byte, format int) (found []operat
 	if trap = a.checkDebugRecords(); trap != "" {
 		return nil, trap
 	}
-	found = operators.Check(code)
-	classes, unread := operators.Classes(code.Sources)
+	found, classes, unread := operators.Examine(code)
 	switch {
 	case unread == nil:
 		return found, checkNetwork(pickles, classes, format)

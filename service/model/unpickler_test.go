@@ -126,7 +126,7 @@ class I(ModuleInterface):
 `
 
 func TestValuesFitTheirTypes(t *testing.T) {
-	classes, found := operators.Classes(map[string][]byte{"code/__torch__.py": []byte(typedClasses)})
+	_, classes, found := operators.Examine(operators.Code{Sources: map[string][]byte{"code/__torch__.py": []byte(typedClasses)}})
 	if found != nil {
 		t.Fatal(found)
 	}

@@ -37,20 +37,19 @@ func (c Class) Implements(wanted Class) bool {
 	return strings.HasSuffix(wanted.Kind, "Interface")
 }
 
-// Classes reads the class statements of the archive's code, by their names in full. found is what
+// readClasses reads the class statements of the archive's code, by their names in full. found is what
 // keeps them from being read, or nil.
-func Classes(sources map[string][]byte) (classes map[string]Class, found *Finding) {
+func readClasses(sources map[string]source) (classes map[string]Class, found *Finding) {
 	classes = map[string]Class{}
 	for _, record := range sortedKeys(sources) {
 		refuse := func(line int, why string) (map[string]Class, *Finding) {
 			where := fmt.Sprintf("%s, line %d", printable(record), line)
 			return nil, &Finding{Where: where, Why: why}
 		}
-		list, wrong := tokens(sources[record])
-		if wrong != nil {
+		if wrong := sources[record].wrong; wrong != nil {
 			return refuse(wrong.line, wrong.why)
 		}
-		statements, wrong := statementsOf(list)
+		statements, wrong := statementsOf(sources[record].list)
 		for i := 0; wrong == nil && i < len(statements); {
 			var c Class
 			s := statements[i]

@@ -41,7 +41,7 @@ def f(x: Tensor) -> Tensor:
 `
 
 func TestClassesAreRead(t *testing.T) {
-	classes, found := Classes(map[string][]byte{"code/__torch__/a.py": []byte(everyClass)})
+	_, classes, found := Examine(Code{Sources: map[string][]byte{"code/__torch__/a.py": []byte(everyClass)}})
 	if found != nil || len(classes) != 6 {
 		t.Fatalf("%d classes, %v", len(classes), found)
 	}
@@ -87,7 +87,7 @@ func TestOddClassesAreRefused(t *testing.T) {
 		"class M(Module):\n  def __getstate__(self) -> int:\n    return 1\n" +
 			"  def __setstate__(self) -> None:\n    return 2\n",
 	} {
-		if _, found := Classes(map[string][]byte{"code/__torch__.py": []byte(source)}); found == nil {
+		if _, _, found := Examine(Code{Sources: map[string][]byte{"code/__torch__.py": []byte(source)}}); found == nil {
 			t.Errorf("it was read:\n%s", source)
 		} else if !strings.HasPrefix(found.Where, "code/__torch__.py, line ") || found.Why == "" {
 			t.Errorf("%+v", found)

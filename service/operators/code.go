@@ -16,27 +16,44 @@ type Code struct {
 // mostFindings bounds what is told of one file.
 const mostFindings = 20
 
-// Check finds what in the code is not known to compute and nothing else. No finding means that libtorch can be given the file.
-func Check(c Code) []Finding {
+// Examine finds what in the code is not known to compute and nothing else. No finding means that libtorch
+// can be given the file. It also reads the classes of the code, by their names in full; unread is what
+// keeps them from being read, or nil.
+func Examine(c Code) (found []Finding, classes map[string]Class, unread *Finding) {
+	sources := map[string]source{}
+	for name, text := range c.Sources {
+		list, wrong := tokens(text)
+		sources[name] = source{list, wrong}
+	}
+	classes, unread = readClasses(sources)
+	return checkSources(sources, c.Classes), classes, unread
+}
+
+// source is a record's code.
+type source struct {
+	list  []token
+	wrong *noCode // why there is no list
+}
+
+func checkSources(sources map[string]source, pickled map[string][]string) []Finding {
 	k := checker{declared: map[string]bool{}}
 	lists := map[string][]token{}
-	names := sortedKeys(c.Sources)
+	names := sortedKeys(sources)
 	for _, name := range names {
-		list, wrong := tokens(c.Sources[name])
-		if wrong != nil {
+		if wrong := sources[name].wrong; wrong != nil {
 			k.add("", name, wrong.line, wrong.why)
 			continue
 		}
-		lists[name] = list
-		k.declare(name, list)
+		lists[name] = sources[name].list
+		k.declare(name, lists[name])
 	}
 	for _, name := range names {
 		k.record, k.list = name, lists[name]
 		k.check()
 	}
 	k.checkLoading(names, lists)
-	for _, name := range sortedKeys(c.Classes) {
-		for _, class := range c.Classes[name] {
+	for _, name := range sortedKeys(pickled) {
+		for _, class := range pickled[name] {
 			if strings.HasPrefix(class+".", CustomClasses) && !classes[class] {
 				k.add(class, name, 0, notClass)
 			}

@@ -17,8 +17,14 @@ const header = `class M(Module):
     x: Tensor) -> Tensor:
 `
 
+// findings are what [Examine] has against the code.
+func findings(c Code) []Finding {
+	found, _, _ := Examine(c)
+	return found
+}
+
 func check(body string) []Finding {
-	return Check(Code{Sources: map[string][]byte{
+	return findings(Code{Sources: map[string][]byte{
 		"code/__torch__.py": []byte(header + "    " + body + "\nclass Part(Module):\n  def run(self, x: Tensor) -> Tensor:\n    return x\n"),
 	}})
 }
@@ -149,19 +155,19 @@ func TestWhatRunsWhileLoading(t *testing.T) {
 		{begin + "_1 = __torch__.M(1)\n  def __init__(self: __torch__.M, n: int) -> NoneType:\n    self.m = __torch__.M(n)\n", "__init__", "itself"},
 		{begin + "_1 = (self).f0()\n" + "  def f12(self: __torch__.M) -> int:\n" + doubling, "f2", "1000 calls"},
 	} {
-		found := Check(Code{Sources: map[string][]byte{"code/__torch__.py": []byte("class M(Module):\n" + c.code)}})
+		found := findings(Code{Sources: map[string][]byte{"code/__torch__.py": []byte("class M(Module):\n" + c.code)}})
 		if !slices.ContainsFunc(found, func(f Finding) bool { return f.Name == c.name && strings.Contains(f.Why, c.why) }) {
 			t.Errorf("%s\nfound %v, want %s", c.code, found, c.name)
 		}
 		// The same is allowed where a budget of time holds.
 		later := strings.ReplaceAll(c.code, "__setstate__", "forward")
-		if found := Check(Code{Sources: map[string][]byte{"code/__torch__.py": []byte("class M(Module):\n" + later)}}); found != nil {
+		if found := findings(Code{Sources: map[string][]byte{"code/__torch__.py": []byte("class M(Module):\n" + later)}}); found != nil {
 			t.Errorf("%s\nfound %v", later, found)
 		}
 	}
 	quantised := begin + "self.n = state\n    _1 = (self).set_weight(state)\n  def set_weight(self: __torch__.M, n: int) -> NoneType:\n" +
 		"    self.p = ops.quantized.conv2d_prepack(self.w, None, [1, 1], [0, 0], [1, 1], 1)\n"
-	if found := Check(Code{Sources: map[string][]byte{"code/__torch__.py": []byte("class M(Module):\n" + quantised)}}); found != nil {
+	if found := findings(Code{Sources: map[string][]byte{"code/__torch__.py": []byte("class M(Module):\n" + quantised)}}); found != nil {
 		t.Errorf("a quantised layer: %v", found)
 	}
 }
@@ -171,7 +177,7 @@ func TestNamespacesAreNoClasses(t *testing.T) {
 	for _, defined := range []string{
 		"class torch(Interface):\n  pass\n", "def torch(x: Tensor) -> Tensor:\n  return x\n", "class A(Module):\n  def torch(self) -> None:\n    pass\n",
 	} {
-		found := Check(Code{Sources: map[string][]byte{
+		found := findings(Code{Sources: map[string][]byte{
 			"code/__torch__.py":       []byte(defined + "def f(x: Tensor) -> Tensor:\n  n = __torch__.torch\n  return n.classes.xnnpack.LinearOpContext(x)\n"),
 			"code/__torch__/torch.py": []byte("class classes(Interface):\n  pass\n"),
 		}})
@@ -195,7 +201,7 @@ func TestClassesOfPicklesAreLookedAt(t *testing.T) {
 		"__torch__.torch.classes.xnnpack.LinearOpContext":          false,
 		"__torch__.torch.classes":                                  false,
 	} {
-		found := Check(Code{Classes: map[string][]string{"data.pkl": {name}}})
+		found := findings(Code{Classes: map[string][]string{"data.pkl": {name}}})
 		if (found == nil) != want {
 			t.Errorf("%s: found %v", name, found)
 		}
@@ -207,7 +213,7 @@ func TestFindingsAreBoundedAndPrintable(t *testing.T) {
 	if len(found) != mostFindings {
 		t.Errorf("%d findings", len(found))
 	}
-	found = Check(Code{Classes: map[string][]string{"data\x1b[31m.pkl": {customClasses + ".\x1b]" + strings.Repeat("x", 1000)}}})
+	found = findings(Code{Classes: map[string][]string{"data\x1b[31m.pkl": {customClasses + ".\x1b]" + strings.Repeat("x", 1000)}}})
 	if text := found[0].String(); len(text) > 400 || strings.ContainsAny(text, "\x1b\n") ||
 		!strings.Contains(text, `data\x1b[31m.pkl`) {
 		t.Errorf("%q", text)
@@ -237,7 +243,7 @@ func FuzzCheck(f *testing.F) {
 	f.Add([]byte(header + "    return getattr(x, \"a\").b(1.5e-05, [\"\\\"\"])\n"))
 	f.Fuzz(func(t *testing.T, code []byte) {
 		list, wrong := tokens(code)
-		found := Check(Code{Sources: map[string][]byte{"code/__torch__.py": code}})
+		found := findings(Code{Sources: map[string][]byte{"code/__torch__.py": code}})
 		if wrong != nil && found == nil {
 			t.Error("what is not understood was not found")
 		}
