@@ -197,5 +197,15 @@ func TestPageKeepsStillWhenAsked(t *testing.T) {
 		if took := eval[string](p, `getComputedStyle(document.querySelector(".fill")).animationDuration`); took != want {
 			t.Errorf("reduced motion %v: the bars take %s", still, took)
 		}
+		// What a parent shows is shown with it, and not frames later: it has text, and can be focused.
+		if seen := eval[string](p, `(() => {
+			const style = getComputedStyle(document.querySelector(".fill"));
+			document.body.style.visibility = "hidden";
+			const hidden = style.visibility;
+			document.body.style.visibility = "";
+			return hidden + ", " + style.visibility;
+		})()`); seen != "hidden, visible" {
+			t.Errorf("reduced motion %v: in a page that is hidden and shown again the bars are %s", still, seen)
+		}
 	}
 }
